@@ -1,0 +1,55 @@
+"""The whole state of a training run after an epoch, in one file that is never half-written."""
+
+import json
+
+import numpy as np
+
+from kerasood.files import atomic_path
+
+
+def save_state(path, trainer, history):
+    """Writes weights, optimiser, random streams and history to an .npz file.
+
+    Args:
+        path: str or Path.
+        trainer: compiled keras.Model with a built optimiser.
+        history: list of one dict of floats per finished epoch.
+    """
+    arrays = {
+        f"{index:05d}": np.asarray(variable) for index, variable in enumerate(_state(trainer))
+    }
+    with atomic_path(path) as temporary:
+        np.savez(temporary, history=np.array(json.dumps(history)), **arrays)
+
+
+def load_state(path, trainer):
+    """Restores what `save_state` wrote into a model of the same structure.
+
+    Returns:
+        list of one dict of floats per finished epoch.
+
+    Raises:
+        ValueError: the file is no checkpoint, or one of another model.
+    """
+    variables = _state(trainer)
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            history = json.loads(str(stored["history"]))
+            arrays = [stored[f"{index:05d}"] for index in range(len(stored.files) - 1)]
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"Expected a checkpoint in {path}. Received: {error}") from error
+    shapes = [array.shape for array in arrays]
+    if shapes != [tuple(variable.shape) for variable in variables]:
+        raise ValueError(
+            f"Expected a checkpoint of model {trainer.network.name!r}, {len(variables)} arrays. "
+            f"Received: {len(arrays)} arrays of other shapes in {path}"
+        )
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+    return history
+
+
+def _state(trainer):
+    metrics = {id(variable) for variable in trainer.metrics_variables}
+    model = [variable for variable in trainer.variables if id(variable) not in metrics]
+    return [*model, *trainer.optimizer.variables]

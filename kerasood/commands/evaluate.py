@@ -1,0 +1,246 @@
+"""`python evaluate.py`: how well models tell in-distribution from OOD images."""
+
+import dataclasses
+import datetime
+import hashlib
+
+import numpy as np
+
+from kerasood import protocols, reporting
+from kerasood.commands.common import choose, console, progress_bar, run_command
+from kerasood.config import EvaluateConfig
+from kerasood.data import registry
+from kerasood.data.in_distribution import calibration_source
+from kerasood.data.sources import availability, open_source
+from kerasood.detectors import DETECTORS
+from kerasood.evaluation import Candidate, Settings, evaluate_candidate
+from kerasood.files import write_json
+from kerasood.models.extractor import build_extractor
+from kerasood.models.saving import load_network
+from kerasood.runs import Run, command_line, git_commit, newest_run, versions
+
+
+def main():
+    """Entry point of the console script and of `evaluate.py`."""
+    run_command(EvaluateConfig, evaluate)
+
+
+def evaluate(config):
+    """Evaluates the runs of an EvaluateConfig and writes the report.
+
+    Args:
+        config: EvaluateConfig.
+
+    Returns:
+        (results, path of the HTML page).
+
+    Raises:
+        ValueError: a run, set, detector or protocol that does not exist.
+    """
+    runs = [Run.open(path) for path in config.run] or [newest_run()]
+    dataset = _common_dataset(runs)
+    settings = Settings(
+        detectors={name: DETECTORS[name]() for name in _detector_names(config.detectors)},
+        protocol=protocols.find(config.protocol),
+        tpr=config.tpr,
+        seed=config.seed,
+        batches=lambda source: (images for images, _ in source.batches(config.batch_size)),
+    )
+    where = {"data_dir": config.data_dir, "download": config.download}
+    wanted, missing = _wanted_sets(config, dataset)
+    console.print(f"runs: {', '.join(str(run.path) for run in runs)}")
+    console.print(f"OOD sets: {', '.join(wanted) or 'none'}")
+    for entry in missing:
+        console.print(f"not at hand: {entry['how_to_get']}", style="yellow", markup=False)
+    if not wanted:
+        raise ValueError("Expected at least one OOD set that is at hand. Received: none")
+    test = open_source(dataset, "test", strict=config.strict, **where)
+    sources = {
+        name: open_source(path, "ood", strict=config.strict, **where)
+        for name, path in wanted.items()
+    }
+    candidates, final_keys = _candidates(runs, where)
+    entries, scores = _evaluate_all(candidates, test, sources, settings)
+    results = {
+        **_header(config, dataset, test, settings),
+        "sets": [_set_entry(name, dataset, sources[name], test, settings) for name in sources],
+        "missing": missing,
+        **entries,
+    }
+    results["means"] = protocols.means_by_role(results["metrics"], results["sets"])
+    page = reporting.write_report(results, scores, config.out or runs[-1].evaluation)
+    _keep_thresholds(runs, final_keys, results)
+    reporting.print_summary(results, console if console.is_terminal else None)
+    console.print(f"report: {page}")
+    return results, page
+
+
+def run_candidates(run, where):
+    """The trained model of a run, and before it the one that its fine-tune started from."""
+    if not run.complete:
+        raise ValueError(
+            f"Expected a complete run. Received: {run.path}, whose training has not finished "
+            "(continue it with `train.py --resume`)"
+        )
+    calibration = calibration_source(run.config, **where)
+    paths = [("base", run.initial_model)] if run.initial_model.exists() else []
+    paths.append((_label(run.config), run.model))
+    return [
+        Candidate(
+            key=label if label == "base" else run.path.name,
+            label=label,
+            description=f"{path}",
+            extractor=build_extractor(load_network(path)),
+            calibration=calibration,
+        )
+        for label, path in paths
+    ]
+
+
+def _common_dataset(runs):
+    datasets = list(dict.fromkeys(run.config.dataset for run in runs))
+    if len(datasets) > 1:
+        raise ValueError(
+            f"Expected runs on one data set. Received: runs on {', '.join(datasets)}"
+        )
+    return datasets[0]
+
+
+def _detector_names(names):
+    if names == ("all",):
+        return tuple(DETECTORS)
+    return tuple(choose("detector", name, DETECTORS) for name in names)
+
+
+def _label(config):
+    if config.stage == "pretrain":
+        return "base"
+    return f"+ {config.objective}" + (f" ({config.site})" if config.site else "")
+
+
+def _wanted_sets(config, dataset):
+    """Returns {name: name or path} of the sets at hand, and the entries of the missing ones."""
+    wanted, missing = {}, []
+    for item in config.ood:
+        if item == "all":
+            for name in registry.ood_names(dataset):
+                lack = availability(name, "ood", config.data_dir, config.download)
+                if lack is None:
+                    wanted[name] = name
+                else:
+                    spec = registry.DATASETS[name]
+                    missing.append({"name": name, "title": spec.title, "how_to_get": lack})
+            continue
+        name, _, path = item.partition("=")
+        lack = availability(path or name, "ood", config.data_dir, config.download)
+        if lack is not None:
+            raise ValueError(f"Expected an OOD set that is at hand. Received: {lack}")
+        wanted[name] = path or name
+    return wanted, missing
+
+
+def _candidates(runs, where):
+    """All models to compare, each once, and {run path: key of its trained model}."""
+    candidates, keys_by_digest, final_keys = [], {}, {}
+    for run in runs:
+        for candidate in run_candidates(run, where):
+            digest = _weights_hash(candidate.extractor)
+            if digest not in keys_by_digest:
+                if candidate.key in keys_by_digest.values():
+                    parent = run.path.parent.name
+                    candidate = dataclasses.replace(
+                        candidate,
+                        key=f"{parent}/{candidate.key}",
+                        label=f"{candidate.label} {parent}",
+                    )
+                keys_by_digest[digest] = candidate.key
+                candidates.append(candidate)
+            final_keys[run.path] = keys_by_digest[digest]
+    return candidates, final_keys
+
+
+def _weights_hash(model):
+    digest = hashlib.sha256()
+    for weight in model.get_weights():
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()
+
+
+def _evaluate_all(candidates, test, sources, settings):
+    labels = np.concatenate([labels for _, labels in test.batches(4096)])
+    entries, scores = {"models": [], "metrics": [], "thresholds": []}, {}
+    with progress_bar() as bar:
+        for candidate in candidates:
+            tasks = {}
+
+            def step(name, count, tasks=tasks, candidate=candidate):
+                if name not in tasks:
+                    total = getattr(sources.get(name, test), "num_images", None)
+                    if name == "calibration":
+                        total = candidate.calibration.num_images
+                    tasks[name] = bar.add_task(f"{candidate.label}: {name}", total=total)
+                bar.advance(tasks[name], count)
+
+            entry, *parts, new_scores = evaluate_candidate(
+                candidate, (test, labels), sources, settings, step
+            )
+            entries["models"].append(entry)
+            entries["metrics"] += parts[0]
+            entries["thresholds"] += parts[1]
+            scores |= new_scores
+    return entries, scores
+
+
+def _set_entry(name, dataset, source, test, settings):
+    spec = registry.DATASETS.get(name)
+    num_images = source.num_images - len(source.skipped)
+    notes = [settings.protocol.note(test.num_images, num_images)]
+    if spec is not None and spec.stand_in_for:
+        notes.append(f"stand-in for {spec.stand_in_for}, not that set")
+    if source.skipped:
+        notes.append(f"{len(source.skipped)} unreadable files left out")
+    return {
+        "name": name,
+        "title": spec.title if spec is not None else name,
+        "role": registry.role(name, dataset),
+        "num_images": num_images,
+        "note": "; ".join(note for note in notes if note),
+    }
+
+
+def _header(config, dataset, test, settings):
+    spec = registry.DATASETS.get(dataset)
+    title = spec.title if spec is not None else dataset
+    protocol = settings.protocol
+    names = tuple(settings.detectors)
+    return {
+        "title": f"OOD detection on {title}",
+        "dataset": {
+            "name": dataset, "title": title, "split": "test", "num_images": test.num_images
+        },
+        "protocol": {
+            "name": protocol.name,
+            "description": protocol.description,
+            "convention": protocol.convention,
+        },
+        "detectors": list(names),
+        "primary": "energy" if "energy" in names else names[0],
+        "command": command_line(),
+        "commit": git_commit(),
+        "versions": versions(),
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "seed": config.seed,
+    }
+
+
+def _keep_thresholds(runs, final_keys, results):
+    """Writes the thresholds of each run's trained model where the export finds them."""
+    for run in runs:
+        kept = {
+            entry["detector"]: {
+                "threshold": entry["threshold"], "calibrated_on": entry["calibrated_on"]
+            }
+            for entry in results["thresholds"]
+            if entry["model"] == final_keys[run.path]
+        }
+        write_json(run.thresholds, kept)

@@ -1,0 +1,212 @@
+"""An experiment is a frozen dataclass; its command-line flags are generated from its fields."""
+
+import dataclasses
+import types
+import typing
+
+from absl import flags
+
+
+def option(default, text, choices=None):
+    """A dataclass field with what its flag needs: default, help text and allowed values."""
+    return dataclasses.field(default=default, metadata={"help": text, "choices": choices})
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """What `train.py` does: one or both stages on one data set."""
+
+    stage: str = option("all", "What to train.", ("pretrain", "finetune", "all"))
+    dataset: str = option("cifar10", "In-distribution data: a name, an .npz file or an image folder.")
+    data_dir: str | None = option(None, "Folder that is searched for data before any download.")
+    download: bool = option(True, "Whether missing data may be downloaded.")
+    strict: bool = option(False, "Whether an unreadable image file is an error, not a warning.")
+    out: str | None = option(None, "Parent of the run directories [runs/DATASET-NETWORK-seedSEED].")
+    run: str | None = option(None, "Run directory of a single stage [OUT/STAGE].")
+    init: str | None = option(None, "Base of a fine-tune: a run directory or .keras [OUT/pretrain].")
+    resume: bool = option(False, "Whether to continue an interrupted run.")
+    depth: int = option(40, "Depth of the WideResNet, 6 n + 4.")
+    width: int = option(2, "Width of the WideResNet.")
+    dropout: float = option(0.3, "Dropout inside the residual blocks.")
+    objective: str = option("sparsity", "Objective of the fine-tune.", ("sparsity", "ce"))
+    site: str = option("logits", "What the sparsity term penalises.", ("logits", "features"))
+    weight: float | None = option(None, "Weight of the sparsity term [0.01 logits, 0.02 features].")
+    pretrain_epochs: int = option(100, "Epochs of the pretrain stage.")
+    finetune_epochs: int = option(10, "Epochs of the finetune stage.")
+    pretrain_learning_rate: float = option(0.1, "First learning rate of the pretrain stage.")
+    finetune_learning_rate: float = option(0.001, "First learning rate of the finetune stage.")
+    final_learning_rate: float = option(1e-6, "Last learning rate; cosine decay per step.")
+    momentum: float = option(0.9, "Nesterov momentum.")
+    weight_decay: float = option(5e-4, "L2 weight decay, inside the gradient, all parameters.")
+    batch_size: int = option(128, "Images in a training step.")
+    crop: int = option(4, "Pixels of zero padding before the random crop; 0 switches it off.")
+    flip: bool = option(True, "Whether images are mirrored at random.")
+    holdout: float = option(0.0, "Share of the training images kept out for calibration.")
+    precision: str = option("float32", "Compute type in training.", ("float32", "mixed_bfloat16"))
+    seed: int = option(1, "Seed of weights, order, augmentation and dropout.")
+
+
+@dataclasses.dataclass(frozen=True)
+class StageConfig:
+    """One training run, saved as its `config.json`: equal configurations give equal runs."""
+
+    stage: str
+    dataset: str
+    init: str | None
+    depth: int | None
+    width: int | None
+    dropout: float | None
+    objective: str
+    site: str | None
+    weight: float | None
+    epochs: int
+    learning_rate: float
+    final_learning_rate: float
+    momentum: float
+    weight_decay: float
+    batch_size: int
+    crop: int
+    flip: bool
+    holdout: float
+    precision: str
+    seed: int
+
+    @property
+    def name(self):
+        """Name of the run directory: pretrain, finetune-ce, finetune-sparsity-logits..."""
+        parts = (self.stage, self.objective, self.site) if self.stage == "finetune" else ("pretrain",)
+        return "-".join(part for part in parts if part)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig:
+    """What `evaluate.py` does: models of one or more runs against OOD sets."""
+
+    run: tuple[str, ...] = option((), "Run directories, comma-separated [the newest under runs/].")
+    ood: tuple[str, ...] = option(("all",), "OOD sets: all, names, or name=path, comma-separated.")
+    detectors: tuple[str, ...] = option(("all",), "Detectors: all, or names, comma-separated.")
+    protocol: str = option("full", "How sets are scored.", ("full", "paper"))
+    tpr: float = option(0.95, "Share of in-distribution images that the threshold shall accept.")
+    data_dir: str | None = option(None, "Folder that is searched for data before any download.")
+    download: bool = option(True, "Whether missing data may be downloaded.")
+    strict: bool = option(False, "Whether an unreadable image file is an error, not a warning.")
+    batch_size: int = option(250, "Images in a forward pass.")
+    out: str | None = option(None, "Folder of the report [RUN/evaluation of the last run].")
+    seed: int = option(1, "Seed of the draws and of the calibration split.")
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig:
+    """What `python -m export` does: one run's model, detector and threshold as files."""
+
+    run: str | None = option(None, "Run directory [the newest under runs/].")
+    format: str = option("all", "What to write.", ("saved_model", "tflite", "all"))
+    out: str = option("exported", "Folder that receives MODEL/VERSION/.")
+    model: str | None = option(None, "Name of the served model [the data set's name].")
+    version: int | None = option(None, "Version number [the next free one].")
+    detector: str = option("energy", "Detector whose score and threshold ship in the graph.")
+    tpr: float = option(0.95, "Share of in-distribution images that the threshold shall accept.")
+    data_dir: str | None = option(None, "Folder that is searched for data before any download.")
+    download: bool = option(True, "Whether missing data may be downloaded.")
+    batch_size: int = option(250, "Images in a forward pass.")
+    seed: int = option(1, "Seed of the calibration split.")
+
+
+# The paper's text penalises logits, its released code features; each came with its own weight.
+SPARSITY_WEIGHTS = {"logits": 0.01, "features": 0.02}
+
+# What a data set wants instead of the recipe's values, unless a flag says otherwise.
+PRESETS = {
+    "digits": {
+        "depth": 10,
+        "width": 1,
+        "dropout": 0.0,
+        "pretrain_epochs": 20,
+        "finetune_epochs": 10,
+        "batch_size": 64,
+        "crop": 2,
+        "flip": False,
+    }
+}
+
+
+def define_flags(config_class, flag_values=flags.FLAGS):
+    """Defines one absl flag per field of `config_class`, with its default, type and choices."""
+    hints = typing.get_type_hints(config_class)
+    for field in dataclasses.fields(config_class):
+        kind, text = _plain_type(hints[field.name]), field.metadata["help"]
+        arguments = (field.name, field.default, text)
+        if field.metadata["choices"]:
+            name, default, text = arguments
+            flags.DEFINE_enum(
+                name, default, field.metadata["choices"], text, flag_values=flag_values
+            )
+        elif typing.get_origin(kind) is tuple:
+            name, default, text = arguments
+            flags.DEFINE_list(name, list(default), text, flag_values=flag_values)
+        else:
+            _DEFINERS[kind](*arguments, flag_values=flag_values)
+
+
+def from_flags(config_class, flag_values=flags.FLAGS):
+    """Builds `config_class` from parsed flags; a data set's preset fills those not given."""
+    values = {
+        field.name: flag_values[field.name].value for field in dataclasses.fields(config_class)
+    }
+    preset = PRESETS.get(values.get("dataset"), {})
+    given = {name for name in values if flag_values[name].present}
+    values |= {name: value for name, value in preset.items() if name not in given}
+    return config_class(
+        **{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    )
+
+
+def stage_config(config, stage, init=None):
+    """The part of a TrainConfig that decides one stage's result."""
+    pretrain = stage == "pretrain"
+    sparse = not pretrain and config.objective == "sparsity"
+    weight = SPARSITY_WEIGHTS[config.site] if config.weight is None else config.weight
+    return StageConfig(
+        stage=stage,
+        dataset=config.dataset,
+        init=init,
+        depth=config.depth if pretrain else None,
+        width=config.width if pretrain else None,
+        dropout=config.dropout if pretrain else None,
+        objective="ce" if pretrain else config.objective,
+        site=config.site if sparse else None,
+        weight=weight if sparse else None,
+        epochs=config.pretrain_epochs if pretrain else config.finetune_epochs,
+        learning_rate=(
+            config.pretrain_learning_rate if pretrain else config.finetune_learning_rate
+        ),
+        **{
+            name: getattr(config, name)
+            for name in (
+                "final_learning_rate",
+                "momentum",
+                "weight_decay",
+                "batch_size",
+                "crop",
+                "flip",
+                "holdout",
+                "precision",
+                "seed",
+            )
+        },
+    )
+
+
+_DEFINERS = {
+    bool: flags.DEFINE_bool,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+}
+
+
+def _plain_type(hint):
+    """`float | None` -> float."""
+    if isinstance(hint, types.UnionType):
+        return next(kind for kind in typing.get_args(hint) if kind is not types.NoneType)
+    return hint

@@ -1,0 +1,14 @@
+"""Images in: the registry of data sets, their sources, and the tf.data pipelines over them."""
+from kerasood.data.registry import DATASETS, DatasetSpec, find, ood_names, role
+from kerasood.data.sources import availability, available_splits, open_source
+
+__all__ = [
+    "DATASETS",
+    "DatasetSpec",
+    "availability",
+    "available_splits",
+    "find",
+    "ood_names",
+    "open_source",
+    "role",
+]

@@ -1,0 +1,23 @@
+"""Free energy of the logits."""
+
+from kerasood import objectives
+from kerasood.detectors.base import Detector, logits_of
+
+
+class Energy(Detector):
+    """The energy -T * logsumexp(logits / T).
+
+    Args:
+        temperature: float > 0, nats; 1 in the paper.
+
+    Reference:
+        Liu et al., "Energy-based Out-of-distribution Detection", NeurIPS 2020, eq. 4.
+    """
+
+    def __init__(self, temperature=1.0):
+        self.temperature = temperature
+
+    def score(self, outputs):
+        if not self.temperature > 0:
+            raise ValueError(f"Expected temperature > 0. Received: {self.temperature}")
+        return objectives.energy(logits_of(outputs), self.temperature)

@@ -1,0 +1,17 @@
+"""Maximum softmax probability."""
+
+from keras import ops
+
+from kerasood.detectors.base import Detector, logits_of
+
+
+class MSP(Detector):
+    """Minus the maximum softmax probability: the classifier's own confidence.
+
+    Reference:
+        Hendrycks & Gimpel, "A Baseline for Detecting Misclassified and Out-of-Distribution
+        Examples in Neural Networks", ICLR 2017.
+    """
+
+    def score(self, outputs):
+        return -ops.max(ops.softmax(logits_of(outputs), axis=-1), axis=-1)

@@ -1,0 +1,125 @@
+"""From an OODModel to files that answer elsewhere as it does here."""
+
+import contextlib
+import dataclasses
+import pathlib
+import re
+
+from kerasood.export.metadata import read_metadata
+from kerasood.export.saved_model import export_saved_model, run_saved_model
+from kerasood.export.signature import describe_signature
+from kerasood.export.tflite import export_tflite, run_tflite
+from kerasood.export.verify import ExportMismatch, Report, eager_outputs, verify
+from kerasood.files import atomic_path
+
+FORMATS = ("saved_model", "tflite")
+TFLITE_FILE = "model.tflite"
+
+__all__ = [
+    "FORMATS",
+    "ExportMismatch",
+    "Exported",
+    "Report",
+    "describe_signature",
+    "eager_outputs",
+    "export_model",
+    "export_saved_model",
+    "export_tflite",
+    "read_metadata",
+    "run_saved_model",
+    "run_tflite",
+    "verify",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """One exported version: its folder, the path of each format and how each was verified."""
+
+    folder: pathlib.Path
+    paths: dict[str, pathlib.Path]
+    reports: dict[str, Report]
+
+
+def export_model(
+    ood_model, folder, *, images, metadata, model_name, formats=FORMATS, version=None
+):
+    """Writes `<folder>/<model_name>/<version>/`, verified before anyone can load it.
+
+    Everything happens in a folder beside it whose name TF Serving ignores, and is renamed at the
+    end; after a failure nothing is left.
+
+    Args:
+        ood_model: OODModel.
+        folder: str or Path of the model base path.
+        images: uint8 array (N, H, W, 3), N >= 1, pixels 0-255, to verify with; better a mixture
+            of in-distribution and OOD images.
+        metadata: dict of JSON values that travel with the model.
+        model_name: str of letters, digits, `_`, `.` and `-`.
+        formats: any of "saved_model" (the folder itself) and "tflite" (model.tflite in it).
+        version: int > 0; by default one more than the largest there is.
+
+    Returns:
+        Exported.
+
+    Raises:
+        ExportMismatch: an exported file does not answer as the model does.
+        FileExistsError: the version exists.
+        ValueError: an unknown format, a model name or version that cannot be served.
+        OSError: the folder cannot be written.
+    """
+    if not formats or set(formats) - set(FORMATS):
+        raise ValueError(
+            f"Expected formats out of {', '.join(FORMATS)}. Received: formats={formats!r}"
+        )
+    target = _version_folder(pathlib.Path(folder), model_name, version)
+    expected = eager_outputs(ood_model, images)
+    with _no_empty_parents(target), atomic_path(target) as temporary:
+        paths = _write(ood_model, temporary, formats, metadata)
+        reports = {name: verify(path, images, expected) for name, path in paths.items()}
+    final_paths = {name: target / path.relative_to(temporary) for name, path in paths.items()}
+    return Exported(target, final_paths, reports)
+
+
+def _write(ood_model, folder, formats, metadata):
+    """Writes the formats and returns the path of each."""
+    paths = {}
+    if "saved_model" in formats:
+        paths["saved_model"] = export_saved_model(ood_model, folder, metadata)
+    if "tflite" in formats:
+        folder.mkdir(exist_ok=True)
+        paths["tflite"] = export_tflite(ood_model, folder / TFLITE_FILE, metadata)
+    return paths
+
+
+def _version_folder(folder, model_name, version):
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", model_name):
+        raise ValueError(
+            "Expected a model name of letters, digits, '_', '.' and '-'. "
+            f"Received: model_name={model_name!r}"
+        )
+    base = folder / model_name
+    existing = {int(path.name): path for path in base.glob("*") if path.name.isdecimal()}
+    if version is None:
+        version = max(existing, default=0) + 1
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise ValueError(f"Expected an integer version > 0. Received: version={version!r}")
+    if version in existing:
+        raise FileExistsError(
+            "Expected a version that does not exist yet, or none for the next one. "
+            f"Received: version={version}, which is at {existing[version]}"
+        )
+    return base / str(version)
+
+
+@contextlib.contextmanager
+def _no_empty_parents(path):
+    """Removes again, on failure, the empty parents that did not exist before."""
+    created = [parent for parent in path.parents if not parent.exists()]
+    try:
+        yield
+    except BaseException:
+        for parent in created:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+        raise

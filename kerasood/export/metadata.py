@@ -1,0 +1,63 @@
+"""What an exported file says about itself."""
+
+import pathlib
+
+import keras
+import tensorflow as tf
+
+from kerasood.files import read_json, write_json
+from kerasood.serving import detector_name
+
+FILE_NAME = "kerasood.json"
+
+
+def build_metadata(ood_model, metadata):
+    """Returns `metadata` together with the facts that the model itself knows.
+
+    Args:
+        ood_model: OODModel.
+        metadata: dict of JSON values: class names, calibration, training commit...
+
+    Raises:
+        ValueError: `metadata` holds a key that only the model may set.
+    """
+    facts = {
+        "threshold": ood_model.threshold,
+        "detector": detector_name(ood_model.detector),
+        "detector_params": ood_model.detector.get_params(),
+        "image_shape": list(ood_model.image_shape),
+        "num_classes": ood_model.num_classes,
+        "exported_with": {"keras": keras.__version__, "tensorflow": tf.__version__},
+    }
+    taken = sorted(facts.keys() & metadata.keys())
+    if taken:
+        raise ValueError(
+            f"Expected metadata without the keys {', '.join(facts)}, which come from the model. "
+            f"Received: {', '.join(taken)}"
+        )
+    return {**metadata, **facts}
+
+
+def write_metadata(path, content):
+    """Writes the metadata where `read_metadata(path)` finds it."""
+    write_json(_location(path), content)
+
+
+def read_metadata(path):
+    """Reads the metadata of a SavedModel folder or a .tflite file.
+
+    Raises:
+        FileNotFoundError: there is none beside it.
+        ValueError: it is not JSON.
+    """
+    location = _location(path)
+    if not location.is_file():
+        raise FileNotFoundError(f"Expected the metadata of {path} in {location}. Received: no file")
+    return read_json(location)
+
+
+def _location(path):
+    path = pathlib.Path(path)
+    if path.suffix == ".tflite":
+        return path.parent / FILE_NAME
+    return path / "assets.extra" / FILE_NAME

@@ -1,0 +1,73 @@
+"""Atomic writes: a file is there whole or not at all."""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+
+
+@contextlib.contextmanager
+def atomic_path(path):
+    """Yields a temporary sibling of `path` that replaces it when the block succeeds.
+
+    A reader, a crash or a full disk never sees half a file, and what stood at `path` before stays
+    until the new content is complete.
+
+    Args:
+        path: str or Path of the file or folder to write.
+
+    Yields:
+        Path in the same folder and with the same suffix; write a file or create a folder there.
+
+    Raises:
+        OSError: the target cannot be written; the message names it.
+    """
+    path = pathlib.Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent)
+        temporary = pathlib.Path(folder) / path.name
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OSError(
+            error.errno, f"Cannot write {path}: {reason}. Nothing was changed there."
+        ) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary.parent, ignore_errors=True)
+
+
+def _sync(path):
+    if path.is_file():
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+
+
+def write_text(path, text):
+    """Writes `text` as UTF-8, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path, content):
+    """Writes `content` as indented JSON, atomically; NaN and infinity are refused."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path):
+    """Reads a JSON file.
+
+    Raises:
+        ValueError: the file is not JSON; the message names it.
+    """
+    path = pathlib.Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"Expected JSON in {path}. Received: {error}") from error

@@ -1,0 +1,60 @@
+"""Any Keras graph model as a map from images to features and logits."""
+
+import keras
+
+
+def build_extractor(model, feature_layer=None):
+    """Returns a model that gives features and logits in one forward pass.
+
+    It shares the layers and weights of `model`, which stays as it is.
+
+    Args:
+        model: keras.Model with one input and one (N, K) output of logits, built as a graph
+            (Functional, Sequential or a subclass of them) that ends in a Dense layer.
+        feature_layer: str, name of the layer whose output is the features; by default the input
+            of the last layer.
+
+    Returns:
+        keras.Model: images -> {"features": (N, D), "logits": (N, K)}.
+
+    Raises:
+        ValueError: the model is no graph, does not end in one linear Dense layer, or has no layer
+            of that name.
+    """
+    if not has_graph(model):
+        raise ValueError(
+            "Expected a Functional or Sequential model, whose layers can be reached. "
+            f"Received: model={model.name!r} of class {type(model).__name__}"
+        )
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ValueError(
+            f"Expected one input and one output. Received: {len(model.inputs)} inputs and "
+            f"{len(model.outputs)} outputs of model={model.name!r}"
+        )
+    head = head_layer(model)
+    features = model.get_layer(feature_layer).output if feature_layer else head.input
+    if len(features.shape) != 2:
+        raise ValueError(f"Expected features of shape (N, D). Received: shape={features.shape}")
+    outputs = {"features": features, "logits": model.outputs[0]}
+    return keras.Model(model.inputs[0], outputs, name=f"{model.name}_extractor")
+
+
+def has_graph(model):
+    """Whether the layers of `model` are connected in a graph that can be read."""
+    return isinstance(model, keras.Sequential | keras.src.models.functional.Functional)
+
+
+def head_layer(model):
+    """The Dense layer that computes the logits of a graph model."""
+    head = model.layers[-1]
+    if not isinstance(head, keras.layers.Dense):
+        raise ValueError(
+            f"Expected the last layer to be Dense. Received: {head.name!r} of class "
+            f"{type(head).__name__}"
+        )
+    if head.activation is not keras.activations.linear:
+        raise ValueError(
+            "Expected a model that returns logits (a last Dense layer without activation). "
+            f"Received: activation={head.activation.__name__!r} in layer {head.name!r}"
+        )
+    return head

@@ -1,0 +1,120 @@
+"""Training objectives as Keras models around the network they train."""
+
+import keras
+from keras import ops
+
+from kerasood import objectives
+from kerasood.config import SPARSITY_WEIGHTS
+from kerasood.models.extractor import build_extractor, has_graph
+
+
+class CrossEntropyTraining(keras.Model):
+    """Trains a classifier by cross-entropy; base of the other objectives and their control.
+
+    The network stays a model of its own: train this one, then use, save and export `network`.
+    Logs `ce`, `accuracy` and the mean `energy` beside `loss`. In validation the loss is the
+    cross-entropy alone, so that `val_loss` compares across objectives.
+
+    Args:
+        network: keras.Model, images -> logits (N, K); any class, it is called and not changed.
+        augmentation: keras layer called as `augmentation(images, training=training)`, or None.
+    """
+
+    def __init__(self, network, augmentation=None, **kwargs):
+        super().__init__(**kwargs)
+        self.network = network
+        self.augmentation = augmentation
+        self._forward = _outputs_model(network)
+        self._metrics_by_name = {
+            "ce": keras.metrics.Mean(name="ce"),
+            "accuracy": keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+            "energy": keras.metrics.Mean(name="energy"),
+        }
+
+    def call(self, images, training=None):
+        if self.augmentation is not None:
+            images = self.augmentation(images, training=training)
+        return self._forward(images, training=training)
+
+    def penalty(self, outputs):
+        """What the objective adds to the cross-entropy in training, a scalar."""
+        return 0.0
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        if sample_weight is not None:
+            raise ValueError("Expected (images, labels) batches. Received: a sample_weight as well")
+        logits = ops.cast(y_pred["logits"], "float32")
+        ce = objectives.cross_entropy(y, logits)
+        self._metrics_by_name["ce"].update_state(ce)
+        self._metrics_by_name["accuracy"].update_state(y, logits)
+        self._metrics_by_name["energy"].update_state(objectives.energy(logits))
+        penalty = self.penalty(y_pred)
+        return ops.mean(ce) + penalty if training else ops.mean(ce)
+
+    if keras.backend.backend() == "tensorflow":
+
+        def train_step(self, data):
+            """One step on (images, labels); other backends run Keras's own around compute_loss."""
+            import tensorflow as tf
+
+            images, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+            with tf.GradientTape() as tape:
+                outputs = self(images, training=True)
+                loss = self.compute_loss(images, labels, outputs, sample_weight, training=True)
+            gradients = tape.gradient(loss, self.trainable_weights)
+            self.optimizer.apply(gradients, self.trainable_weights)
+            for metric in self.metrics:
+                if metric.name == "loss":
+                    metric.update_state(loss, sample_weight=tf.shape(labels)[0])
+            return self.get_metrics_result()
+
+
+class SparsityFineTuning(CrossEntropyTraining):
+    """Cross-entropy plus weight * mean ||activations||_1 on in-distribution images alone.
+
+    Logs the mean norm as `l1`. At the optimum of the logits' penalty the other classes' logits
+    rest at 0 and the true one where 1 - p = weight.
+
+    Args:
+        network: keras.Model, images -> logits (N, K).
+        weight: float >= 0, lambda; by default 0.01 for logits, 0.02 for features.
+        site: "logits", as the paper writes, or "features" (N, D), as its released code does.
+        augmentation: keras layer or None.
+
+    Raises:
+        ValueError: an unknown site, a negative weight, or features of a network without a graph.
+
+    Reference:
+        Chen & Li, "Sparsity-based regularization for out-of-distribution detection", 2023,
+        eq. 9 and 10.
+    """
+
+    def __init__(self, network, weight=None, site="logits", augmentation=None, **kwargs):
+        if site not in SPARSITY_WEIGHTS:
+            raise ValueError(f"Expected site 'logits' or 'features'. Received: site={site!r}")
+        weight = SPARSITY_WEIGHTS[site] if weight is None else weight
+        if weight < 0:
+            raise ValueError(f"Expected weight >= 0. Received: weight={weight}")
+        if site == "features" and not has_graph(network):
+            raise ValueError(
+                "Expected a Functional or Sequential network for site='features'. "
+                f"Received: {network.name!r} of class {type(network).__name__}"
+            )
+        super().__init__(network, augmentation, **kwargs)
+        self.weight = weight
+        self.site = site
+        self._metrics_by_name["l1"] = keras.metrics.Mean(name="l1")
+
+    def penalty(self, outputs):
+        norms = objectives.l1_norm(ops.cast(outputs[self.site], "float32"))
+        self._metrics_by_name["l1"].update_state(norms)
+        return self.weight * ops.mean(norms)
+
+
+OBJECTIVES = {"ce": CrossEntropyTraining, "sparsity": SparsityFineTuning}
+
+
+def _outputs_model(network):
+    if has_graph(network):
+        return build_extractor(network)
+    return lambda images, training: {"logits": network(images, training=training)}

@@ -1,0 +1,40 @@
+"""Networks as .keras files: configuration and weights, never pickled code."""
+
+import zipfile
+
+import keras
+
+from kerasood.files import atomic_path
+from kerasood.models.wide_resnet import WideResNet
+
+
+def save_network(network, path):
+    """Writes a network as a .keras file; a WideResNet computes in float32 from then on.
+
+    Args:
+        network: keras.Model.
+        path: str or Path that ends in `.keras`.
+    """
+    if isinstance(network, WideResNet):
+        network = network.with_dtype("float32")
+    with atomic_path(path) as temporary:
+        network.save(temporary)
+
+
+def load_network(path):
+    """Reads a .keras file in safe mode.
+
+    Args:
+        path: str or Path.
+
+    Returns:
+        keras.Model, not compiled.
+
+    Raises:
+        ValueError: the file is no .keras model, or holds code or classes that are not known here.
+    """
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+        reason = str(error).partition("Full object config")[0].strip()
+        raise ValueError(f"Expected a .keras model in {path}. Received: {reason}") from error

@@ -1,0 +1,175 @@
+"""Run directories: everything one training run is made of and everything it left."""
+
+import dataclasses
+import importlib.metadata
+import pathlib
+import subprocess
+import sys
+
+from kerasood.config import StageConfig
+from kerasood.files import read_json, write_json
+
+PACKAGES = ("kerasood", "keras", "tensorflow", "jax", "numpy", "scikit-learn")
+
+
+class RunConflictError(ValueError):
+    """A run directory holds something else than what was asked for."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run directory and the names of the files in it.
+
+    Args:
+        path: Path of the directory.
+        config: StageConfig it was started with.
+    """
+
+    path: pathlib.Path
+    config: StageConfig
+
+    @property
+    def checkpoint(self):
+        """State after the last finished epoch: weights, optimiser, random streams, history."""
+        return self.path / "checkpoint.npz"
+
+    @property
+    def model(self):
+        """The trained network, written once training is complete."""
+        return self.path / "model.keras"
+
+    @property
+    def initial_model(self):
+        """The network a fine-tune started from, so that before and after can be compared."""
+        return self.path / "initial.keras"
+
+    @property
+    def history(self):
+        return self.path / "history.csv"
+
+    @property
+    def thresholds(self):
+        """Calibrated thresholds of the trained network, one per detector."""
+        return self.path / "thresholds.json"
+
+    @property
+    def evaluation(self):
+        return self.path / "evaluation"
+
+    @property
+    def complete(self):
+        return self.model.exists()
+
+    def start(self, resume=False):
+        """Claims the directory for this configuration and writes `config.json`.
+
+        Args:
+            resume: bool, whether an unfinished run of the same configuration may go on.
+
+        Raises:
+            RunConflictError: the directory holds another configuration, or an unfinished run and
+                `resume` is false, or something that is no run at all.
+        """
+        if (self.path / "config.json").exists():
+            self._refuse_other_configuration(Run.open(self.path))
+            if self.checkpoint.exists() and not self.complete and not resume:
+                raise RunConflictError(
+                    f"{self.path} holds an unfinished run: continue it with --resume, or give "
+                    "another --run."
+                )
+            return
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise RunConflictError(
+                f"Expected a new or empty run directory. Received: {self.path}, which holds "
+                "something else"
+            )
+        write_json(
+            self.path / "config.json",
+            {
+                "config": dataclasses.asdict(self.config),
+                "command": command_line(),
+                "commit": git_commit(),
+                "versions": versions(),
+            },
+        )
+
+    def _refuse_other_configuration(self, stored):
+        ours, theirs = dataclasses.asdict(self.config), dataclasses.asdict(stored.config)
+        differing = [name for name in ours if ours[name] != theirs[name]]
+        if differing:
+            listed = ", ".join(f"{n}={theirs[n]!r} there, {ours[n]!r} now" for n in differing)
+            raise RunConflictError(
+                f"{self.path} holds a run of another configuration ({listed}). "
+                "Give another --run or --out."
+            )
+
+    @staticmethod
+    def open(path):
+        """Opens an existing run directory.
+
+        Raises:
+            ValueError: `path` is no run directory.
+        """
+        path = pathlib.Path(path)
+        if not (path / "config.json").is_file():
+            raise ValueError(
+                f"Expected a run directory (with a config.json). Received: {path}"
+            )
+        stored = read_json(path / "config.json")
+        try:
+            return Run(path, StageConfig(**stored["config"]))
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"Expected the configuration of a training run in {path / 'config.json'}. "
+                f"Received: {error}"
+            ) from error
+
+
+def newest_run(root="runs"):
+    """The complete run directory under `root` that was finished last.
+
+    Raises:
+        ValueError: there is none.
+    """
+    models = sorted(pathlib.Path(root).glob("**/model.keras"), key=lambda p: p.stat().st_mtime)
+    if not models:
+        raise ValueError(
+            f"No complete run under {root}/: train one with `python train.py`, or name one "
+            "with --run."
+        )
+    return Run.open(models[-1].parent)
+
+
+def versions():
+    """Installed versions of the packages that decide results: {name: version}."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit():
+    """Commit of the checkout this package lies in, with `+` when it was changed; or None."""
+    here = pathlib.Path(__file__).resolve().parent
+    git = ["git", "-C", str(here)]
+    try:
+        tracked = subprocess.run([*git, "ls-files", "--error-unmatch", "runs.py"],
+                                 capture_output=True, check=False)
+        if tracked.returncode:
+            return None
+        commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"],
+                                capture_output=True, text=True, check=True)
+        changed = subprocess.run([*git, "status", "--porcelain", "-uno"],
+                                 capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit.stdout.strip() + ("+" if changed.stdout else "")
+
+
+def command_line():
+    """The command this process was started with, as one would type it."""
+    program = pathlib.Path(sys.argv[0]).name
+    return " ".join([program, *sys.argv[1:]])

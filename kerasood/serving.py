@@ -1,0 +1,190 @@
+"""The network, its detector and its threshold as one model that answers for itself."""
+
+import copy
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasood import objectives
+from kerasood.detectors import DETECTORS
+from kerasood.models.extractor import build_extractor, has_graph
+
+
+@keras.saving.register_keras_serializable(package="kerasood")
+class OODModel(keras.Model):
+    """Classifies images and says which of them are out-of-distribution.
+
+    The layers of `network` are shared, not copied; only a network that computes in less than
+    float32 is rebuilt in float32 from the same weights, since scores must not depend on which
+    device answers and small runtimes lack bfloat16. The detector is copied as it was fitted.
+
+    Args:
+        network: keras.Model, Functional or Sequential, images -> logits (N, K), or an extractor,
+            images -> {"features": (N, D), "logits": (N, K)}.
+        detector: Detector, fitted.
+        threshold: float, finite; stored as float32. An image is OOD when its score is larger.
+
+    Input: uint8 (N, H, W, 3), pixels 0-255. Output, float32 unless said otherwise: "logits"
+    (N, K), "probabilities" (N, K), "energy" (N,) at temperature 1, "score" (N,) of the detector,
+    higher = more OOD, and "is_ood" (N,) bool.
+
+    Raises:
+        ValueError: the network is no graph from images to logits, or the threshold is not finite.
+    """
+
+    def __init__(self, network, detector, threshold, name="ood_model"):
+        if not abs(threshold) <= float(np.finfo("float32").max):
+            raise ValueError(f"Expected a finite threshold. Received: threshold={threshold}")
+        super().__init__(name=name, dtype="float32")
+        self.network = _in_float32(_as_extractor(network))
+        self.detector = copy.deepcopy(detector)
+        self.threshold = float(np.float32(threshold))
+        self.built = True
+
+    @property
+    def image_shape(self):
+        """(H, W, C) of the images; None where the network takes any size."""
+        return tuple(self.network.inputs[0].shape[1:])
+
+    @property
+    def num_classes(self):
+        return _output_shapes(self.network)["logits"][-1]
+
+    def build(self, images_shape=None):
+        self.built = True
+
+    def call(self, images):
+        _check(images.shape, keras.backend.standardize_dtype(images.dtype), self.image_shape)
+        outputs = self.network(images, training=False)
+        outputs = {name: ops.cast(value, "float32") for name, value in outputs.items()}
+        score = ops.cast(self.detector.score(outputs), "float32")
+        return {
+            "logits": outputs["logits"],
+            "probabilities": ops.softmax(outputs["logits"], axis=-1),
+            "energy": objectives.energy(outputs["logits"]),
+            "score": score,
+            "is_ood": score > self.threshold,
+        }
+
+    def predict(self, images, batch_size=128, verbose=0, **kwargs):
+        """Answers for arrays of any length, batch by batch.
+
+        Args:
+            images: uint8 array (N, H, W, 3), pixels 0-255; or batches, as in `keras.Model.predict`.
+            batch_size: int.
+
+        Returns:
+            dict of NumPy arrays, as in the class.
+
+        Raises:
+            ValueError: dtype or shape is not what the network was trained on.
+        """
+        if isinstance(images, np.ndarray | list | tuple):
+            images = check_images(images, self.image_shape)
+            if not len(images):
+                one = self(np.zeros((1, *images.shape[1:]), dtype="uint8"))
+                return {name: ops.convert_to_numpy(output)[:0] for name, output in one.items()}
+        return super().predict(images, batch_size=batch_size, verbose=verbose, **kwargs)
+
+    def save_own_variables(self, store):
+        for name, value in vars(self.detector).items():
+            if name.endswith("_") and not name.startswith("_"):
+                store[name] = np.asarray(value)
+
+    def load_own_variables(self, store):
+        for name in store.keys():
+            setattr(self.detector, name, np.asarray(store[name]))
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "network": keras.saving.serialize_keras_object(self.network),
+            "detector": detector_name(self.detector),
+            "detector_params": self.detector.get_params(),
+            "threshold": self.threshold,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        network = keras.saving.deserialize_keras_object(
+            config["network"], custom_objects=custom_objects
+        )
+        detector = DETECTORS[config["detector"]](**config["detector_params"])
+        return cls(network, detector, config["threshold"], name=config["name"])
+
+
+def check_images(images, image_shape):
+    """Returns `images` as a uint8 array, or says what is wrong with them.
+
+    Keras and TensorFlow cast floats in 0..1 to uint8 zeros without a word; the answers would look
+    fine and mean nothing.
+
+    Args:
+        images: array-like, (N, H, W, C).
+        image_shape: (H, W, C); None where any size will do.
+
+    Raises:
+        ValueError: dtype is not uint8 or the shape does not match.
+    """
+    images = np.asarray(images)
+    received = f"dtype={images.dtype}"
+    if images.size and images.dtype.kind in "iuf":
+        received += f" with values from {images.min():g} to {images.max():g}"
+    _check(images.shape, images.dtype.name, image_shape, received)
+    return images
+
+
+def detector_name(detector):
+    """The name of a detector's class in DETECTORS.
+
+    Raises:
+        ValueError: the table has no such class, so that a file could not be read back.
+    """
+    for name, detector_class in DETECTORS.items():
+        if type(detector) is detector_class:
+            return name
+    raise ValueError(
+        f"Expected a detector of one of the classes {', '.join(DETECTORS)}. "
+        f"Received: detector={type(detector).__name__}"
+    )
+
+
+def _check(shape, dtype, image_shape, received=None):
+    if dtype != "uint8":
+        raise ValueError(
+            f"Expected images of dtype uint8, pixels 0-255. Received: {received or f'{dtype=!s}'}"
+        )
+    sizes = zip(shape[1:], image_shape, strict=False)
+    if len(shape) != 4 or any(None not in pair and pair[0] != pair[1] for pair in sizes):
+        expected = ", ".join(str(size or "any") for size in image_shape)
+        raise ValueError(
+            f"Expected images of shape (N, {expected}). Received: shape={tuple(shape)}"
+        )
+
+
+def _as_extractor(network):
+    is_extractor = has_graph(network) and isinstance(_output_shapes(network), dict)
+    extractor = network if is_extractor else build_extractor(network)
+    outputs = sorted(_output_shapes(extractor))
+    if "logits" not in outputs:
+        raise ValueError(f"Expected an output 'logits'. Received: {outputs=}")
+    image_shape = extractor.inputs[0].shape
+    if len(image_shape) != 4:
+        raise ValueError(f"Expected a network on (N, H, W, 3). Received: shape={image_shape}")
+    return extractor
+
+
+def _output_shapes(network):
+    return network.compute_output_shape(network.inputs[0].shape)
+
+
+def _in_float32(network):
+    """`network` itself if all its layers compute in float32, else a rebuilt copy that does."""
+    if all(layer.compute_dtype == "float32" for layer in network._flatten_layers()):
+        return network
+    copied = keras.models.clone_model(network)
+    copied.set_weights(network.get_weights())
+    for layer in copied._flatten_layers():
+        layer.dtype_policy = "float32"
+    return copied

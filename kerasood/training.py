@@ -1,0 +1,147 @@
+"""Trains one stage into its run directory, an epoch at a time."""
+
+import csv
+import importlib.util
+import io
+import math
+
+import keras
+
+from kerasood import checkpoints
+from kerasood.data.order import array_batches, steps_per_epoch
+from kerasood.files import write_text
+from kerasood.models.augmentation import RandomCropFlip
+from kerasood.models.fine_tuning import OBJECTIVES
+from kerasood.models.optimizers import NesterovSGD, cosine_schedule
+
+HAS_TENSORFLOW = importlib.util.find_spec("tensorflow") is not None
+
+
+class TrainingDiverged(ArithmeticError):
+    """The loss is no longer a finite number."""
+
+
+def build_trainer(network, config):
+    """Wraps `network` in the objective, augmentation and optimiser of a StageConfig.
+
+    Args:
+        network: keras.Model, images -> logits.
+        config: StageConfig.
+
+    Returns:
+        An uncompiled trainer from `OBJECTIVES`.
+    """
+    augmentation = None
+    if config.crop or config.flip:
+        augmentation = RandomCropFlip(config.crop, config.flip, seed=config.seed)
+    sparsity = {"weight": config.weight, "site": config.site} if config.site else {}
+    return OBJECTIVES[config.objective](network, augmentation=augmentation, **sparsity)
+
+
+def fit(trainer, training, validation, config, run, verbose=1):
+    """Trains until `config.epochs` and keeps the state of every finished epoch.
+
+    Continues after the last finished epoch where `run` has a checkpoint, and then ends at the
+    same weights as an uninterrupted run: order, augmentation and dropout follow from the seed.
+
+    Args:
+        trainer: model of `build_trainer`.
+        training: (images uint8 (N, H, W, 3), labels int (N,)).
+        validation: the same, or None.
+        config: StageConfig.
+        run: Run whose directory receives checkpoint, history and TensorBoard logs.
+        verbose: 0, 1 or 2 as in `keras.Model.fit`.
+
+    Returns:
+        list of one dict of floats per epoch.
+
+    Raises:
+        TrainingDiverged: the loss became NaN or infinite; the last checkpoint stays.
+    """
+    images, labels = training
+    steps = steps_per_epoch(len(images), config.batch_size)
+    schedule = cosine_schedule(
+        config.learning_rate, config.final_learning_rate, steps * config.epochs
+    )
+    trainer.compile(NesterovSGD(schedule, momentum=config.momentum, l2=config.weight_decay))
+    trainer(images[:1])
+    trainer.optimizer.build(trainer.trainable_variables)
+    history = []
+    if run.checkpoint.exists():
+        history = checkpoints.load_state(run.checkpoint, trainer)
+    if len(history) < config.epochs:
+        order = (config.batch_size, config.seed, len(history), config.epochs)
+        trainer.fit(
+            _batches(images, labels, *order),
+            epochs=config.epochs,
+            initial_epoch=len(history),
+            steps_per_epoch=steps,
+            validation_data=validation,
+            validation_batch_size=config.batch_size,
+            callbacks=[StopOnNaN(run), KeepEveryEpoch(run, history), *_tensorboard(run)],
+            shuffle=False,
+            verbose=verbose,
+        )
+    return history
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Stops training with an error as soon as the loss is not finite."""
+
+    def __init__(self, run):
+        super().__init__()
+        self.run = run
+        self.epoch = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            kept = "No epoch was finished before."
+            if self.run.checkpoint.exists():
+                kept = f"The state after epoch {self.epoch} is kept in {self.run.checkpoint}."
+            raise TrainingDiverged(
+                f"The loss became {loss} in epoch {self.epoch + 1}, step {batch + 1}. {kept} "
+                "Try a smaller learning rate."
+            )
+
+
+class KeepEveryEpoch(keras.callbacks.Callback):
+    """Writes the checkpoint and the history after every epoch."""
+
+    def __init__(self, run, history):
+        super().__init__()
+        self.run = run
+        self.history = history
+
+    def on_epoch_end(self, epoch, logs=None):
+        learning_rate = float(self.model.optimizer.learning_rate)
+        row = {"epoch": epoch + 1, "learning_rate": learning_rate}
+        row |= {name: float(value) for name, value in logs.items() if name != "learning_rate"}
+        self.history.append(row)
+        checkpoints.save_state(self.run.checkpoint, self.model, self.history)
+        write_text(self.run.history, _to_csv(self.history))
+
+
+def _to_csv(rows):
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _batches(*arguments):
+    if not HAS_TENSORFLOW:
+        return array_batches(*arguments)
+    from kerasood.data.pipelines import training_batches
+
+    return training_batches(*arguments)
+
+
+def _tensorboard(run):
+    if not HAS_TENSORFLOW:
+        return []
+    return [keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False)]
