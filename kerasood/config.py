@@ -17,13 +17,13 @@ class TrainConfig:
     """What `train.py` does: one or both stages on one data set."""
 
     stage: str = option("all", "What to train.", ("pretrain", "finetune", "all"))
-    dataset: str = option("cifar10", "In-distribution data: a name, an .npz file or an image folder.")
+    dataset: str = option("cifar10", "In-distribution data: a name, .npz file or image folder.")
     data_dir: str | None = option(None, "Folder that is searched for data before any download.")
     download: bool = option(True, "Whether missing data may be downloaded.")
     strict: bool = option(False, "Whether an unreadable image file is an error, not a warning.")
     out: str | None = option(None, "Parent of the run directories [runs/DATASET-NETWORK-seedSEED].")
     run: str | None = option(None, "Run directory of a single stage [OUT/STAGE].")
-    init: str | None = option(None, "Base of a fine-tune: a run directory or .keras [OUT/pretrain].")
+    init: str | None = option(None, "Base of a fine-tune: run directory or .keras [OUT/pretrain].")
     resume: bool = option(False, "Whether to continue an interrupted run.")
     depth: int = option(40, "Depth of the WideResNet, 6 n + 4.")
     width: int = option(2, "Width of the WideResNet.")
@@ -74,8 +74,9 @@ class StageConfig:
     @property
     def name(self):
         """Name of the run directory: pretrain, finetune-ce, finetune-sparsity-logits..."""
-        parts = (self.stage, self.objective, self.site) if self.stage == "finetune" else ("pretrain",)
-        return "-".join(part for part in parts if part)
+        if self.stage == "pretrain":
+            return self.stage
+        return "-".join(part for part in (self.stage, self.objective, self.site) if part)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +122,7 @@ PRESETS = {
         "depth": 10,
         "width": 1,
         "dropout": 0.0,
-        "pretrain_epochs": 20,
+        "pretrain_epochs": 15,
         "finetune_epochs": 10,
         "batch_size": 64,
         "crop": 2,
@@ -159,6 +160,11 @@ def from_flags(config_class, flag_values=flags.FLAGS):
     return config_class(
         **{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     )
+
+
+def train_config(dataset, **values):
+    """A TrainConfig of a data set: the recipe, the set's preset over it, `values` over both."""
+    return TrainConfig(dataset=dataset, **{**PRESETS.get(dataset, {}), **values})
 
 
 def stage_config(config, stage, init=None):

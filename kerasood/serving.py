@@ -9,6 +9,7 @@ from keras import ops
 from kerasood import objectives
 from kerasood.detectors import DETECTORS
 from kerasood.models.extractor import build_extractor, has_graph
+from kerasood.models.precision import in_float32
 
 
 @keras.saving.register_keras_serializable(package="kerasood")
@@ -37,7 +38,7 @@ class OODModel(keras.Model):
         if not abs(threshold) <= float(np.finfo("float32").max):
             raise ValueError(f"Expected a finite threshold. Received: threshold={threshold}")
         super().__init__(name=name, dtype="float32")
-        self.network = _in_float32(_as_extractor(network))
+        self.network = in_float32(_as_extractor(network))
         self.detector = copy.deepcopy(detector)
         self.threshold = float(np.float32(threshold))
         self.built = True
@@ -177,14 +178,3 @@ def _as_extractor(network):
 
 def _output_shapes(network):
     return network.compute_output_shape(network.inputs[0].shape)
-
-
-def _in_float32(network):
-    """`network` itself if all its layers compute in float32, else a rebuilt copy that does."""
-    if all(layer.compute_dtype == "float32" for layer in network._flatten_layers()):
-        return network
-    copied = keras.models.clone_model(network)
-    copied.set_weights(network.get_weights())
-    for layer in copied._flatten_layers():
-        layer.dtype_policy = "float32"
-    return copied

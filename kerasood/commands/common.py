@@ -30,7 +30,8 @@ def run_command(config_class, story):
         except (ValueError, OSError, ArithmeticError) as error:
             if flags.FLAGS.verbosity > 0:
                 traceback.print_exc()
-            console.print(f"error: {error}", style="red", markup=False)
+            message = getattr(error, "strerror", None) or error
+            console.print(f"error: {message}", style="red", markup=False)
             sys.exit(1)
 
     logging.set_verbosity(logging.WARNING)

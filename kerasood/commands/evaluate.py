@@ -150,7 +150,7 @@ def _candidates(runs, where):
                     parent = run.path.parent.name
                     candidate = dataclasses.replace(
                         candidate,
-                        key=f"{parent}/{candidate.key}",
+                        key=f"{parent}:{candidate.key}",
                         label=f"{candidate.label} {parent}",
                     )
                 keys_by_digest[digest] = candidate.key

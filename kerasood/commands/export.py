@@ -54,8 +54,7 @@ def export(config):
         config.out,
         images=_images_to_verify(test),
         metadata={
-            "threshold": threshold.to_json(),
-            "calibrated_on": calibrated_on,
+            "calibration": {**threshold.to_json(), "calibrated_on": calibrated_on},
             "class_names": list(test.class_names or map(str, range(test.num_classes))),
             "dataset": run.config.dataset,
             "run": run.path.name,

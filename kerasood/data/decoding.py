@@ -38,7 +38,8 @@ def decode(item, image_size: int, resizing: str = SHORT_SIDE):
     try:
         with Image.open(_opened(item), formats=FORMATS) as image:
             _refuse_huge(image, image_size)
-            rgb = to_rgb(ImageOps.exif_transpose(image))
+            ImageOps.exif_transpose(image, in_place=True)
+            rgb = to_rgb(image)
     except Exception as error:  # Pillow's decoders raise SyntaxError, struct.error, ... on damage
         return f"{type(error).__name__}: {error}"
     try:

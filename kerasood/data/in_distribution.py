@@ -40,7 +40,8 @@ def load_training_data(config):
         TrainingData.
 
     Raises:
-        ValueError: the data cannot be had, have no labels, or fewer than two classes.
+        FileNotFoundError: the data cannot be had.
+        ValueError: they have no labels, or fewer than two classes.
     """
     where = {
         "data_dir": config.data_dir, "download": config.download, "strict": config.strict

@@ -2,20 +2,19 @@
 import numpy as np
 import tensorflow as tf
 
-from kerasood.data.order import epoch_order, steps_per_epoch
+from kerasood.data.order import array_batches, steps_per_epoch
 
 
 def training_batches(
     images, labels, batch_size: int, seed: int, first_epoch: int, epochs: int
 ) -> tf.data.Dataset:
-    """Streams the epochs `first_epoch` to `epochs - 1`, each image once an epoch, in epoch order.
+    """Streams the batches of `array_batches`, prepared while the step before them runs.
 
-    The images stay one NumPy array: batches are gathered from it in Python, so it is neither
-    copied into TensorFlow nor written into a graph.
+    The images stay one NumPy array: neither copied into TensorFlow nor written into a graph.
 
     Args:
         images: uint8 `(N, S, S, 3)`, 0-255.
-        labels: int32 `(N,)`.
+        labels: int `(N,)`.
         batch_size: images per batch; the last batch of an epoch may hold fewer.
         seed: of the orders.
         first_epoch: epoch to start with, counted from 0.
@@ -29,25 +28,15 @@ def training_batches(
             "Expected uint8 images and as many labels, at least one. Received: "
             f"images.dtype={images.dtype}, len(images)={len(images)}, len(labels)={len(labels)}"
         )
-    steps = steps_per_epoch(len(images), batch_size)
-
-    def epoch_batches(epoch):
-        order = tf.numpy_function(
-            lambda epoch: epoch_order(len(images), seed, int(epoch)), [epoch], tf.int32
-        )
-        starts = tf.data.Dataset.range(0, steps * batch_size, batch_size)
-        return starts.map(lambda start: order[start : start + batch_size])
-
-    def gather(rows):
-        batch = tf.numpy_function(
-            lambda rows: (images[rows], labels[rows].astype(np.int32)), [rows], (tf.uint8, tf.int32)
-        )
-        batch_images = tf.ensure_shape(batch[0], (None, *images.shape[1:]))
-        return batch_images, tf.ensure_shape(batch[1], (None,))
-
-    dataset = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_batches)
-    dataset = dataset.map(gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    cardinality = tf.data.experimental.assert_cardinality(max(0, epochs - first_epoch) * steps)
+    dataset = tf.data.Dataset.from_generator(
+        lambda: array_batches(images, labels, batch_size, seed, first_epoch, epochs),
+        output_signature=(
+            tf.TensorSpec((None, *images.shape[1:]), tf.uint8),
+            tf.TensorSpec((None,), tf.int32),
+        ),
+    )
+    num_batches = max(0, epochs - first_epoch) * steps_per_epoch(len(images), batch_size)
+    cardinality = tf.data.experimental.assert_cardinality(num_batches)
     return dataset.apply(cardinality).prefetch(tf.data.AUTOTUNE)
 
 

@@ -170,7 +170,7 @@ def _roots(data_dir):
 def _refuse_path(name, path):
     if path.is_file():
         raise ValueError(f"Expected an .npz file or an image folder. Received: name={name!r}")
-    if path.suffix == ".npz" or len(path.parts) > 1 or name.endswith("/"):
+    if path.suffix == ".npz" or "/" in name or os.sep in name:
         raise ValueError(f"Expected a path that exists. Received: name={name!r}")
 
 

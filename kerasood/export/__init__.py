@@ -41,9 +41,7 @@ class Exported:
     reports: dict[str, Report]
 
 
-def export_model(
-    ood_model, folder, *, images, metadata, model_name, formats=FORMATS, version=None
-):
+def export_model(ood_model, folder, *, images, metadata, model_name, formats=FORMATS, version=None):
     """Writes `<folder>/<model_name>/<version>/`, verified before anyone can load it.
 
     Everything happens in a folder beside it whose name TF Serving ignores, and is renamed at the

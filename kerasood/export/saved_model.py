@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from kerasood.export.metadata import build_metadata, write_metadata
-from kerasood.export.quiet import quiet
+from kerasood.quiet import quiet
 from kerasood.serving import check_images
 
 SIGNATURE = "serving_default"

@@ -6,9 +6,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from kerasood.export.quiet import quiet
 from kerasood.export.saved_model import SIGNATURE
 from kerasood.export.tflite import open_tflite
+from kerasood.quiet import quiet
 
 
 def describe_signature(path):

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from kerasood.export.metadata import build_metadata, write_metadata
-from kerasood.export.quiet import quiet
 from kerasood.export.saved_model import SIGNATURE, write_archive
+from kerasood.quiet import quiet
 from kerasood.serving import check_images
 
 

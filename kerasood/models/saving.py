@@ -5,11 +5,13 @@ import zipfile
 import keras
 
 from kerasood.files import atomic_path
+from kerasood.models.extractor import has_graph
+from kerasood.models.precision import in_float32
 from kerasood.models.wide_resnet import WideResNet
 
 
 def save_network(network, path):
-    """Writes a network as a .keras file; a WideResNet computes in float32 from then on.
+    """Writes a network as a .keras file that computes in float32, whatever it was trained in.
 
     Args:
         network: keras.Model.
@@ -17,6 +19,8 @@ def save_network(network, path):
     """
     if isinstance(network, WideResNet):
         network = network.with_dtype("float32")
+    elif has_graph(network):
+        network = in_float32(network)
     with atomic_path(path) as temporary:
         network.save(temporary)
 

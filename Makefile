@@ -1,0 +1,42 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON_VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+CONSTRAINTS := $(wildcard constraints/python$(PYTHON_VERSION).txt)
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet \
+	$(addprefix --constraint ,$(CONSTRAINTS))
+
+.PHONY: demo test slow-test lint lock benchmark clean
+
+demo: $(VENV)/.installed  ## train, evaluate, calibrate, export and score on the embedded digits
+	rm -rf demo
+	$(BIN)/python -m kerasood.commands.demo --out=demo
+
+test: $(VENV)/.installed-dev  ## lint and the default suite
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest
+
+slow-test: $(VENV)/.installed-dev  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+benchmark: $(VENV)/.installed-dev  ## throughput of scoring against a bare forward pass
+	$(BIN)/python -m benchmarks.score
+
+lock: $(VENV)/.installed  ## renew the constraints for this Python version
+	$(BIN)/python scripts/lock.py constraints/python$(PYTHON_VERSION).txt
+
+clean:
+	rm -rf $(VENV) demo build dist *.egg-info
+
+$(VENV)/bin/python:
+	@echo "making $(VENV) with Python $(PYTHON_VERSION)"
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python setup.py $(CONSTRAINTS)
+	@echo "installing kerasood and TensorFlow (about 2 GB, a few minutes)"
+	$(PIP_INSTALL) --editable '.[tflite]'
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP_INSTALL) --editable '.[dev]'
+	touch $@

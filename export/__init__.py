@@ -1,0 +1,1 @@
+"""`python -m export` from a checkout; the library is `kerasood.export`."""

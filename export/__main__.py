@@ -1,0 +1,6 @@
+"""Runs the export command."""
+
+from kerasood.commands.export import main
+
+if __name__ == "__main__":
+    main()

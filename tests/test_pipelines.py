@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+
+from kerasood.data.base import ArraySource
+from kerasood.data.generated import GeneratedSource
+from kerasood.data.order import epoch_order
+from kerasood.data.pipelines import evaluation_batches, training_batches
+
+COUNT = 23
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).integers(0, 256, (COUNT, 8, 8, 3), np.uint8)
+
+
+def epochs_of(images, first_epoch, epochs, seed=5):
+    """Returns {epoch: rows in their order}; the labels are the rows."""
+    labels = np.arange(COUNT)
+    batches = list(training_batches(images, labels, 10, seed, first_epoch, epochs))
+    assert [len(rows) for _, rows in batches] == [10, 10, 3] * (epochs - first_epoch)
+    for batch, rows in batches:
+        np.testing.assert_array_equal(batch, images[rows.numpy()])
+        assert batch.dtype == "uint8" and rows.dtype == "int32"
+    rows = [rows.numpy() for _, rows in batches]
+    return {
+        first_epoch + i: np.concatenate(rows[3 * i : 3 * i + 3])
+        for i in range(epochs - first_epoch)
+    }
+
+
+def test_every_epoch_is_another_permutation_in_epoch_order(images):
+    orders = epochs_of(images, 0, 3)
+    for epoch, order in orders.items():
+        assert sorted(order) == list(range(COUNT))
+        np.testing.assert_array_equal(order, epoch_order(COUNT, 5, epoch))
+    assert len({tuple(order) for order in orders.values()}) == 3
+
+
+def test_a_resumed_run_sees_what_an_uninterrupted_one_does(images):
+    whole, resumed = epochs_of(images, 0, 5), epochs_of(images, 3, 5)
+    assert list(resumed) == [3, 4]
+    for epoch in resumed:
+        np.testing.assert_array_equal(resumed[epoch], whole[epoch])
+    assert np.any(epochs_of(images, 3, 4, seed=6)[3] != whole[3])
+
+
+def test_shapes_and_cardinality_are_known_before_reading(images):
+    dataset = training_batches(images, np.arange(COUNT), 10, 0, 1, 5)
+    assert int(dataset.cardinality()) == 4 * 3
+    assert [spec.shape.as_list() for spec in dataset.element_spec] == [[None, 8, 8, 3], [None]]
+    assert not list(training_batches(images, np.arange(COUNT), 10, 0, 5, 5))
+
+
+def test_the_images_are_not_written_into_the_graph():
+    images = np.zeros((2000, 32, 32, 3), np.uint8)
+    dataset = training_batches(images, np.zeros(2000, int), 10, 0, 0, 1)
+    graph = dataset._as_serialized_graph().numpy()
+    assert len(graph) < images.nbytes / 100
+
+
+def test_float_images_and_missing_labels_are_refused(images):
+    with pytest.raises(ValueError, match="Expected uint8.*images.dtype=float64"):
+        training_batches(images / 255, np.arange(COUNT), 10, 0, 0, 1)
+    with pytest.raises(ValueError, match=r"len\(labels\)=22"):
+        training_batches(images, np.arange(COUNT - 1), 10, 0, 0, 1)
+
+
+def test_evaluation_batches_stream_the_source_in_order_and_again(images):
+    dataset = evaluation_batches(ArraySource("some", images, np.arange(COUNT)), 10)
+    assert dataset.element_spec.shape.as_list() == [None, 8, 8, 3]
+    for _ in range(2):
+        batches = [batch.numpy() for batch in dataset]
+        assert [len(batch) for batch in batches] == [10, 10, 3]
+        np.testing.assert_array_equal(np.concatenate(batches), images)
+        assert batches[0].dtype == np.uint8
+
+
+def test_evaluation_batches_do_not_run_far_ahead():
+    made = []
+
+    class Counted(GeneratedSource):
+        def batches(self, batch_size):
+            for images, labels in super().batches(batch_size):
+                made.append(len(images))
+                yield images, labels
+
+    iterator = iter(evaluation_batches(Counted("uniform_noise", 8, num_images=10_000), 10))
+    next(iterator)
+    assert len(made) < 500

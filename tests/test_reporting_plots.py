@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+from example_results import SETS, example
+from scipy import stats
+
+from kerasood import metrics
+from kerasood.reporting.curves import common_range, density, thin
+from kerasood.reporting.findings import Findings
+from kerasood.reporting.plots import accuracy_figure, density_figure, roc_figure, to_svg
+
+
+def test_figures_show_every_set_and_model():
+    results, scores = example(num_models=2)
+    roc = roc_figure(results, scores)
+    assert len(roc.axes) == len(SETS)
+    fpr95 = Findings(results).metric("base", "energy", "svhn")["fpr95"]["mean"]
+    dots = [line for line in roc.axes[0].lines if line.get_marker() == "o"]
+    assert dots[0].get_xydata().tolist() == [[fpr95, 0.95]]
+    densities = density_figure(results, scores)
+    assert len(densities.axes) == 2
+    texts = [text.get_text() for text in densities.axes[0].texts]
+    assert {title for _, title, *_ in SETS} <= set(texts)
+    flagged = Findings(results).threshold("base")["flagged"]["svhn"]
+    assert f"{100 * flagged:.1f} %" in texts
+    bars = [bar.get_width() for bar in accuracy_figure(results).axes[0].patches]
+    assert bars == [1, 0.912, 1, 0.908]
+
+
+def test_other_detectors_can_be_drawn():
+    results, scores = example()
+    energy, msp = (to_svg(roc_figure(results, scores, name)) for name in ("energy", "msp"))
+    assert energy != msp
+    assert "msp score" in to_svg(density_figure(results, scores, "msp"))
+
+
+def test_constant_scores_can_be_drawn():
+    results, scores = example()
+    flat = {key: np.full_like(values, -1) for key, values in scores.items()}
+    assert "<svg" in to_svg(density_figure(results, flat))
+
+
+def test_svg_is_the_same_for_the_same_figure_and_small():
+    results, scores = example(num_in=5000, num_out=1000)
+    first, second = (to_svg(roc_figure(results, scores), 'of "energy"') for _ in range(2))
+    assert first == second
+    assert first.startswith('<svg role="img" aria-label="of &quot;energy&quot;"')
+    assert "<metadata" not in first and "<?xml" not in first
+    assert "var(--model-1, #0072b2)" in first
+    assert len(first) < 60_000
+
+
+def test_thinned_curve_is_near_every_point_and_keeps_corners():
+    generator = np.random.default_rng(0)
+    fpr, tpr, _ = metrics.roc_curve(generator.normal(0, 1, 2000), generator.normal(2, 1, 2000))
+    x, y = thin(fpr, tpr, 0.002)
+    assert len(x) < 200 < len(fpr)
+    # ROC curves rise in both coordinates, so the distance is at most that along either axis.
+    distance = np.minimum(np.abs(np.interp(fpr, x, y) - tpr), np.abs(np.interp(tpr, y, x) - fpr))
+    assert np.max(distance) < 0.004
+    corner = thin([0, 0, 0, 0.5, 1], [0, 0.5, 1, 1, 1], 0.002)
+    assert np.stack(corner).tolist() == [[0, 0, 1], [0, 1, 1]]
+    assert thin([0.3], [0.4], 0.002)[0].tolist() == [0.3]
+
+
+def test_density_is_that_of_the_distribution():
+    scores = stats.norm.ppf((np.arange(20_000) + 0.5) / 20_000, 2, 0.5)
+    positions, values = density(scores, -2.0, 6.0)
+    expected = np.exp(-0.5 * ((positions - 2) / 0.5) ** 2) / (0.5 * np.sqrt(2 * np.pi))
+    np.testing.assert_allclose(values, expected, atol=0.02)
+    assert np.sum(values) * (positions[1] - positions[0]) == pytest.approx(1, abs=1e-9)
+
+
+def test_common_range_ignores_outliers_and_is_never_empty():
+    low, high = common_range([np.r_[np.linspace(0, 1, 1000), 1e6], np.linspace(3, 4, 1000)])
+    assert -0.4 < low < 0 and 4 < high < 4.4
+    low, high = common_range([np.full(5, 2.0)])
+    assert low < 2 < high
+    low, high = common_range([np.zeros(3)])
+    assert low < 0 < high

@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+
+from kerasood.data.registry import DATASETS
+from kerasood.data.sources import availability, available_splits, open_source
+from kerasood.data.tfds_source import prepared_directory
+
+tfds = pytest.importorskip("tensorflow_datasets")
+tf = pytest.importorskip("tensorflow")
+
+
+def pixels(seed, height, width, channels=3):
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (height, width, channels), np.uint8)
+
+
+def prepare(root, name, splits, num_classes, shape=(None, None, 3)):
+    """Writes a prepared TFDS directory: splits = {split: list of images}."""
+    features = tfds.features.FeaturesDict({
+        "image": tfds.features.Image(shape=shape, encoding_format="png"),
+        "label": tfds.features.ClassLabel(num_classes=num_classes),
+    })
+    signature = {
+        "image": tf.TensorSpec(shape, tf.uint8), "label": tf.TensorSpec((), tf.int64)
+    }
+
+    def examples(images):
+        return lambda: ({"image": image, "label": i} for i, image in enumerate(images))
+
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name=name,
+        version="1.2.3",
+        data_dir=root,
+        features=features,
+        split_datasets={
+            split: tf.data.Dataset.from_generator(examples(images), output_signature=signature)
+            for split, images in splits.items()
+        },
+        disable_shuffling=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("prepared")
+    svhn = [pixels(seed, 32, 32) for seed in range(5)]
+    prepare(root, "svhn_cropped", {"test": svhn}, 10, (32, 32, 3))
+    dtd = {split: [pixels(seed, 50, 70)] for seed, split in enumerate(("train", "test"))}
+    prepare(root, "dtd", dtd, 47)
+    prepare(root, "mnist", {"test": [pixels(9, 28, 28, 1)]}, 10, (28, 28, 1))
+    return root
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("the network was touched")
+
+    monkeypatch.setattr("socket.create_connection", refuse)
+    monkeypatch.setattr("socket.socket.connect", refuse)
+
+
+def test_images_and_labels_as_stored(root):
+    source = open_source("svhn", "test", root, download=False)
+    assert (source.name, source.num_images, source.num_classes) == ("svhn", 5, 10)
+    images, labels = source.load()
+    np.testing.assert_array_equal(images, [pixels(seed, 32, 32) for seed in range(5)])
+    assert labels.tolist() == [0, 1, 2, 3, 4] and labels.dtype == np.int32
+    again = np.concatenate([batch for batch, _ in source.batches(2)])
+    np.testing.assert_array_equal(again, images)
+
+
+def test_textures_are_all_stored_splits_resized(root):
+    source = open_source("textures", "ood", root, download=False)
+    images, _ = source.load()
+    assert images.shape == (2, 32, 32, 3) and source.num_images == 2
+    assert available_splits("textures", root) == ("test",)
+    assert "no split 'train'" in availability("textures", "train", root)
+
+
+def test_mnist_is_padded_and_made_rgb(root):
+    image = open_source("mnist", "test", root, download=False).load()[0][0]
+    np.testing.assert_array_equal(image[2:30, 2:30], np.repeat(pixels(9, 28, 28, 1), 3, -1))
+    assert not image[:2].any() and not image[30:].any()
+
+
+def test_tfds_own_directory_is_used_when_prepared(root, tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(root))
+    assert availability("svhn", "test", tmp_path, download=False) is None
+    assert open_source("svhn", "test", tmp_path, download=False).num_images == 5
+    assert "no split 'train'; splits there: test" in availability("svhn", "train", tmp_path)
+
+
+def test_newest_prepared_version(root, tmp_path):
+    for version in ("9.0.0", "10.0.0", "incomplete.X_11.0.0"):
+        (tmp_path / "dtd" / version).mkdir(parents=True)
+        (tmp_path / "dtd" / version / "dataset_info.json").write_text("{}")
+    assert prepared_directory(tmp_path, "dtd").name == "10.0.0"
+    assert prepared_directory(root, "dtd").name == "1.2.3"
+    assert prepared_directory(root, "cifar10") is None
+
+
+def test_failed_download_says_how_else(tmp_path, monkeypatch):
+    def builder(*args, **kwargs):
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setattr(tfds, "builder", builder)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "none"))
+    assert availability("svhn", "train", tmp_path, download=True) is None
+    with pytest.raises(OSError, match="svhn: the download failed.*no route.*svhn.npz"):
+        open_source("svhn", "train", tmp_path, download=True)
+    assert DATASETS["svhn"].how_to_get in availability("svhn", "test", tmp_path, download=False)
