@@ -1,6 +1,8 @@
 """The whole state of a training run after an epoch, in one file that is never half-written."""
 
 import json
+import zipfile
+import zlib
 
 import numpy as np
 
@@ -33,10 +35,10 @@ def load_state(path, trainer):
     """
     variables = _state(trainer)
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             history = json.loads(str(stored["history"]))
             arrays = [stored[f"{index:05d}"] for index in range(len(stored.files) - 1)]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"Expected a checkpoint in {path}. Received: {error}") from error
     shapes = [array.shape for array in arrays]
     if shapes != [tuple(variable.shape) for variable in variables]:

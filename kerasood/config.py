@@ -45,6 +45,11 @@ class TrainConfig:
     precision: str = option("float32", "Compute type in training.", ("float32", "mixed_bfloat16"))
     seed: int = option(1, "Seed of weights, order, augmentation and dropout.")
 
+    def __post_init__(self):
+        for stage in ("pretrain", "finetune"):
+            _check_positive(self, f"{stage}_epochs", f"{stage}_learning_rate")
+        _check_positive(self, "batch_size")
+
 
 @dataclasses.dataclass(frozen=True)
 class StageConfig:
@@ -95,6 +100,10 @@ class EvaluateConfig:
     out: str | None = option(None, "Folder of the report [RUN/evaluation of the last run].")
     seed: int = option(1, "Seed of the draws and of the calibration split.")
 
+    def __post_init__(self):
+        _check_positive(self, "batch_size")
+        _check_share(self, "tpr")
+
 
 @dataclasses.dataclass(frozen=True)
 class ExportConfig:
@@ -111,6 +120,10 @@ class ExportConfig:
     download: bool = option(True, "Whether missing data may be downloaded.")
     batch_size: int = option(250, "Images in a forward pass.")
     seed: int = option(1, "Seed of the calibration split.")
+
+    def __post_init__(self):
+        _check_positive(self, "batch_size")
+        _check_share(self, "tpr")
 
 
 # The paper's text penalises logits, its released code features; each came with its own weight.
@@ -201,6 +214,19 @@ def stage_config(config, stage, init=None):
             )
         },
     )
+
+
+def _check_positive(config, *names):
+    for name in names:
+        value = getattr(config, name)
+        if not value > 0:
+            raise ValueError(f"Expected {name} > 0. Received: {name}={value}")
+
+
+def _check_share(config, name):
+    value = getattr(config, name)
+    if not 0 < value < 1:
+        raise ValueError(f"Expected {name} in (0, 1). Received: {name}={value}")
 
 
 _DEFINERS = {

@@ -43,6 +43,20 @@ def atomic_path(path):
             shutil.rmtree(temporary.parent, ignore_errors=True)
 
 
+def check_writable(folder):
+    """Makes a folder and tries to write there, before hours of work whose results it shall hold.
+
+    Raises:
+        OSError: it is not possible; the message names the folder.
+    """
+    try:
+        pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, f"Cannot write to {folder}: {error.strerror}") from error
+
+
 def _sync(path):
     if path.is_file():
         with open(path, "rb") as file:

@@ -17,25 +17,59 @@ def collect(extractor, batches, progress=None):
     Raises:
         ValueError: there is no image, one is not uint8, or an output is not finite.
     """
-    parts = []
-    num_images = 0
+    collected = {}
+    num_images = full_batch = 0
     for images in batches:
         if np.dtype(getattr(images.dtype, "name", images.dtype)) != np.uint8:
             raise ValueError(f"Expected uint8 images, pixels 0-255. Received: {images.dtype}")
-        outputs = extractor.predict_on_batch(images)
-        _check_finite(outputs, num_images)
-        parts.append({name: np.asarray(part, "float32") for name, part in outputs.items()})
+        full_batch = full_batch or len(images)
+        for name, part in _forward(extractor, images, full_batch).items():
+            _check_finite(name, part, num_images)
+            collected.setdefault(name, _GrowingArray(part.shape[1:])).extend(part)
         num_images += len(images)
         if progress is not None:
             progress(len(images))
-    if not parts:
+    if not num_images:
         raise ValueError("Expected at least one batch of images. Received: none")
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return {name: rows.trimmed() for name, rows in collected.items()}
 
 
-def _check_finite(outputs, first):
-    for name, part in outputs.items():
-        finite = np.isfinite(np.asarray(part, "float32")).all(axis=tuple(range(1, part.ndim)))
-        if not finite.all():
-            image = first + int(np.argmin(finite))
-            raise ValueError(f"Expected finite {name}. Received: NaN or infinity for image {image}")
+class _GrowingArray:
+    """Rows in one float32 array that grows in place.
+
+    A list of parts needs twice their memory when it is joined at the end.
+    """
+
+    def __init__(self, row_shape):
+        self._rows = np.empty((0, *row_shape), "float32")
+        self._count = 0
+
+    def extend(self, rows):
+        end = self._count + len(rows)
+        if end > len(self._rows):
+            self._resize(end + len(self._rows) // 4)
+        self._rows[self._count : end] = rows
+        self._count = end
+
+    def trimmed(self):
+        self._resize(self._count)
+        return self._rows
+
+    def _resize(self, num_rows):
+        self._rows.resize((num_rows, *self._rows.shape[1:]), refcheck=False)
+
+
+def _forward(extractor, images, full_batch):
+    """Outputs as float32 arrays; a compiler that takes seconds per shape sees full batches only."""
+    count = len(images)
+    if count < full_batch and getattr(extractor, "jit_compile", False):
+        images = np.resize(images, (full_batch, *images.shape[1:]))
+    outputs = extractor.predict_on_batch(images)
+    return {name: np.asarray(part, "float32")[:count] for name, part in outputs.items()}
+
+
+def _check_finite(name, part, first):
+    finite = np.isfinite(part).all(axis=tuple(range(1, part.ndim)))
+    if not finite.all():
+        image = first + int(np.argmin(finite))
+        raise ValueError(f"Expected finite {name}. Received: NaN or infinity for image {image}")

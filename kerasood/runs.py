@@ -60,8 +60,8 @@ class Run:
     def complete(self):
         return self.model.exists()
 
-    def start(self, resume=False):
-        """Claims the directory for this configuration and writes `config.json`.
+    def check(self, resume=False):
+        """Refuses a directory that this run must not write to; changes nothing.
 
         Args:
             resume: bool, whether an unfinished run of the same configuration may go on.
@@ -83,15 +83,20 @@ class Run:
                 f"Expected a new or empty run directory. Received: {self.path}, which holds "
                 "something else"
             )
-        write_json(
-            self.path / "config.json",
-            {
-                "config": dataclasses.asdict(self.config),
-                "command": command_line(),
-                "commit": git_commit(),
-                "versions": versions(),
-            },
-        )
+
+    def start(self, resume=False):
+        """Checks the directory and claims it for this configuration with a `config.json`."""
+        self.check(resume)
+        if not (self.path / "config.json").exists():
+            write_json(
+                self.path / "config.json",
+                {
+                    "config": dataclasses.asdict(self.config),
+                    "command": command_line(),
+                    "commit": git_commit(),
+                    "versions": versions(),
+                },
+            )
 
     def _refuse_other_configuration(self, stored):
         ours, theirs = dataclasses.asdict(self.config), dataclasses.asdict(stored.config)
@@ -100,7 +105,7 @@ class Run:
             listed = ", ".join(f"{n}={theirs[n]!r} there, {ours[n]!r} now" for n in differing)
             raise RunConflictError(
                 f"{self.path} holds a run of another configuration ({listed}). "
-                "Give another --run or --out."
+                "Give another --run or --out, or delete that directory."
             )
 
     @staticmethod

@@ -6,6 +6,7 @@ import io
 import math
 
 import keras
+import numpy as np
 
 from kerasood import checkpoints
 from kerasood.data.order import array_batches, steps_per_epoch
@@ -69,6 +70,7 @@ def fit(trainer, training, validation, config, run, verbose=1):
     history = []
     if run.checkpoint.exists():
         history = checkpoints.load_state(run.checkpoint, trainer)
+        write_text(run.history, _to_csv(history))
     if len(history) < config.epochs:
         order = (config.batch_size, config.seed, len(history), config.epochs)
         trainer.fit(
@@ -86,7 +88,10 @@ def fit(trainer, training, validation, config, run, verbose=1):
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Stops training with an error as soon as the loss is not finite."""
+    """Stops training with an error as soon as the loss or, after an epoch, a weight is not finite.
+
+    Must come before `KeepEveryEpoch`, so that only a good state is kept.
+    """
 
     def __init__(self, run):
         super().__init__()
@@ -99,13 +104,20 @@ class StopOnNaN(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         loss = float(logs["loss"])
         if not math.isfinite(loss):
-            kept = "No epoch was finished before."
-            if self.run.checkpoint.exists():
-                kept = f"The state after epoch {self.epoch} is kept in {self.run.checkpoint}."
-            raise TrainingDiverged(
-                f"The loss became {loss} in epoch {self.epoch + 1}, step {batch + 1}. {kept} "
-                "Try a smaller learning rate."
-            )
+            self._stop(f"The loss became {loss} in epoch {self.epoch + 1}, step {batch + 1}.")
+
+    def on_epoch_end(self, epoch, logs=None):
+        # The loss of a step is that of the weights before it.
+        losses = [float(logs[name]) for name in ("loss", "val_loss") if name in logs]
+        finite = [np.isfinite(weight).all() for weight in self.model.get_weights()]
+        if not (all(map(math.isfinite, losses)) and all(finite)):
+            self._stop(f"The network became NaN or infinite at the end of epoch {epoch + 1}.")
+
+    def _stop(self, what):
+        kept = "No epoch was finished before."
+        if self.run.checkpoint.exists():
+            kept = f"The state after epoch {self.epoch} is kept in {self.run.checkpoint}."
+        raise TrainingDiverged(f"{what} {kept} Try a smaller learning rate.")
 
 
 class KeepEveryEpoch(keras.callbacks.Callback):

@@ -1,5 +1,6 @@
 """What the commands share: flags in, one clear line out when something is wrong."""
 
+import contextlib
 import difflib
 import sys
 import traceback
@@ -11,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from kerasood import config as configs
 
 console = Console(highlight=False, soft_wrap=True)
+_errors = Console(highlight=False, soft_wrap=True, stderr=True)
 
 
 def run_command(config_class, story):
@@ -25,17 +27,30 @@ def run_command(config_class, story):
     def main(arguments):
         if len(arguments) > 1:
             raise app.UsageError(f"Expected flags only. Received: {' '.join(arguments[1:])}")
-        try:
+        with errors_as_lines(debug=flags.FLAGS.verbosity > 0):
             story(configs.from_flags(config_class))
-        except (ValueError, OSError, ArithmeticError) as error:
-            if flags.FLAGS.verbosity > 0:
-                traceback.print_exc()
-            message = getattr(error, "strerror", None) or error
-            console.print(f"error: {message}", style="red", markup=False)
-            sys.exit(1)
 
     logging.set_verbosity(logging.WARNING)
     app.run(main)
+
+
+@contextlib.contextmanager
+def errors_as_lines(debug=False):
+    """Turns an error that the user can mend into one line on stderr and exit status 1.
+
+    Args:
+        debug: bool, whether to print the traceback before it.
+    """
+    try:
+        yield
+    except (ValueError, OSError, ArithmeticError) as error:
+        if debug:
+            traceback.print_exc()
+        # Errors of the operating system come as "[Errno 2] No such file or directory: 'x'".
+        message = str(error).removeprefix(f"[Errno {getattr(error, 'errno', None)}] ")
+        line = " ".join(message.split())
+        _errors.print(f"error: {line}", style="red", markup=False)
+        sys.exit(1)
 
 
 def choose(kind, name, table):

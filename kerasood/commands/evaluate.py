@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import functools
 import hashlib
 
 import numpy as np
@@ -11,10 +12,11 @@ from kerasood.commands.common import choose, console, progress_bar, run_command
 from kerasood.config import EvaluateConfig
 from kerasood.data import registry
 from kerasood.data.in_distribution import calibration_source
+from kerasood.data.prefetch import image_batches
 from kerasood.data.sources import availability, open_source
 from kerasood.detectors import DETECTORS
 from kerasood.evaluation import Candidate, Settings, evaluate_candidate
-from kerasood.files import write_json
+from kerasood.files import check_writable, write_json
 from kerasood.models.extractor import build_extractor
 from kerasood.models.saving import load_network
 from kerasood.runs import Run, command_line, git_commit, newest_run, versions
@@ -44,10 +46,12 @@ def evaluate(config):
         protocol=protocols.find(config.protocol),
         tpr=config.tpr,
         seed=config.seed,
-        batches=lambda source: (images for images, _ in source.batches(config.batch_size)),
+        batches=functools.partial(image_batches, batch_size=config.batch_size),
     )
     where = {"data_dir": config.data_dir, "download": config.download}
     wanted, missing = _wanted_sets(config, dataset)
+    folder = config.out or runs[-1].evaluation
+    check_writable(folder)
     console.print(f"runs: {', '.join(str(run.path) for run in runs)}")
     console.print(f"OOD sets: {', '.join(wanted) or 'none'}")
     for entry in missing:
@@ -55,6 +59,8 @@ def evaluate(config):
     if not wanted:
         raise ValueError("Expected at least one OOD set that is at hand. Received: none")
     test = open_source(dataset, "test", strict=config.strict, **where)
+    if test.num_classes is None:
+        raise ValueError(f"Expected labelled test images. Received: {dataset} without labels")
     sources = {
         name: open_source(path, "ood", strict=config.strict, **where)
         for name, path in wanted.items()
@@ -68,7 +74,7 @@ def evaluate(config):
         **entries,
     }
     results["means"] = protocols.means_by_role(results["metrics"], results["sets"])
-    page = reporting.write_report(results, scores, config.out or runs[-1].evaluation)
+    page = reporting.write_report(results, scores, folder)
     _keep_thresholds(runs, final_keys, results)
     reporting.print_summary(results, console if console.is_terminal else None)
     console.print(f"report: {page}")
@@ -132,6 +138,10 @@ def _wanted_sets(config, dataset):
                     missing.append({"name": name, "title": spec.title, "how_to_get": lack})
             continue
         name, _, path = item.partition("=")
+        if name == "in" or wanted.get(name, path or name) != (path or name):
+            raise ValueError(
+                f"Expected every OOD set under a name of its own, other than 'in'. Received: {item}"
+            )
         lack = availability(path or name, "ood", config.data_dir, config.download)
         if lack is not None:
             raise ValueError(f"Expected an OOD set that is at hand. Received: {lack}")
@@ -193,8 +203,7 @@ def _evaluate_all(candidates, test, sources, settings):
 
 def _set_entry(name, dataset, source, test, settings):
     spec = registry.DATASETS.get(name)
-    num_images = source.num_images - len(source.skipped)
-    notes = [settings.protocol.note(test.num_images, num_images)]
+    notes = [settings.protocol.note(test.num_images, source.num_images)]
     if spec is not None and spec.stand_in_for:
         notes.append(f"stand-in for {spec.stand_in_for}, not that set")
     if source.skipped:
@@ -203,7 +212,7 @@ def _set_entry(name, dataset, source, test, settings):
         "name": name,
         "title": spec.title if spec is not None else name,
         "role": registry.role(name, dataset),
-        "num_images": num_images,
+        "num_images": source.num_images,
         "note": "; ".join(note for note in notes if note),
     }
 

@@ -1,5 +1,6 @@
 """`python -m export`: a run's model, detector and threshold as SavedModel and TFLite."""
 
+import functools
 import pathlib
 
 import numpy as np
@@ -8,6 +9,7 @@ from kerasood import thresholds
 from kerasood.commands.common import choose, console, run_command
 from kerasood.commands.evaluate import run_candidates
 from kerasood.config import ExportConfig
+from kerasood.data.prefetch import image_batches
 from kerasood.data.sources import open_source
 from kerasood.detectors import DETECTORS
 from kerasood.evaluation import Settings, calibration_outputs, score
@@ -84,7 +86,7 @@ def _threshold(run, config, candidate, name, detector, test):
         protocol=None,
         tpr=config.tpr,
         seed=config.seed,
-        batches=lambda source: (images for images, _ in source.batches(config.batch_size)),
+        batches=functools.partial(image_batches, batch_size=config.batch_size),
     )
     outputs, calibrated_on = calibration_outputs(candidate, lambda: test, settings)
     threshold = thresholds.calibrate(score(detector, outputs), config.tpr)

@@ -31,17 +31,16 @@ def train(config):
         ValueError: the configuration, the data or the base model does not fit.
     """
     runs = _plan(config)
-    pending = [run for run in runs if not run.complete]
-    for run in pending:
-        run.start(config.resume)
-    data = load_training_data(config) if pending else None
+    for run in runs:
+        run.check(config.resume)
+    complete = all(run.complete for run in runs)
+    data = None if complete else load_training_data(config)
     for run in runs:
         console.print(f"[bold]{run.config.stage}[/] -> {run.path}")
         if run.complete:
-            run.start()
             console.print("already complete: nothing to do")
         else:
-            _train_stage(run, data)
+            _train_stage(run, data, config.resume)
     return runs
 
 
@@ -70,6 +69,10 @@ def _plan(config):
     out = pathlib.Path(out)
     if config.run and config.stage == "all":
         raise ValueError("Expected --out for --stage=all, which has two runs. Received: --run")
+    if config.init and config.stage != "finetune":
+        raise ValueError(
+            f"Expected --init with --stage=finetune only. Received: --stage={config.stage}"
+        )
     runs = []
     if config.stage in ("pretrain", "all"):
         stage = stage_config(config, "pretrain")
@@ -77,19 +80,38 @@ def _plan(config):
     if config.stage in ("finetune", "all"):
         init = config.init or str(out / "pretrain")
         if config.stage == "finetune":
-            base_model_path(init)
+            _check_holdout(config, base_model_path(init).parent)
         stage = stage_config(config, "finetune", init=init)
         runs.append(Run(pathlib.Path(config.run or out / stage.name), stage))
     return runs
 
 
-def _train_stage(run, data):
+def _check_holdout(config, folder):
+    """The base must not have been trained on the images that will calibrate the threshold."""
+    if not config.holdout or not (folder / "config.json").is_file():
+        return
+    base = Run.open(folder).config
+    differing = [
+        f"{name}={getattr(base, name)!r} there, {getattr(config, name)!r} now"
+        for name in ("dataset", "holdout", "seed")
+        if getattr(base, name) != getattr(config, name)
+    ]
+    if differing:
+        raise ValueError(
+            "Expected a base that never saw the images --holdout keeps out: one trained with the "
+            f"same dataset, holdout and seed. Received: {folder} ({', '.join(differing)})"
+        )
+
+
+def _train_stage(run, data, resume):
     config = run.config
     keras.utils.set_random_seed(config.seed)
     network = _network(config, data)
+    trainer = training.build_trainer(network, config)
+    # Not earlier, so that a mistake leaves no directory behind.
+    run.start(resume)
     if config.init and not run.initial_model.exists():
         save_network(network, run.initial_model)
-    trainer = training.build_trainer(network, config)
     _describe(config, data, network)
     verbose = 1 if console.is_terminal else 2
     training.fit(trainer, data.training, data.validation, config, run, verbose)

@@ -1,0 +1,197 @@
+"""Scoring against its limits: a bare forward pass for speed, the outputs for memory.
+
+    python -m benchmarks.score --depth=40 --width=2
+
+Speed: the path of evaluate.py, from a compressed .npz on disk to outputs, against nothing but the
+compiled forward pass over the same batches in memory. Rounds alternate, since other work on the
+machine slows both; the ratio is the median over rounds. Memory: what scoring many images adds to
+the process (Linux only). Exits with an error when a limit is not kept.
+"""
+
+import dataclasses
+import pathlib
+import re
+import sys
+import tempfile
+import time
+
+import numpy as np
+
+from kerasood.commands.common import console, run_command  # first: silences TensorFlow's import
+
+import keras  # isort: skip
+
+from kerasood.config import option
+from kerasood.data.generated import GeneratedSource
+from kerasood.data.prefetch import image_batches
+from kerasood.data.sources import open_source
+from kerasood.models.extractor import build_extractor
+from kerasood.models.wide_resnet import WideResNet
+from kerasood.outputs import collect
+
+LOWEST_RATIO = 0.9
+OVERHEAD_MB = 100
+PROCESS = pathlib.Path("/proc/self")
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreConfig:
+    """What `python -m benchmarks.score` measures."""
+
+    depth: int = option(16, "Depth of the WideResNet that is timed.")
+    width: int = option(1, "Width of the WideResNet that is timed.")
+    batch_sizes: tuple[str, ...] = option(("250", "64"), "Images in a forward pass.")
+    timed_images: int = option(2200, "Images in a pass that is timed.")
+    rounds: int = option(10, "Passes of either kind; 0 leaves speed out.")
+    images: int = option(100_000, "Images scored to measure memory; 0 leaves memory out.")
+
+
+def main(config):
+    """Measures, prints, and says which limits were not kept."""
+    missed = []
+    console.print(f"Keras {keras.__version__} on {keras.backend.backend()}")
+    if config.images:
+        memory = measure_memory(config.images)
+        console.print(f"\nmemory, {config.images:,} images\n{memory}")
+        if memory.growth_mb > memory.limit_mb:
+            missed.append(f"memory grew by more than {memory.limit_mb:,.0f} MB")
+    for batch_size in map(int, config.batch_sizes) if config.rounds else ():
+        extractor = build_extractor(WideResNet(config.depth, config.width, 10))
+        speed = measure_speed(extractor, config.timed_images, batch_size, config.rounds)
+        network = f"WRN-{config.depth}-{config.width}"
+        images = f"{config.timed_images:,} images in batches of {batch_size}"
+        console.print(f"\nspeed, {network}, {images}\n{speed}")
+        if speed.ratio < LOWEST_RATIO:
+            missed.append(f"batches of {batch_size} reach {speed.ratio:.3f} of a bare pass")
+    if missed:
+        sys.exit(f"limits not kept: {'; '.join(missed)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Speed:
+    """Images per second of every round, (rounds,) each."""
+
+    bare: np.ndarray
+    ours: np.ndarray
+
+    @property
+    def ratio(self):
+        """Median over rounds of ours / bare."""
+        return np.median(self.ours / self.bare)
+
+    def __str__(self):
+        best = self.ours.max() / self.bare.max()
+        return (
+            f"  bare forward pass  {_median_and_all(self.bare)}\n"
+            f"  evaluate.py's path {_median_and_all(self.ours)}\n"
+            f"  ratio {self.ratio:.3f}, of the best rounds {best:.3f}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """What scoring added to the process at its peak, and what it could have held; 1e6 bytes."""
+
+    images_mb: float
+    outputs_mb: float
+    growth_mb: float
+    seconds: float
+
+    @property
+    def limit_mb(self):
+        return 1.25 * self.outputs_mb + OVERHEAD_MB
+
+    def __str__(self):
+        return (
+            f"  images {self.images_mb:,.0f} MB, outputs {self.outputs_mb:,.0f} MB\n"
+            f"  growth {self.growth_mb:,.0f} MB at its peak, limit {self.limit_mb:,.0f} MB, "
+            f"in {self.seconds:.0f} s"
+        )
+
+
+def measure_speed(extractor, num_images, batch_size, rounds):
+    """Times evaluate.py's path and the bare forward pass in alternation.
+
+    Args:
+        extractor: keras.Model, uint8 (N, 32, 32, 3) -> {"features", "logits"}.
+        num_images: int, images of a pass.
+        batch_size: int.
+        rounds: int, passes of either kind, after one that compiles.
+
+    Returns:
+        Speed.
+    """
+    images, _ = GeneratedSource("photos", num_images=num_images).load()
+    starts = range(0, num_images, batch_size)
+    resident = [keras.ops.convert_to_tensor(images[s : s + batch_size]) for s in starts]
+    forward = compiled_forward(extractor)
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "images.npz")
+        np.savez_compressed(path, images=images)
+        paths = {
+            "bare": lambda: [forward(batch) for batch in resident],
+            "ours": lambda: collect(extractor, image_batches(open_source(str(path)), batch_size)),
+        }
+        parts, outputs = paths["bare"](), paths["ours"]()
+        for name, values in outputs.items():
+            expected = np.concatenate([part[name] for part in parts])
+            np.testing.assert_allclose(values, expected, rtol=1e-3, atol=1e-4)
+        seconds = {name: np.zeros(rounds) for name in paths}
+        for number in range(rounds):
+            for name in sorted(paths, reverse=number % 2 == 1):
+                start = time.perf_counter()
+                paths[name]()
+                seconds[name][number] = time.perf_counter() - start
+    return Speed(**{name: num_images / values for name, values in seconds.items()})
+
+
+def compiled_forward(extractor):
+    """Returns a function of images -> NumPy outputs with nothing around the compiled network."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        # Copies, because Keras's own step deletes the arrays that it was given.
+        variables = (extractor.trainable_variables, extractor.non_trainable_variables)
+        weights = [[jax.numpy.copy(variable.value) for variable in part] for part in variables]
+        compiled = jax.jit(
+            lambda weights, images: extractor.stateless_call(*weights, images, training=False)[0]
+        )
+        return lambda images: jax.tree.map(np.asarray, compiled(weights, images))
+    import tensorflow as tf
+
+    compiled = tf.function(
+        lambda images: extractor(images, training=False), jit_compile=extractor.jit_compile
+    )
+    return lambda images: {name: part.numpy() for name, part in compiled(images).items()}
+
+
+def measure_memory(num_images, batch_size=250):
+    """Memory while images made on the spot pass a small network with the outputs of a WRN-40-2."""
+    images = keras.Input((32, 32, 3), dtype="uint8")
+    x = keras.layers.Rescaling(1 / 255)(images)
+    x = keras.layers.Conv2D(128, 8, strides=8, activation="relu")(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    extractor = build_extractor(keras.Model(images, keras.layers.Dense(10)(x)))
+    source = GeneratedSource("uniform_noise", num_images=num_images)
+    collect(extractor, [next(image_batches(source, batch_size))])
+    (PROCESS / "clear_refs").write_text("5")  # forgets the peak so far
+    before, start = _status_mb("VmRSS"), time.perf_counter()
+    outputs = collect(extractor, image_batches(source, batch_size))
+    return Memory(
+        images_mb=num_images * 32 * 32 * 3 / 1e6,
+        outputs_mb=sum(values.nbytes for values in outputs.values()) / 1e6,
+        growth_mb=_status_mb("VmHWM") - before,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _median_and_all(rates):
+    return f"{np.median(rates):8,.0f} images/s, rounds: {' '.join(f'{r:,.0f}' for r in rates)}"
+
+
+def _status_mb(field):
+    return int(re.search(rf"{field}:\s+(\d+) kB", (PROCESS / "status").read_text())[1]) * 1024 / 1e6
+
+
+if __name__ == "__main__":
+    run_command(ScoreConfig, main)

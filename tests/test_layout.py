@@ -1,0 +1,97 @@
+import ast
+import pathlib
+
+import pytest
+
+PACKAGE = pathlib.Path(__file__).parent.parent / "kerasood"
+
+# An image enters at the top and a report or a served answer leaves at the bottom: a module imports
+# only from those above it. docs/architecture.md shows the same order.
+ORDER = (
+    "quiet",
+    "files",
+    "config",
+    "runs",
+    "data",
+    "objectives",
+    "models",
+    "checkpoints",
+    "training",
+    "outputs",
+    "detectors",
+    "metrics",
+    "thresholds",
+    "protocols",
+    "evaluation",
+    "reporting",
+    "serving",
+    "export",
+    "commands",
+)
+# The graph's own code runs on every Keras backend; TensorFlow stays at the two ends.
+USES_TENSORFLOW = {
+    "data/pipelines.py",
+    "data/tfds_source.py",
+    "models/fine_tuning.py",
+    "export/metadata.py",
+    "export/saved_model.py",
+    "export/signature.py",
+    "export/tflite.py",
+}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room(path):
+    """The module or package directly below kerasood that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_names(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative import"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def imported_rooms(path):
+    parts = (name.split(".") for name in imported_names(path))
+    return {name[1] for name in parts if name[0] == "kerasood" and len(name) > 1}
+
+
+def test_every_module_has_its_place_in_the_order():
+    rooms = {room(path) for path in FILES} - {"__init__"}
+    assert rooms == set(ORDER)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_modules_import_only_from_above(path):
+    if room(path) == "__init__":
+        return
+    allowed = set(ORDER[: ORDER.index(room(path)) + 1])
+    assert imported_rooms(path) & set(ORDER) <= allowed
+
+
+def test_the_check_sees_imports():
+    assert imported_rooms(PACKAGE / "evaluation.py") >= {"data", "outputs", "thresholds"}
+
+
+def test_tensorflow_is_imported_only_at_the_ends():
+    using = {
+        str(path.relative_to(PACKAGE))
+        for path in FILES
+        for name in imported_names(path)
+        if name.split(".")[0] in ("tensorflow", "tensorflow_datasets")
+    }
+    assert using <= USES_TENSORFLOW
+    assert {"data/pipelines.py", "export/tflite.py"} <= using
+
+
+def test_the_architecture_document_names_every_room_in_order():
+    text = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    picture = text.split("```")[1]
+    places = [picture.find(f"\n{name}") for name in ORDER]
+    assert -1 not in places
+    assert places == sorted(places)

@@ -1,0 +1,200 @@
+import dataclasses
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from kerasood import runs
+from kerasood.config import TrainConfig, stage_config
+from kerasood.runs import Run, RunConflictError, newest_run
+
+STAGE = stage_config(TrainConfig(), "pretrain")
+
+
+@pytest.fixture
+def run(tmp_path):
+    return Run(tmp_path / "runs" / "pretrain", STAGE)
+
+
+def other(run, **changes):
+    return Run(run.path, dataclasses.replace(STAGE, **changes))
+
+
+def content_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_a_started_run_says_what_it_is_and_where_it_comes_from(run, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/train.py", "--stage=pretrain"])
+    run.start()
+    stored = json.loads((run.path / "config.json").read_text())
+    assert stored["config"] == dataclasses.asdict(STAGE)
+    assert stored["command"] == "train.py --stage=pretrain"
+    assert stored["versions"]["keras"] == importlib.metadata.version("keras")
+    assert stored["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert stored["commit"] == runs.git_commit()
+    assert Run.open(run.path) == run
+    assert not run.complete
+
+
+def test_a_fine_tune_goes_round(tmp_path):
+    stage = stage_config(TrainConfig(site="features"), "finetune", init="some/base")
+    run = Run(tmp_path / "x", stage)
+    run.start()
+    assert Run.open(str(tmp_path / "x")) == run
+
+
+def test_checking_changes_nothing(run):
+    run.check()
+    assert not run.path.parent.exists()
+
+
+def test_a_run_that_was_killed_in_its_first_epoch_starts_again(run):
+    run.start()
+    before = content_of(run.path)
+    run.start()
+    run.start(resume=True)
+    assert content_of(run.path) == before
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_another_configuration_is_refused_with_both_values(run, resume):
+    run.start()
+    before = content_of(run.path)
+    with pytest.raises(RunConflictError) as error:
+        other(run, depth=16, learning_rate=0.3, dataset="digits").start(resume)
+    message = str(error.value)
+    assert str(run.path) in message and "--run" in message
+    for part in (
+        "depth=40 there, 16 now",
+        "learning_rate=0.1 there, 0.3 now",
+        "dataset='cifar10' there, 'digits' now",
+    ):
+        assert part in message
+    assert message.count(" there") == 3 and "width" not in message
+    assert content_of(run.path) == before
+
+
+def test_an_unfinished_run_goes_on_only_with_resume(run):
+    run.start()
+    run.checkpoint.write_bytes(b"state")
+    with pytest.raises(RunConflictError, match="unfinished run: continue it with --resume"):
+        run.start()
+    run.start(resume=True)
+    assert run.checkpoint.read_bytes() == b"state"
+
+
+def test_a_complete_run_is_left_as_it_is(run):
+    run.start()
+    run.checkpoint.write_bytes(b"state")
+    run.model.write_bytes(b"model")
+    assert run.complete
+    run.check()
+    with pytest.raises(RunConflictError, match="seed=1 there, 2 now"):
+        other(run, seed=2).check()
+
+
+def test_an_empty_directory_may_be_used(run):
+    run.path.mkdir(parents=True)
+    run.start()
+    assert Run.open(run.path) == run
+
+
+def test_a_directory_or_file_of_something_else_is_refused(run):
+    run.path.mkdir(parents=True)
+    (run.path / "thesis.tex").write_text("mine")
+    for resume in (False, True):
+        with pytest.raises(RunConflictError, match="new or empty run directory.*something else"):
+            run.start(resume)
+    assert content_of(run.path) == {"thesis.tex": b"mine"}
+    with pytest.raises(RunConflictError, match="something else"):
+        Run(run.path / "thesis.tex", STAGE).start()
+    assert content_of(run.path) == {"thesis.tex": b"mine"}
+
+
+def test_a_resume_of_nothing_starts(run):
+    run.start(resume=True)
+    assert Run.open(run.path) == run
+
+
+def test_what_is_no_run_directory_is_named(tmp_path):
+    for path in (tmp_path, tmp_path / "gone"):
+        with pytest.raises(ValueError, match=rf"config.json\). Received: {path}$"):
+            Run.open(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"config": ', "Expected JSON in"),
+        ("{}", "Received: 'config'"),
+        ("[]", "Received: "),
+        ('{"config": null}', "Received: "),
+        ('{"config": {"stage": "pretrain"}}', "missing .* 'dataset'"),
+        ('{"config": {"colour": "red"}}', "unexpected keyword argument 'colour'"),
+    ],
+)
+def test_a_broken_configuration_is_named(run, text, reason):
+    run.path.mkdir(parents=True)
+    (run.path / "config.json").write_text(text)
+    with pytest.raises(ValueError, match=reason) as error:
+        Run.open(run.path)
+    assert str(run.path / "config.json") in str(error.value)
+    with pytest.raises(ValueError, match=reason):
+        run.start()
+
+
+def test_the_newest_run_is_the_one_that_was_finished_last(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for age, name in ((3, "b"), (1, "a/deep"), (2, "c"), (None, "unfinished")):
+        run = Run(tmp_path / "runs" / name, STAGE)
+        run.start()
+        if age is not None:
+            run.model.write_bytes(b"")
+            os.utime(run.model, (1000 - age, 1000 - age))
+    assert newest_run().path.parts == ("runs", "a", "deep")
+    assert newest_run("runs/b").path.name == "b"
+
+
+def test_without_a_complete_run_the_way_to_one_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="No complete run under runs/: train one with"):
+        newest_run()
+    with pytest.raises(ValueError, match="No complete run under old/"):
+        newest_run("old")
+
+
+def test_versions_leave_out_what_is_not_installed(monkeypatch):
+    monkeypatch.setattr(runs, "PACKAGES", ("numpy", "no-such-package"))
+    assert list(runs.versions()) == ["python", "numpy"]
+
+
+def in_repository(folder, *command):
+    identity = ["-c", "user.name=n", "-c", "user.email=e"]
+    done = subprocess.run(
+        ["git", "-C", folder, *identity, *command], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="needs git")
+def test_the_commit_is_that_of_the_checkout_and_marked_when_changed(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "__file__", str(tmp_path / "runs.py"))
+    assert runs.git_commit() is None
+    in_repository(tmp_path, "init", "-q")
+    (tmp_path / "runs.py").write_text("1")
+    assert runs.git_commit() is None, "an installed package inside some other repository"
+    in_repository(tmp_path, "add", ".")
+    in_repository(tmp_path, "commit", "-qm", "first")
+    assert runs.git_commit() == in_repository(tmp_path, "rev-parse", "--short", "HEAD")
+    (tmp_path / "runs.py").write_text("2")
+    assert runs.git_commit() == in_repository(tmp_path, "rev-parse", "--short", "HEAD") + "+"
+
+
+def test_without_git_there_is_no_commit(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert runs.git_commit() is None
