@@ -30,7 +30,7 @@ clean:
 
 $(VENV)/bin/python:
 	@echo "making $(VENV) with Python $(PYTHON_VERSION)"
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --upgrade-deps $(VENV)
 
 $(VENV)/.installed: $(VENV)/bin/python setup.py $(CONSTRAINTS)
 	@echo "installing kerasood and TensorFlow (about 2 GB, a few minutes)"

@@ -36,7 +36,14 @@ def cross_entropy(labels, logits):
 
     Returns:
         (N,) float, nats.
+
+    Raises:
+        ValueError: the labels are not one class per image, such as one-hot vectors.
     """
+    if len(labels.shape) != 1:
+        raise ValueError(
+            f"Expected labels of shape (N,), one class each. Received: shape={tuple(labels.shape)}"
+        )
     true_logits = ops.take_along_axis(logits, ops.expand_dims(labels, -1), axis=-1)
     return -energy(logits) - ops.squeeze(true_logits, axis=-1)
 

@@ -43,6 +43,9 @@ def errors_as_lines(debug=False):
     """
     try:
         yield
+    except KeyboardInterrupt:
+        _errors.print("interrupted: what was saved is complete; training goes on with --resume")
+        sys.exit(130)
     except (ValueError, OSError, ArithmeticError) as error:
         if debug:
             traceback.print_exc()

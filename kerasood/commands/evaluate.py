@@ -1,24 +1,20 @@
 """`python evaluate.py`: how well models tell in-distribution from OOD images."""
 
-import dataclasses
 import datetime
 import functools
-import hashlib
 
 import numpy as np
 
 from kerasood import protocols, reporting
+from kerasood.commands.candidates import compared_candidates
 from kerasood.commands.common import choose, console, progress_bar, run_command
 from kerasood.config import EvaluateConfig
 from kerasood.data import registry
-from kerasood.data.in_distribution import calibration_source
 from kerasood.data.prefetch import image_batches
 from kerasood.data.sources import availability, open_source
 from kerasood.detectors import DETECTORS
-from kerasood.evaluation import Candidate, Settings, evaluate_candidate
-from kerasood.files import check_writable, write_json
-from kerasood.models.extractor import build_extractor
-from kerasood.models.saving import load_network
+from kerasood.evaluation import Settings, evaluate_candidate
+from kerasood.files import check_writable, read_json, write_json
 from kerasood.runs import Run, command_line, git_commit, newest_run, versions
 
 
@@ -65,7 +61,7 @@ def evaluate(config):
         name: open_source(path, "ood", strict=config.strict, **where)
         for name, path in wanted.items()
     }
-    candidates, final_keys = _candidates(runs, where)
+    candidates, final_keys = compared_candidates(runs, where)
     entries, scores = _evaluate_all(candidates, test, sources, settings)
     results = {
         **_header(config, dataset, test, settings),
@@ -81,28 +77,6 @@ def evaluate(config):
     return results, page
 
 
-def run_candidates(run, where):
-    """The trained model of a run, and before it the one that its fine-tune started from."""
-    if not run.complete:
-        raise ValueError(
-            f"Expected a complete run. Received: {run.path}, whose training has not finished "
-            "(continue it with `train.py --resume`)"
-        )
-    calibration = calibration_source(run.config, **where)
-    paths = [("base", run.initial_model)] if run.initial_model.exists() else []
-    paths.append((_label(run.config), run.model))
-    return [
-        Candidate(
-            key=label if label == "base" else run.path.name,
-            label=label,
-            description=f"{path}",
-            extractor=build_extractor(load_network(path)),
-            calibration=calibration,
-        )
-        for label, path in paths
-    ]
-
-
 def _common_dataset(runs):
     datasets = list(dict.fromkeys(run.config.dataset for run in runs))
     if len(datasets) > 1:
@@ -116,12 +90,6 @@ def _detector_names(names):
     if names == ("all",):
         return tuple(DETECTORS)
     return tuple(choose("detector", name, DETECTORS) for name in names)
-
-
-def _label(config):
-    if config.stage == "pretrain":
-        return "base"
-    return f"+ {config.objective}" + (f" ({config.site})" if config.site else "")
 
 
 def _wanted_sets(config, dataset):
@@ -147,33 +115,6 @@ def _wanted_sets(config, dataset):
             raise ValueError(f"Expected an OOD set that is at hand. Received: {lack}")
         wanted[name] = path or name
     return wanted, missing
-
-
-def _candidates(runs, where):
-    """All models to compare, each once, and {run path: key of its trained model}."""
-    candidates, keys_by_digest, final_keys = [], {}, {}
-    for run in runs:
-        for candidate in run_candidates(run, where):
-            digest = _weights_hash(candidate.extractor)
-            if digest not in keys_by_digest:
-                if candidate.key in keys_by_digest.values():
-                    parent = run.path.parent.name
-                    candidate = dataclasses.replace(
-                        candidate,
-                        key=f"{parent}:{candidate.key}",
-                        label=f"{candidate.label} {parent}",
-                    )
-                keys_by_digest[digest] = candidate.key
-                candidates.append(candidate)
-            final_keys[run.path] = keys_by_digest[digest]
-    return candidates, final_keys
-
-
-def _weights_hash(model):
-    digest = hashlib.sha256()
-    for weight in model.get_weights():
-        digest.update(np.ascontiguousarray(weight).tobytes())
-    return digest.hexdigest()
 
 
 def _evaluate_all(candidates, test, sources, settings):
@@ -252,4 +193,5 @@ def _keep_thresholds(runs, final_keys, results):
             for entry in results["thresholds"]
             if entry["model"] == final_keys[run.path]
         }
-        write_json(run.thresholds, kept)
+        stored = read_json(run.thresholds) if run.thresholds.exists() else {}
+        write_json(run.thresholds, {**stored, **kept})

@@ -6,8 +6,8 @@ import pathlib
 import numpy as np
 
 from kerasood import thresholds
+from kerasood.commands.candidates import run_candidates
 from kerasood.commands.common import choose, console, run_command
-from kerasood.commands.evaluate import run_candidates
 from kerasood.config import ExportConfig
 from kerasood.data.prefetch import image_batches
 from kerasood.data.sources import open_source

@@ -29,6 +29,12 @@ class Standardize(keras.layers.Layer):
         self.mean = tuple(mean)
         self.std = tuple(std)
 
+    def build(self, images_shape):
+        if images_shape[-1] != len(self.mean):
+            raise ValueError(
+                f"Expected images of {len(self.mean)} channels. Received: shape={images_shape}"
+            )
+
     def call(self, images):
         pixels = ops.cast(images, "float32")
         standardized = (pixels - ops.array(self.mean)) / ops.array(self.std)

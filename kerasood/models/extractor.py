@@ -21,18 +21,8 @@ def build_extractor(model, feature_layer=None):
         ValueError: the model is no graph, does not end in one linear Dense layer, or has no layer
             of that name.
     """
-    if not has_graph(model):
-        raise ValueError(
-            "Expected a Functional or Sequential model, whose layers can be reached. "
-            f"Received: model={model.name!r} of class {type(model).__name__}"
-        )
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ValueError(
-            f"Expected one input and one output. Received: {len(model.inputs)} inputs and "
-            f"{len(model.outputs)} outputs of model={model.name!r}"
-        )
-    head = head_layer(model)
-    features = model.get_layer(feature_layer).output if feature_layer else head.input
+    head_layer(model)
+    features = model.get_layer(feature_layer).output if feature_layer else _input_of_head(model)
     if len(features.shape) != 2:
         raise ValueError(f"Expected features of shape (N, D). Received: shape={features.shape}")
     outputs = {"features": features, "logits": model.outputs[0]}
@@ -41,20 +31,56 @@ def build_extractor(model, feature_layer=None):
 
 def has_graph(model):
     """Whether the layers of `model` are connected in a graph that can be read."""
-    return isinstance(model, keras.Sequential | keras.src.models.functional.Functional)
+    graph_classes = keras.Sequential | keras.src.models.functional.Functional
+    # A Sequential model has no inputs before it is built.
+    return isinstance(model, graph_classes) and hasattr(model, "inputs")
 
 
 def head_layer(model):
     """The Dense layer that computes the logits of a graph model."""
-    head = model.layers[-1]
+    head = output_operation(model)
     if not isinstance(head, keras.layers.Dense):
         raise ValueError(
             f"Expected the last layer to be Dense. Received: {head.name!r} of class "
             f"{type(head).__name__}"
         )
-    if head.activation is not keras.activations.linear:
+    return head
+
+
+def output_operation(model):
+    """The layer or operation that a graph model ends in, which must not be a softmax or the like.
+
+    Args:
+        model: keras.Model with one input and one output.
+
+    Raises:
+        ValueError: the model is no graph, has more inputs or outputs, or returns no logits.
+    """
+    if not has_graph(model):
+        raise ValueError(
+            "Expected a built Functional or Sequential model, whose layers can be reached. "
+            f"Received: model={model.name!r} of class {type(model).__name__}"
+        )
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ValueError(
+            f"Expected one input and one output. Received: {len(model.inputs)} inputs and "
+            f"{len(model.outputs)} outputs of model={model.name!r}"
+        )
+    operation = model.outputs[0]._keras_history.operation
+    linear = keras.activations.linear
+    activation = getattr(operation, "activation", linear)
+    if type(operation).__name__ == "Softmax":
+        activation = keras.activations.softmax
+    if activation is not linear:
         raise ValueError(
             "Expected a model that returns logits (a last Dense layer without activation). "
-            f"Received: activation={head.activation.__name__!r} in layer {head.name!r}"
+            f"Received: activation={getattr(activation, '__name__', activation)!r} in layer "
+            f"{operation.name!r}"
         )
-    return head
+    return operation
+
+
+def _input_of_head(model):
+    # Not `head.input`, which is that of the layer's first call, maybe in another model.
+    head, node, _ = model.outputs[0]._keras_history
+    return head._inbound_nodes[node].input_tensors[0]

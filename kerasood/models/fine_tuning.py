@@ -5,7 +5,7 @@ from keras import ops
 
 from kerasood import objectives
 from kerasood.config import SPARSITY_WEIGHTS
-from kerasood.models.extractor import build_extractor, has_graph
+from kerasood.models.extractor import build_extractor, has_graph, output_operation
 
 
 class CrossEntropyTraining(keras.Model):
@@ -18,13 +18,17 @@ class CrossEntropyTraining(keras.Model):
     Args:
         network: keras.Model, images -> logits (N, K); any class, it is called and not changed.
         augmentation: keras layer called as `augmentation(images, training=training)`, or None.
+
+    Raises:
+        ValueError: the network returns probabilities.
     """
 
     def __init__(self, network, augmentation=None, **kwargs):
         super().__init__(**kwargs)
         self.network = network
         self.augmentation = augmentation
-        self._forward = _outputs_model(network)
+        if has_graph(network):
+            output_operation(network)
         self._metrics_by_name = {
             "ce": keras.metrics.Mean(name="ce"),
             "accuracy": keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
@@ -34,7 +38,11 @@ class CrossEntropyTraining(keras.Model):
     def call(self, images, training=None):
         if self.augmentation is not None:
             images = self.augmentation(images, training=training)
-        return self._forward(images, training=training)
+        return self.outputs_of(images, training)
+
+    def outputs_of(self, images, training):
+        """What the objective needs of the network: {"logits": (N, K)} at least."""
+        return {"logits": self.network(images, training=training)}
 
     def penalty(self, outputs):
         """What the objective adds to the cross-entropy in training, a scalar."""
@@ -82,7 +90,8 @@ class SparsityFineTuning(CrossEntropyTraining):
         augmentation: keras layer or None.
 
     Raises:
-        ValueError: an unknown site, a negative weight, or features of a network without a graph.
+        ValueError: an unknown site, a negative weight, a network that returns probabilities, or
+            features of one without a graph that ends in a Dense layer.
 
     Reference:
         Chen & Li, "Sparsity-based regularization for out-of-distribution detection", 2023,
@@ -95,15 +104,16 @@ class SparsityFineTuning(CrossEntropyTraining):
         weight = SPARSITY_WEIGHTS[site] if weight is None else weight
         if weight < 0:
             raise ValueError(f"Expected weight >= 0. Received: weight={weight}")
-        if site == "features" and not has_graph(network):
-            raise ValueError(
-                "Expected a Functional or Sequential network for site='features'. "
-                f"Received: {network.name!r} of class {type(network).__name__}"
-            )
         super().__init__(network, augmentation, **kwargs)
         self.weight = weight
         self.site = site
         self._metrics_by_name["l1"] = keras.metrics.Mean(name="l1")
+        self._extractor = build_extractor(network) if site == "features" else None
+
+    def outputs_of(self, images, training):
+        if self._extractor is None:
+            return super().outputs_of(images, training)
+        return self._extractor(images, training=training)
 
     def penalty(self, outputs):
         norms = objectives.l1_norm(ops.cast(outputs[self.site], "float32"))
@@ -112,9 +122,3 @@ class SparsityFineTuning(CrossEntropyTraining):
 
 
 OBJECTIVES = {"ce": CrossEntropyTraining, "sparsity": SparsityFineTuning}
-
-
-def _outputs_model(network):
-    if has_graph(network):
-        return build_extractor(network)
-    return lambda images, training: {"logits": network(images, training=training)}

@@ -1,5 +1,6 @@
 """Networks as .keras files: configuration and weights, never pickled code."""
 
+import os
 import zipfile
 
 import keras
@@ -37,8 +38,14 @@ def load_network(path):
     Raises:
         ValueError: the file is no .keras model, or holds code or classes that are not known here.
     """
+    # Keras would say that it found no file, or read .h5.
+    if os.path.isfile(path) and not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"Expected a .keras model in {path}. Received: a file that is no zip archive; it may "
+            "be truncated or of another format"
+        )
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError, KeyError, OSError, RuntimeError, zipfile.BadZipFile) as error:
         reason = str(error).partition("Full object config")[0].strip()
         raise ValueError(f"Expected a .keras model in {path}. Received: {reason}") from error
