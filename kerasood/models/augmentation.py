@@ -37,7 +37,7 @@ class Standardize(keras.layers.Layer):
 
     def call(self, images):
         pixels = ops.cast(images, "float32")
-        standardized = (pixels - ops.array(self.mean)) / ops.array(self.std)
+        standardized = (pixels - ops.array(self.mean, "float32")) / ops.array(self.std, "float32")
         return ops.cast(standardized, self.compute_dtype)
 
     def compute_output_spec(self, images):

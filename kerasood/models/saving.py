@@ -47,5 +47,12 @@ def load_network(path):
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except (ValueError, TypeError, KeyError, OSError, RuntimeError, zipfile.BadZipFile) as error:
-        reason = str(error).partition("Full object config")[0].strip()
-        raise ValueError(f"Expected a .keras model in {path}. Received: {reason}") from error
+        raise ValueError(
+            f"Expected a .keras model in {path}. Received: {_reason(error)}"
+        ) from error
+
+
+def _reason(error):
+    """What Keras says without the configuration that it quotes, which can be pages long."""
+    _, _, cause = str(error).rpartition("Exception encountered:")
+    return " ".join(cause.partition("Full object config")[0].split())
