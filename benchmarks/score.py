@@ -42,7 +42,7 @@ class ScoreConfig:
     width: int = option(1, "Width of the WideResNet that is timed.")
     batch_sizes: tuple[str, ...] = option(("250", "64"), "Images in a forward pass.")
     timed_images: int = option(2200, "Images in a pass that is timed.")
-    rounds: int = option(10, "Passes of either kind; 0 leaves speed out.")
+    rounds: int = option(15, "Passes of either kind; 0 leaves speed out.")
     images: int = option(100_000, "Images scored to measure memory; 0 leaves memory out.")
 
 

@@ -3,10 +3,8 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from kerasood.data.base import ArraySource
-from kerasood.data.generated import GeneratedSource
 from kerasood.data.order import epoch_order
-from kerasood.data.pipelines import evaluation_batches, training_batches
+from kerasood.data.pipelines import training_batches
 
 COUNT = 23
 
@@ -66,27 +64,3 @@ def test_float_images_and_missing_labels_are_refused(images):
         training_batches(images / 255, np.arange(COUNT), 10, 0, 0, 1)
     with pytest.raises(ValueError, match=r"len\(labels\)=22"):
         training_batches(images, np.arange(COUNT - 1), 10, 0, 0, 1)
-
-
-def test_evaluation_batches_stream_the_source_in_order_and_again(images):
-    dataset = evaluation_batches(ArraySource("some", images, np.arange(COUNT)), 10)
-    assert dataset.element_spec.shape.as_list() == [None, 8, 8, 3]
-    for _ in range(2):
-        batches = [batch.numpy() for batch in dataset]
-        assert [len(batch) for batch in batches] == [10, 10, 3]
-        np.testing.assert_array_equal(np.concatenate(batches), images)
-        assert batches[0].dtype == np.uint8
-
-
-def test_evaluation_batches_do_not_run_far_ahead():
-    made = []
-
-    class Counted(GeneratedSource):
-        def batches(self, batch_size):
-            for images, labels in super().batches(batch_size):
-                made.append(len(images))
-                yield images, labels
-
-    iterator = iter(evaluation_batches(Counted("uniform_noise", 8, num_images=10_000), 10))
-    next(iterator)
-    assert len(made) < 500

@@ -12,6 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from kerasood import config as configs
 
 console = Console(highlight=False, soft_wrap=True)
+if not console.is_terminal:
+    console.width = 100
 _errors = Console(highlight=False, soft_wrap=True, stderr=True)
 
 

@@ -35,7 +35,7 @@ def main(_):
     exported = export(ExportConfig(run=run, out=str(out / "exported")))
     _step(4, "a few images through the exported files")
     _print_answers(exported)
-    reporting.print_summary(results, console if console.is_terminal else None)
+    reporting.print_summary(results)
     _print_thresholds(results)
     console.print(f"\nreport      {page}\nexported    {exported.folder}")
     console.print(f"everything took {time.monotonic() - start:.0f} s")

@@ -72,7 +72,7 @@ def evaluate(config):
     results["means"] = protocols.means_by_role(results["metrics"], results["sets"])
     page = reporting.write_report(results, scores, folder)
     _keep_thresholds(runs, final_keys, results)
-    reporting.print_summary(results, console if console.is_terminal else None)
+    reporting.print_summary(results)
     console.print(f"report: {page}")
     return results, page
 

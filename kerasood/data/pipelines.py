@@ -1,4 +1,4 @@
-"""tf.data pipelines of uint8 images: training order, batching, prefetch. No floats here."""
+"""tf.data of uint8 training images: order, batching, prefetch. No floats here."""
 import numpy as np
 import tensorflow as tf
 
@@ -38,20 +38,3 @@ def training_batches(
     num_batches = max(0, epochs - first_epoch) * steps_per_epoch(len(images), batch_size)
     cardinality = tf.data.experimental.assert_cardinality(num_batches)
     return dataset.apply(cardinality).prefetch(tf.data.AUTOTUNE)
-
-
-def evaluation_batches(source, batch_size: int) -> tf.data.Dataset:
-    """Streams the images of an ImageSource, in order and in bounded memory.
-
-    Args:
-        source: ImageSource.
-        batch_size: images per batch; only the last batch may hold fewer.
-
-    Returns:
-        tf.data.Dataset of uint8 `(B, S, S, 3)`, prefetched.
-    """
-    size = source.image_size
-    return tf.data.Dataset.from_generator(
-        lambda: (images for images, _ in source.batches(batch_size)),
-        output_signature=tf.TensorSpec((None, size, size, 3), tf.uint8),
-    ).prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,77 @@
+"""Trains on the JAX backend where TensorFlow cannot be imported; prints the histories as JSON.
+
+Run by test_jax_backend.py in a process of its own.
+"""
+
+import json
+import pathlib
+import sys
+import tempfile
+
+sys.modules["tensorflow"] = None
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+
+import kerasood.detectors  # noqa: E402
+from kerasood import objectives, training  # noqa: E402
+from kerasood.config import TrainConfig, stage_config  # noqa: E402
+from kerasood.models.extractor import build_extractor  # noqa: E402
+from kerasood.models.optimizers import NesterovSGD  # noqa: E402
+from kerasood.models.wide_resnet import WideResNet  # noqa: E402
+from kerasood.runs import Run  # noqa: E402
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3)).astype("uint8")
+LABELS = np.arange(8) % 4
+
+
+def stage(**values):
+    config = TrainConfig(finetune_epochs=2, batch_size=4, crop=1, **values)
+    return stage_config(config, "finetune", init="base")
+
+
+def cross_entropy(logits):
+    logits = np.asarray(logits, "float64")
+    return np.mean(np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(8), LABELS])
+
+
+def features_site():
+    """Augmentation and a partial last batch through Keras's own fit."""
+    network = WideResNet(10, 1, 4, image_size=8)
+    trainer = training.build_trainer(network, stage(site="features"))
+    trainer.compile(NesterovSGD(0.01))
+    data = {"validation_data": (IMAGES, LABELS), "validation_batch_size": 8}
+    history = trainer.fit(IMAGES, LABELS, batch_size=8, epochs=2, verbose=0, **data).history
+    return history, network
+
+
+def logits_site(network):
+    """The training of a run, on NumPy batches, checkpoints included."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(pathlib.Path(folder), stage(site="logits"))
+        trainer = training.build_trainer(network, run.config)
+        return training.fit(trainer, (IMAGES, LABELS), None, run.config, run, verbose=0)
+
+
+def main():
+    features, network = features_site()
+    outputs = build_extractor(network)(IMAGES)
+    scores = {
+        name: np.asarray(detector().score(outputs)).tolist()
+        for name, detector in kerasood.detectors.DETECTORS.items()
+    }
+    report = {
+        "backend": keras.backend.backend(),
+        "tensorflow": [name for name in sys.modules if name.startswith("tensorflow.")],
+        "features": features,
+        "cross_entropy": cross_entropy(outputs["logits"]),
+        "logits": np.asarray(outputs["logits"]).tolist(),
+        "energy": np.asarray(objectives.energy(outputs["logits"])).tolist(),
+        "scores": scores,
+        "run": logits_site(network),
+    }
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()
