@@ -34,16 +34,20 @@ def test_a_limit_that_is_not_kept_ends_in_an_error(monkeypatch):
 
 
 def test_the_ratio_is_the_median_over_rounds():
-    speed = score.Speed(bare=np.array([100.0, 200, 400]), ours=np.array([90.0, 200, 100]))
-    assert speed.ratio == pytest.approx(0.9)
-    assert "ratio 0.900, of the best rounds 0.500" in str(speed)
+    bare = np.array([[1.8, 1.0], [2.0, 1.0], [1.0, 1.0]])
+    ours = np.array([[2.0, 2.0], [2.0, 2.0], [4.0, 2.0]])
+    speed = score.Speed(100, bare, ours)
+    # By the clock 0.9, 1 and 0.25; by processor time always a half.
+    np.testing.assert_allclose(speed.ratio, [0.9, 0.5])
+    assert "bare forward pass        56 images/s, rounds: 56 50 100" in str(speed)
+    assert "evaluate.py's path       50 images/s, rounds: 50 50 25" in str(speed)
 
 
 def test_every_round_is_timed_on_both_paths(extractor):
     speed = score.measure_speed(extractor, num_images=20, batch_size=8, rounds=3)
-    for rates in (speed.bare, speed.ours):
-        assert rates.shape == (3,)
-        assert np.all(np.isfinite(rates) & (rates > 0))
+    for seconds in (speed.bare, speed.ours):
+        assert seconds.shape == (3, 2)
+        assert np.all((seconds > 0) & (seconds < 60))
 
 
 def test_the_bare_pass_calculates_what_the_network_does(extractor):
@@ -82,5 +86,5 @@ def test_memory_that_holds_the_images_is_found(monkeypatch):
 
     monkeypatch.setattr(score, "collect", hoard)
     memory = score.measure_memory(60_000)
-    assert memory.growth_mb > 0.9 * memory.images_mb
+    assert memory.growth_mb > 0.5 * memory.images_mb
     assert memory.growth_mb > memory.limit_mb

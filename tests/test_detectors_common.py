@@ -59,7 +59,8 @@ def taken(outputs, rows):
 def test_the_table_holds_every_detector_of_the_package():
     exported = [getattr(detectors, exported_name) for exported_name in detectors.__all__]
     classes = {member for member in exported if inspect.isclass(member)} - {Detector}
-    assert set(DETECTORS.values()) == classes == set(Detector.__subclasses__())
+    ours = {c for c in Detector.__subclasses__() if c.__module__.startswith("kerasood.")}
+    assert set(DETECTORS.values()) == classes == ours
     assert TWINS.keys() == DETECTORS.keys()
 
 
