@@ -22,7 +22,7 @@ setup(
     install_requires=[
         "absl-py>=2.1",
         "importlib_resources",  # tensorflow-datasets imports it without asking for it
-        "keras>=3.10",
+        "keras>=3.12",  # earlier safe modes could be got round
         "matplotlib>=3.8",
         "numpy>=1.26",
         "pillow>=10.1",

@@ -1,5 +1,8 @@
 """Features and logits of many images, one forward pass, outputs and not images in memory."""
 
+import functools
+
+import keras
 import numpy as np
 
 
@@ -64,8 +67,26 @@ def _forward(extractor, images, full_batch):
     count = len(images)
     if count < full_batch and getattr(extractor, "jit_compile", False):
         images = np.resize(images, (full_batch, *images.shape[1:]))
-    outputs = extractor.predict_on_batch(images)
+    outputs = _predict(extractor, images)
     return {name: np.asarray(part, "float32")[:count] for name, part in outputs.items()}
+
+
+def _predict(extractor, images):
+    if keras.backend.backend() == "jax" and isinstance(extractor, keras.Model):
+        variables = (extractor.trainable_variables, extractor.non_trainable_variables)
+        weights = [[variable.value for variable in part] for part in variables]
+        return _jax_forward(extractor)(weights, images)
+    return extractor.predict_on_batch(images)
+
+
+@functools.lru_cache(maxsize=1)  # models are scored one after the other, and none is kept for long
+def _jax_forward(extractor):
+    """The compiled forward pass alone: Keras's own step assigns every weight anew each time."""
+    import jax
+
+    return jax.jit(
+        lambda weights, images: extractor.stateless_call(*weights, images, training=False)[0]
+    )
 
 
 def _check_finite(name, part, first):
