@@ -14,6 +14,8 @@ from kerasood.models.wide_resnet import WideResNet
 def save_network(network, path):
     """Writes a network as a .keras file that computes in float32, whatever it was trained in.
 
+    A subclassed network without a graph cannot be rebuilt and keeps the types it was made with.
+
     Args:
         network: keras.Model.
         path: str or Path that ends in `.keras`.
