@@ -8,7 +8,7 @@ from keras import ops
 
 from kerasood import objectives
 from kerasood.detectors import DETECTORS
-from kerasood.models.extractor import build_extractor, has_graph
+from kerasood.models.extractor import build_extractor, is_extractor
 from kerasood.models.precision import in_float32
 
 
@@ -165,8 +165,7 @@ def _check(shape, dtype, image_shape, received=None):
 
 
 def _as_extractor(network):
-    is_extractor = has_graph(network) and isinstance(_output_shapes(network), dict)
-    extractor = network if is_extractor else build_extractor(network)
+    extractor = network if is_extractor(network) else build_extractor(network)
     outputs = sorted(_output_shapes(extractor))
     if "logits" not in outputs:
         raise ValueError(f"Expected an output 'logits'. Received: {outputs=}")

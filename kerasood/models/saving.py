@@ -6,7 +6,7 @@ import zipfile
 import keras
 
 from kerasood.files import atomic_path
-from kerasood.models.extractor import has_graph
+from kerasood.models.graph import has_graph
 from kerasood.models.precision import in_float32
 from kerasood.models.wide_resnet import WideResNet
 

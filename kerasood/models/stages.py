@@ -1,0 +1,53 @@
+"""Picks a few layers that show an image at its several resolutions."""
+
+import math
+import typing
+
+import keras
+
+_MERGES = {"Add", "Concatenate"}
+
+
+class Activation(typing.NamedTuple):
+    """One layer's output: its name, shape (N, H, W, C), and the layer or operation."""
+
+    name: str
+    shape: tuple
+    operation: object
+    place: object = None
+
+
+def last_of_stages(activations, image_size, count=4):
+    """The last layer at each resolution, before the next one halves it.
+
+    Where the stage has residual sums or concatenations, the last of them: what follows, such as
+    the next block's batch norm, already belongs to the next stage.
+
+    Args:
+        activations: list of Activation in order of computation.
+        image_size: int, height of the images in pixels.
+        count: int, stages to keep at most, the last ones.
+
+    Returns:
+        list of Activation.
+    """
+    stages, learned = {}, False
+    for activation in activations:
+        learned = learned or bool(getattr(activation.operation, "weights", None))
+        height, width = _height_and_width(activation.shape)
+        if not learned or not height or not width or height * width == 1:
+            continue
+        stage = stages.setdefault(max(0, round(math.log2(image_size / height))), [])
+        stage.append(activation)
+    chosen = []
+    for _, stage in sorted(stages.items()):
+        merges = [one for one in stage if type(one.operation).__name__ in _MERGES]
+        chosen.append((merges or stage)[-1])
+    return chosen[-count:]
+
+
+def _height_and_width(shape):
+    if len(shape) != 4:
+        return None, None
+    first = keras.config.image_data_format() == "channels_first"
+    return shape[2:] if first else shape[1:3]
