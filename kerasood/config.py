@@ -93,15 +93,18 @@ class EvaluateConfig:
     detectors: tuple[str, ...] = option(("all",), "Detectors: all, or names, comma-separated.")
     protocol: str = option("full", "How sets are scored.", ("full", "paper"))
     tpr: float = option(0.95, "Share of in-distribution images that the threshold shall accept.")
+    tune: bool = option(True, "Whether detectors choose parameters on generated outliers.")
+    validation_images: int = option(200, "Images to choose them on, and of each kind of outlier.")
     data_dir: str | None = option(None, "Folder that is searched for data before any download.")
     download: bool = option(True, "Whether missing data may be downloaded.")
     strict: bool = option(False, "Whether an unreadable image file is an error, not a warning.")
+    cache: bool = option(True, "Whether outputs are kept in, and taken from, the run directory.")
     batch_size: int = option(250, "Images in a forward pass.")
     out: str | None = option(None, "Folder of the report [RUN/evaluation of the last run].")
-    seed: int = option(1, "Seed of the draws and of the calibration split.")
+    seed: int = option(1, "Seed of the draws, the calibration split and the generated outliers.")
 
     def __post_init__(self):
-        _check_positive(self, "batch_size")
+        _check_positive(self, "batch_size", "validation_images")
         _check_share(self, "tpr")
 
 
@@ -116,13 +119,15 @@ class ExportConfig:
     version: int | None = option(None, "Version number [the next free one].")
     detector: str = option("energy", "Detector whose score and threshold ship in the graph.")
     tpr: float = option(0.95, "Share of in-distribution images that the threshold shall accept.")
+    tune: bool = option(True, "Whether a detector not fitted yet chooses its parameters.")
+    validation_images: int = option(200, "Images to choose them on, and of each kind of outlier.")
     data_dir: str | None = option(None, "Folder that is searched for data before any download.")
     download: bool = option(True, "Whether missing data may be downloaded.")
     batch_size: int = option(250, "Images in a forward pass.")
-    seed: int = option(1, "Seed of the calibration split.")
+    seed: int = option(1, "Seed of the calibration split and the generated outliers.")
 
     def __post_init__(self):
-        _check_positive(self, "batch_size")
+        _check_positive(self, "batch_size", "validation_images")
         _check_share(self, "tpr")
 
 

@@ -8,7 +8,9 @@ from keras import ops
 
 from kerasood import objectives
 from kerasood.detectors import DETECTORS
+from kerasood.detectors.saving import fitted_arrays, from_config, restore_arrays, to_config
 from kerasood.models.extractor import build_extractor, is_extractor
+from kerasood.models.input_gradient import SteppedExtractor
 from kerasood.models.precision import in_float32
 
 
@@ -41,6 +43,11 @@ class OODModel(keras.Model):
         self.network = in_float32(_as_extractor(network))
         self.detector = copy.deepcopy(detector)
         self.threshold = float(np.float32(threshold))
+        self._stepped = None
+        if detector.input_step:
+            self._stepped = SteppedExtractor(
+                self.network, self.detector.input_loss, detector.input_step
+            )
         self.built = True
 
     @property
@@ -59,7 +66,8 @@ class OODModel(keras.Model):
         _check(images.shape, keras.backend.standardize_dtype(images.dtype), self.image_shape)
         outputs = self.network(images, training=False)
         outputs = {name: ops.cast(value, "float32") for name, value in outputs.items()}
-        score = ops.cast(self.detector.score(outputs), "float32")
+        to_score = self._stepped(images) if self._stepped is not None else outputs
+        score = ops.cast(self.detector.score(to_score), "float32")
         return {
             "logits": outputs["logits"],
             "probabilities": ops.softmax(outputs["logits"], axis=-1),
@@ -89,20 +97,19 @@ class OODModel(keras.Model):
         return super().predict(images, batch_size=batch_size, verbose=verbose, **kwargs)
 
     def save_own_variables(self, store):
-        for name, value in vars(self.detector).items():
-            if name.endswith("_") and not name.startswith("_"):
-                store[name] = np.asarray(value)
+        # A slash in a name would be a group of its own in the file.
+        for name, value in fitted_arrays(self.detector).items():
+            store[name.replace("/", ".")] = value
 
     def load_own_variables(self, store):
-        for name in store.keys():
-            setattr(self.detector, name, np.asarray(store[name]))
+        arrays = {name.replace(".", "/"): np.asarray(store[name]) for name in store.keys()}
+        restore_arrays(self.detector, arrays)
 
     def get_config(self):
         return {
             "name": self.name,
             "network": keras.saving.serialize_keras_object(self.network),
-            "detector": detector_name(self.detector),
-            "detector_params": self.detector.get_params(),
+            "detector": to_config(self.detector, DETECTORS),
             "threshold": self.threshold,
         }
 
@@ -111,7 +118,7 @@ class OODModel(keras.Model):
         network = keras.saving.deserialize_keras_object(
             config["network"], custom_objects=custom_objects
         )
-        detector = DETECTORS[config["detector"]](**config["detector_params"])
+        detector = from_config(config["detector"], DETECTORS)
         return cls(network, detector, config["threshold"], name=config["name"])
 
 
@@ -134,21 +141,6 @@ def check_images(images, image_shape):
         received += f" with values from {images.min():g} to {images.max():g}"
     _check(images.shape, images.dtype.name, image_shape, received)
     return images
-
-
-def detector_name(detector):
-    """The name of a detector's class in DETECTORS.
-
-    Raises:
-        ValueError: the table has no such class, so that a file could not be read back.
-    """
-    for name, detector_class in DETECTORS.items():
-        if type(detector) is detector_class:
-            return name
-    raise ValueError(
-        f"Expected a detector of one of the classes {', '.join(DETECTORS)}. "
-        f"Received: detector={type(detector).__name__}"
-    )
 
 
 def _check(shape, dtype, image_shape, received=None):

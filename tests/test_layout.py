@@ -18,10 +18,13 @@ ORDER = (
     "checkpoints",
     "training",
     "outputs",
+    "outputs_cache",
     "detectors",
     "metrics",
     "thresholds",
     "protocols",
+    "tuning",
+    "fitting",
     "evaluation",
     "reporting",
     "serving",
@@ -33,6 +36,7 @@ USES_TENSORFLOW = {
     "data/pipelines.py",
     "data/tfds_source.py",
     "models/fine_tuning.py",
+    "models/input_gradient.py",
     "export/metadata.py",
     "export/saved_model.py",
     "export/signature.py",
@@ -75,7 +79,7 @@ def test_modules_import_only_from_above(path):
 
 
 def test_the_check_sees_imports():
-    assert imported_rooms(PACKAGE / "evaluation.py") >= {"data", "outputs", "thresholds"}
+    assert imported_rooms(PACKAGE / "evaluation.py") >= {"data", "fitting", "thresholds"}
 
 
 def test_tensorflow_is_imported_only_at_the_ends():

@@ -1,6 +1,5 @@
 """`python -m export`: a run's model, detector and threshold as SavedModel and TFLite."""
 
-import functools
 import pathlib
 
 import numpy as np
@@ -9,12 +8,13 @@ from kerasood import thresholds
 from kerasood.commands.candidates import run_candidates
 from kerasood.commands.common import choose, console, run_command
 from kerasood.config import ExportConfig
-from kerasood.data.prefetch import image_batches
 from kerasood.data.sources import open_source
 from kerasood.detectors import DETECTORS
-from kerasood.evaluation import Settings, calibration_outputs, score
+from kerasood.detectors.saving import load_detector, save_detector
+from kerasood.evaluation import calibration_scores
 from kerasood.export import FORMATS, describe_signature, export_model
 from kerasood.files import read_json, write_json
+from kerasood.fitting import CandidateOutputs, FittedDetectors
 from kerasood.runs import Run, git_commit, newest_run, versions
 from kerasood.serving import OODModel
 
@@ -42,9 +42,10 @@ def export(config):
     name = choose("detector", config.detector, DETECTORS)
     where = {"data_dir": config.data_dir, "download": config.download}
     candidate = run_candidates(run, where)[-1]
-    detector = DETECTORS[name]()
+    outputs = CandidateOutputs(candidate, config.batch_size)
+    detector, is_new = _detector(run, config, outputs, name)
     test = open_source(run.config.dataset, "test", **where)
-    threshold, calibrated_on = _threshold(run, config, candidate, name, detector, test)
+    threshold, calibrated_on = _threshold(run, config, outputs, name, detector, test, is_new)
     console.print(
         f"{run.path}: {name}, threshold {threshold.value:.6g} accepts {threshold.tpr:.0%} of "
         f"in-distribution images ({threshold.interval[0]:.1%} to {threshold.interval[1]:.1%} "
@@ -74,25 +75,29 @@ def export(config):
     return exported
 
 
-def _threshold(run, config, candidate, name, detector, test):
+def _detector(run, config, outputs, name):
+    """The detector that the evaluation fitted, or a new one; and whether it is new."""
+    path = run.detectors / f"{name}.npz"
+    if path.exists():
+        return load_detector(path, DETECTORS), False
+    fitter = FittedDetectors(outputs, config.tune, config.validation_images, config.seed)
+    detector = fitter.fit(DETECTORS[name]())
+    save_detector(path, detector, DETECTORS)
+    return detector, True
+
+
+def _threshold(run, config, outputs, name, detector, test, is_new):
     """The threshold the evaluation stored for this detector and rate, or a new one."""
     stored = read_json(run.thresholds) if run.thresholds.exists() else {}
-    if name in stored:
+    if name in stored and not is_new:
         threshold = thresholds.Threshold.from_json(stored[name]["threshold"])
         if threshold.tpr == config.tpr:
             return threshold, stored[name]["calibrated_on"]
-    settings = Settings(
-        detectors={name: detector},
-        protocol=None,
-        tpr=config.tpr,
-        seed=config.seed,
-        batches=functools.partial(image_batches, batch_size=config.batch_size),
-    )
-    outputs, calibrated_on = calibration_outputs(candidate, lambda: test, settings)
-    threshold = thresholds.calibrate(score(detector, outputs), config.tpr)
-    entry = {"threshold": threshold.to_json(), "calibrated_on": calibrated_on}
+    calibration = calibration_scores(detector, outputs, test, config.seed)
+    threshold = thresholds.calibrate(calibration.scores, config.tpr)
+    entry = {"threshold": threshold.to_json(), "calibrated_on": calibration.described}
     write_json(run.thresholds, {**stored, name: entry})
-    return threshold, calibrated_on
+    return threshold, calibration.described
 
 
 def _images_to_verify(test):

@@ -1,4 +1,6 @@
 """What all image sources share: the interface, batching, labels, and the choice of a split."""
+import hashlib
+
 import numpy as np
 from absl import logging
 
@@ -183,3 +185,16 @@ def checked_labels(labels, num_images: int, num_classes: int | None, where):
             f"Received: labels from {lowest} to {highest}"
         )
     return labels.astype(np.int32)
+
+
+class ImageDigest:
+    """sha256"""
+
+    def __init__(self):
+        self._digest = hashlib.sha256()
+
+    def update(self, images):
+        self._digest.update(np.ascontiguousarray(images))
+
+    def hexdigest(self):
+        return self._digest.hexdigest()

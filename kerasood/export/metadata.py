@@ -5,8 +5,9 @@ import pathlib
 import keras
 import tensorflow as tf
 
+from kerasood.detectors import DETECTORS
+from kerasood.detectors.saving import to_config
 from kerasood.files import read_json, write_json
-from kerasood.serving import detector_name
 
 FILE_NAME = "kerasood.json"
 
@@ -21,10 +22,11 @@ def build_metadata(ood_model, metadata):
     Raises:
         ValueError: `metadata` holds a key that only the model may set.
     """
+    detector = to_config(ood_model.detector, DETECTORS)
     facts = {
         "threshold": ood_model.threshold,
-        "detector": detector_name(ood_model.detector),
-        "detector_params": ood_model.detector.get_params(),
+        "detector": detector["detector"],
+        "detector_params": detector["params"],
         "image_shape": list(ood_model.image_shape),
         "num_classes": ood_model.num_classes,
         "exported_with": {"keras": keras.__version__, "tensorflow": tf.__version__},
