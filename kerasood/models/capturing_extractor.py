@@ -88,7 +88,7 @@ class CapturingExtractor(keras.Model):
                 "calls; those inside a function that was compiled before are not seen"
             )
         call = calls[position]
-        if _graph(call.output) is not _graph(output):
+        if graph_of(call.output) is not graph_of(output):
             raise ValueError(
                 f"Expected the model to call its layer {layer.name!r} outside of compiled "
                 "functions and conditions of its own. Received: a tensor of another graph"
@@ -97,7 +97,8 @@ class CapturingExtractor(keras.Model):
 
     def compute_output_shape(self, images_shape):
         images = keras.KerasTensor(images_shape, dtype=self.plan["dtype"])
-        outputs = keras.backend.compute_output_spec(self.call, images)
+        # Not the method of Layer, which asks this one.
+        outputs = keras.Operation.compute_output_spec(self, images)
         return {name: tuple(tensor.shape) for name, tensor in outputs.items()}
 
     def get_config(self):
@@ -134,6 +135,6 @@ def as_vectors(activations):
     return ops.mean(activations, axis=tuple(range(2, rank) if first else range(1, rank - 1)))
 
 
-def _graph(tensor):
+def graph_of(tensor):
     """The TensorFlow graph of a tensor that is being traced, or None."""
     return getattr(tensor, "graph", None)

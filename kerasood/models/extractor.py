@@ -3,7 +3,8 @@
 import keras
 from keras import layers
 
-from kerasood.models.capturing_extractor import CapturingExtractor, layers_of
+from kerasood.models.capturing_extractor import CapturingExtractor
+from kerasood.models.float_input import with_float_input
 from kerasood.models.graph import (
     Place,
     all_calls,
@@ -28,9 +29,7 @@ __all__ = [
 ]
 
 
-def build_extractor(
-    model, feature_layer=None, hidden_layers=(), head_layer=None, image_shape=None
-):
+def build_extractor(model, feature_layer=None, hidden_layers=(), head_layer=None, image_shape=None):
     """Returns a model that gives features and logits in one forward pass.
 
     It shares the layers and weights of `model`, which stays as it is. The logits come from the
@@ -111,36 +110,6 @@ def head_of(model):
     return weights_of(head_layer(model))
 
 
-def with_float_input(extractor):
-    """The same function on float pixels 0-255, to be differentiated with respect to them.
-
-    A graph casts what it gets to the dtype of its input, and a cast to uint8 has no gradient.
-
-    Args:
-        extractor: keras.Model, as `build_extractor` returns it or any other graph.
-
-    Returns:
-        keras.Model on float32 pixels with the same layers, not copies; `extractor` itself where it
-        takes floats.
-
-    Raises:
-        ValueError: the layers are called in a way that no graph shows and cast to integers.
-    """
-    if isinstance(extractor, CapturingExtractor):
-        return _capturing_with_float_input(extractor)
-    if not has_graph(extractor):
-        raise ValueError(f"Expected an extractor. Received: {type(extractor).__name__}")
-    images = extractor.inputs[0]
-    if keras.backend.is_float_dtype(images.dtype):
-        return extractor
-    pixels = keras.Input(batch_shape=images.shape, dtype="float32", name=images.name)
-    places = [Place((), tensor) for tensor in extractor.outputs]
-    tensors = tensors_at(extractor, places, [pixels])
-    structure = getattr(extractor, "_functional", extractor).output
-    outputs = keras.tree.pack_sequence_as(structure, tensors)
-    return keras.Model(pixels, outputs, name=extractor.name)
-
-
 def _graph_extractor(model, head, feature_layer, hidden_layers):
     places = {"head": head.inputs, "output": Place((), model.outputs[0])}
     if feature_layer is not None:
@@ -194,24 +163,6 @@ def _vectors(tensor, name, data_format=None):
     if rank not in pooling:
         raise ValueError(f"Expected activations (N, ..., C). Received: shape={tensor.shape}")
     return pooling[rank](data_format=data_format, **arguments)(tensor)
-
-
-def _capturing_with_float_input(extractor):
-    network, plan = extractor.network, extractor.plan
-    if has_graph(network):
-        network = with_float_input(network)
-    casting = [
-        layer.name
-        for layer in layers_of(network)
-        if has_graph(layer)
-        and not all(keras.backend.is_float_dtype(given.dtype) for given in layer.inputs)
-    ]
-    if casting or plan["dtype"] != "float32":
-        raise ValueError(
-            "Expected layers that take float pixels. Received: integers are what "
-            f"{casting or network.name!r} of model={network.name!r} takes"
-        )
-    return extractor if network is extractor.network else extractor.with_network(network)
 
 
 def _logits(model):

@@ -23,8 +23,10 @@ def has_graph(model):
     functional = keras.src.models.functional.Functional
     if isinstance(model, functional):
         return type(model).call is functional.call
+    if not isinstance(model, keras.Sequential):
+        return False
     # A Sequential model has no inputs before it is built.
-    return isinstance(model, keras.Sequential) and hasattr(model, "inputs")
+    return type(model).call is keras.Sequential.call and hasattr(model, "inputs")
 
 
 def resolve(model, place):
@@ -138,6 +140,11 @@ def tensors_at(model, places, inputs=None):
     ]
 
 
+def is_float(tensor):
+    """Whether a symbolic tensor holds floats."""
+    return keras.backend.is_float_dtype(tensor.dtype)
+
+
 def _call_again(node, changed, wanted):
     """Outputs of a node on changed inputs, then those of the wanted places inside it."""
     tensors = {id(tensor): changed.get(id(tensor), tensor) for tensor in node.input_tensors}
@@ -163,13 +170,9 @@ def _with_outputs(model, inputs, places):
 
 def _input_for(given, own):
     """The input of a nested model, or a float one where it would cast floats to integers."""
-    if not _is_float(given) or _is_float(own):
+    if not is_float(given) or is_float(own):
         return own
     return keras.Input(batch_shape=own.shape, dtype=given.dtype, name=own.name)
-
-
-def _is_float(tensor):
-    return keras.backend.is_float_dtype(tensor.dtype)
 
 
 def _outermost(place):
@@ -178,7 +181,8 @@ def _outermost(place):
 
 def _nodes(model, outputs):
     """The calls that `outputs` need, in order of computation."""
-    by_depth = keras.Model(model.inputs, outputs)._nodes_by_depth
+    # With a name of its own, since a default one would change those of later models.
+    by_depth = keras.Model(model.inputs, outputs, name="nodes")._nodes_by_depth
     nodes = (node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth])
     return [node for node in nodes if not node.is_input]
 

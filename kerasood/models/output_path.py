@@ -61,13 +61,14 @@ def find_head(model, output=None):
         inputs = resolve(model, Place(place.calls, place.call.input_tensors[0]))
         if _is_opaque(operation):
             return None
-        passed.append(_effect(operation, place.tensor, inputs.tensor, output.shape[-1]))
-        if passed.count("softmax") > 1 or passed[-1] == "softmax" and "pooling" in passed:
-            passed[-1] = None
-        if passed[-1] is None:
+        effect = _effect(operation, place.tensor, inputs.tensor, output.shape[-1])
+        if effect is None or effect == "softmax" and {"softmax", "pooling"} & set(passed):
             raise ValueError(_refusal(operation))
+        passed.append(effect)
         if is_head(operation):
-            if math.prod(_sizes(place.tensor)) != num_classes(operation) and "pooling" not in passed:
+            # A convolution's map that is flattened has more logits than the layer has weights for.
+            count = num_classes(operation) if "pooling" in passed else _size(place.tensor)
+            if not count == num_classes(operation) == output.shape[-1]:
                 raise ValueError(_refusal(operation))
             return FoundHead(operation, inputs, _is_plain(operation, inputs, output, passed))
         place = inputs
@@ -125,16 +126,15 @@ def _effect(operation, output, given, count):
     if kind in _POOLINGS:
         return "pooling"
     if kind in _RESHAPES:
-        sizes = (math.prod(_sizes(output)), math.prod(_sizes(given)))
-        return "same" if sizes == (count, count) else None
+        return "same" if _size(output) == _size(given) == count else None
     if kind == "Cast":
         return "same" if keras.backend.is_float_dtype(output.dtype) else None
     return "same" if kind in _IDENTITIES else None
 
 
-def _sizes(tensor):
-    """The sizes of one image's part of a tensor; 0 where any will do."""
-    return [size or 0 for size in tensor.shape[1:]]
+def _size(tensor):
+    """How many values one image has in a tensor; 0 where that depends on the image."""
+    return math.prod(size or 0 for size in tensor.shape[1:])
 
 
 def _is_plain(head, inputs, output, passed):

@@ -6,6 +6,7 @@ import typing
 import keras
 
 _MERGES = {"Add", "Concatenate"}
+_PADDINGS = {"Cropping2D", "ZeroPadding2D"}  # they prepare a convolution of the next stage
 
 
 class Activation(typing.NamedTuple):
@@ -35,7 +36,8 @@ def last_of_stages(activations, image_size, count=4):
     for activation in activations:
         learned = learned or bool(getattr(activation.operation, "weights", None))
         height, width = _height_and_width(activation.shape)
-        if not learned or not height or not width or height * width == 1:
+        padding = type(activation.operation).__name__ in _PADDINGS
+        if not learned or padding or not height or not width or height * width == 1:
             continue
         stage = stages.setdefault(max(0, round(math.log2(image_size / height))), [])
         stage.append(activation)

@@ -31,6 +31,8 @@ def plan_capture(network, image_shape, head_layer, feature_layer, hidden_layers)
     Raises:
         ValueError: the model cannot be run, or no layer or more than one reproduces its output.
     """
+    if not network.built:
+        raise ValueError(_unbuilt(network))
     image_shape = tuple(image_shape or _image_shape(network))
     layers = layers_of(network)
     calls, output, dtype = _run(network, layers, image_shape)
@@ -74,15 +76,19 @@ def find_by_name(network, layers, name):
 
 
 def _image_shape(network):
-    shape = (network.get_build_config() or {}).get("input_shape") if network.built else None
+    shape = (network.get_build_config() or {}).get("input_shape")
     if not isinstance(shape, list | tuple) or not all(
         size is None or isinstance(size, int) for size in shape
     ):
-        raise ValueError(
-            "Expected a built model: call it on images once, or name their image_shape. Received: "
-            f"model={network.name!r} of class {type(network).__name__}"
-        )
+        raise ValueError(_unbuilt(network) + " that was built with several inputs")
     return shape[1:]
+
+
+def _unbuilt(network):
+    return (
+        "Expected a model that was built by a call on images, or else their image_shape. "
+        f"Received: model={network.name!r} of class {type(network).__name__}"
+    )
 
 
 def _run(network, layers, image_shape):
@@ -111,7 +117,14 @@ def _run(network, layers, image_shape):
     if len(getattr(output, "shape", ())) != 2:
         received = keras.tree.map_structure(lambda part: tuple(part.shape), output)
         raise ValueError(f"Expected one output of shape (N, K). Received: {received}")
-    return calls, output, dtype
+    return [call for call in calls if _has_values(call)], output, dtype
+
+
+def _has_values(call):
+    """False inside a function that the model compiles itself, where tensors are symbols."""
+    tensors = keras.tree.flatten((call.inputs, call.output))
+    symbols = ("graph", "_trace")  # of TensorFlow and JAX
+    return all(getattr(tensor, name, None) is None for tensor in tensors for name in symbols)
 
 
 def _find_head(network, layers, calls, output, only):
@@ -128,7 +141,8 @@ def _find_head(network, layers, calls, output, only):
         names = [layers[number].name for number in found]
         raise ValueError(
             "Expected one Dense layer, or 1x1 convolution, whose output gives the model's, "
-            "directly or through a softmax (name it by head_layer where several do). Received: "
+            "directly or through a softmax, and that no function compiled before calls (name it "
+            "by head_layer where there are several). Received: "
             f"{names or 'none'} in model={network.name!r} of class {type(network).__name__}"
         )
     return found.popitem()
