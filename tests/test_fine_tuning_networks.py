@@ -145,7 +145,7 @@ def test_random_crops_train_in_mixed_precision_under_xla():
     [
         (Subclassed, "model='mine' of class Subclassed"),
         (sequential, "of class Sequential"),
-        (fully_convolutional, "of class GlobalAveragePooling2D"),
+        (fully_convolutional, "of class Conv2D"),
     ],
     ids=["subclassed", "unbuilt", "no dense head"],
 )

@@ -112,7 +112,7 @@ def _run(network, layers, image_shape):
     else:
         raise ValueError(
             f"Expected a model of images of shape {image_shape}. Received: "
-            f"model={network.name!r}, which fails on them: {failure}"
+            f"model={network.name!r}, which fails on them with a {type(failure).__name__}"
         ) from failure
     if len(getattr(output, "shape", ())) != 2:
         received = keras.tree.map_structure(lambda part: tuple(part.shape), output)
