@@ -18,13 +18,13 @@ from kerasood.models.precision import in_float32
 class OODModel(keras.Model):
     """Classifies images and says which of them are out-of-distribution.
 
-    The layers of `network` are shared, not copied; only a network that computes in less than
+    The layers of `network` are shared, not copied; only a graph that computes in less than
     float32 is rebuilt in float32 from the same weights, since scores must not depend on which
     device answers and small runtimes lack bfloat16. The detector is copied as it was fitted.
 
     Args:
-        network: keras.Model, Functional or Sequential, images -> logits (N, K), or an extractor,
-            images -> {"features": (N, D), "logits": (N, K)}.
+        network: keras.Model that `build_extractor` takes, images -> logits or softmax
+            probabilities (N, K); or an extractor, images -> {"features": (N, D), "logits": (N, K)}.
         detector: Detector, fitted.
         threshold: float, finite; stored as float32. An image is OOD when its score is larger.
 
@@ -33,7 +33,7 @@ class OODModel(keras.Model):
     higher = more OOD, and "is_ood" (N,) bool.
 
     Raises:
-        ValueError: the network is no graph from images to logits, or the threshold is not finite.
+        ValueError: the network's logits cannot be found, or the threshold is not finite.
     """
 
     def __init__(self, network, detector, threshold, name="ood_model"):

@@ -177,6 +177,13 @@ def test_an_extractor_survives_the_round_trip_through_a_file(tmp_path):
     assert_extracts(loaded, network, IMAGES, head_of(loaded), True)
 
 
+def test_an_extractor_without_features_has_no_head_for_them():
+    vectors = keras.Input((4,))
+    extractor = keras.Model(vectors, {"logits": layers.Dense(3)(vectors)}, name="mine")
+    with pytest.raises(ValueError, match="Received: extractor='mine' with the features of another"):
+        head_of(extractor)
+
+
 def test_the_head_is_the_layer_whose_weights_make_the_logits():
     network = vectors_to(layers.Dense(6), layers.Dense(3, name="head"), ops.softmax)
     assert head_layer(network) is network.get_layer("head")

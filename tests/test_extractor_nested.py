@@ -155,6 +155,8 @@ def test_auto_needs_a_fixed_size_and_hidden_layers_a_known_name():
         build_extractor(network, hidden_layers="auto")
     with pytest.raises(ValueError, match="one of .*stem_conv.* Received: 'nope'"):
         build_extractor(network, hidden_layers=["nope"])
+    with pytest.raises(ValueError, match="or 'auto'. Received: hidden_layers='stem_conv'"):
+        build_extractor(network, hidden_layers="stem_conv")
 
 
 def gradient(extractor, pixels):

@@ -204,6 +204,19 @@ def test_what_cannot_be_exact_is_refused(make, message):
     assert untouched(network)
 
 
+def test_a_model_of_integers_gets_integers():
+    class Halved(Subclassed):
+        def call(self, images, training=None):
+            return super().call(ops.right_shift(images, 1), training)
+
+    network = built(Halved("softmax"))
+    extractor = build_extractor(network)
+    assert extractor.inputs[0].dtype == "uint8"
+    assert_extracts(extractor, network, IMAGES, head_of(extractor), True)
+    with pytest.raises(ValueError, match="a model of float pixels. Received: model='mine'"):
+        with_float_input(extractor)
+
+
 def test_a_model_that_cannot_be_run_is_refused():
     network = built(Failing())
     network.fails = True

@@ -56,6 +56,8 @@ def build_extractor(model, feature_layer=None, hidden_layers=(), head_layer=None
         ValueError: more inputs or outputs, logits that are no linear map of anything (a sigmoid,
             layers after the head), an unknown layer, or features that are no vectors.
     """
+    if isinstance(hidden_layers, str) and hidden_layers != "auto":
+        raise ValueError(f"Expected a list of names, or 'auto'. Received: {hidden_layers=}")
     head = find_head(model) if has_graph(model) and head_layer is None else None
     if head is not None:
         return _graph_extractor(model, head, feature_layer, hidden_layers)
@@ -104,8 +106,9 @@ def head_of(model):
             raise ValueError(_other_features(model))
     elif has_graph(model) and is_extractor(model):
         found = find_head(model, _logits(model))
-        features = resolve(model, Place((), model.output["features"]))
-        if found is None or found.inputs.tensor is not features.tensor:
+        features = model.output.get("features")
+        features = None if features is None else resolve(model, Place((), features)).tensor
+        if found is None or found.inputs.tensor is not features:
             raise ValueError(_other_features(model))
     return weights_of(head_layer(model))
 
@@ -166,7 +169,7 @@ def _vectors(tensor, name, data_format=None):
 
 
 def _logits(model):
-    return model.output["logits"] if is_extractor(model) else None
+    return model.output.get("logits") if is_extractor(model) else None
 
 
 def _other_features(model):
