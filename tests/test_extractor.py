@@ -17,6 +17,11 @@ IMAGES = random_images((8, 8, 3), 6)
 VECTORS = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
 
 
+@pytest.fixture(autouse=True)
+def seed():
+    keras.utils.set_random_seed(0)
+
+
 def vectors_to(*parts):
     """A functional model from (N, 4) through layers or functions."""
     return functional(*parts, dtype="float32", shape=(4,))
@@ -131,6 +136,19 @@ def test_a_sequential_model_that_was_built_by_its_first_call():
     assert_extracts(extractor, network, IMAGES, head_of(extractor), False)
 
 
+def test_a_dense_subclass_with_softmax_and_a_model_that_ends_in_an_extractors_logits():
+    class Named(layers.Dense):
+        pass
+
+    network = functional(*stem(), Named(4, activation="softmax", bias_initializer="uniform"))
+    extractor = build_extractor(network)
+    assert_extracts(extractor, network, IMAGES, head_of(extractor), True)
+    again = keras.Model(extractor.input, ops.softmax(extractor.output["logits"]), name="again")
+    second = build_extractor(again)
+    assert head_layer(second) is network.layers[-1]
+    assert_extracts(second, network, IMAGES, head_of(second), True)
+
+
 def test_another_layer_can_give_the_features():
     network = vectors_to(layers.Dense(6, name="early"), layers.Dense(5), layers.Dense(3))
     extractor = build_extractor(network, feature_layer="early")
@@ -163,7 +181,7 @@ def test_the_weights_are_shared_and_counted_once(activation):
     assert [id(w) for w in extractor.weights] == [id(w) for w in network.weights]
     before = np.asarray(extractor(IMAGES)["logits"])
     network.layers[-1].bias.assign_add([1.0] * 4)
-    np.testing.assert_allclose(extractor(IMAGES)["logits"], before + 1, rtol=1e-5)
+    np.testing.assert_allclose(extractor(IMAGES)["logits"], before + 1, rtol=1e-5, atol=1e-6)
 
 
 def test_an_extractor_survives_the_round_trip_through_a_file(tmp_path):

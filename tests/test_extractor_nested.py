@@ -8,10 +8,15 @@ from keras import layers, ops
 from tiny_models import random_images, wide_resnet
 
 from kerasood.models.extractor import build_extractor, head_of, with_float_input
-from kerasood.models.stages import Activation, last_of_stages
+from kerasood.models.stages import LayerOutput, last_of_stages
 
 tf = pytest.importorskip("tensorflow")
 IMAGES = random_images((8, 8, 3), 6)
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    keras.utils.set_random_seed(0)
 
 
 def dense(activation=None, **arguments):
@@ -69,7 +74,9 @@ def test_nested_models_are_followed_and_stay_as_they_are(make, ends_in_softmax, 
     assert np.ptp(outputs[f"hidden/{inside}"]) > 0
     on_pixels = with_float_input(extractor)
     for name, expected in outputs.items():
-        np.testing.assert_allclose(on_pixels(IMAGES.astype("float32"))[name], expected, rtol=1e-5)
+        np.testing.assert_allclose(
+            on_pixels(IMAGES.astype("float32"))[name], expected, rtol=1e-5, atol=1e-5
+        )
     assert {id(w) for w in on_pixels.weights} == {id(w) for w in network.weights}
     assert (state(network), network(IMAGES).numpy().tobytes()) == before
 
@@ -83,7 +90,7 @@ def test_the_hidden_activations_are_those_of_the_layer():
     np.testing.assert_array_equal(outputs["hidden/backbone"], inside(IMAGES))
     pixels = keras.Model(inside.inputs[0], inside.get_layer("stem_conv").output)(IMAGES)
     expected = np.asarray(pixels, "float64").mean(axis=(1, 2))
-    np.testing.assert_allclose(outputs["hidden/backbone/stem_conv"], expected, rtol=1e-5)
+    np.testing.assert_allclose(outputs["hidden/backbone/stem_conv"], expected, rtol=1e-5, atol=1e-5)
 
 
 def test_features_inside_a_nested_model_can_be_named():
@@ -138,10 +145,10 @@ def test_stages_worked_by_hand():
     sizes = [(rescaling, 64), (pad, 66), (conv, 64), (layers.Add(), 64), (conv, 64), (pad, 66)]
     sizes += [(conv, 31), (conv, 29), (conv, 14), (layers.Add(), 14), (conv, 1)]
     activations = [
-        Activation(f"{number}", (None, size, size, 8), operation)
+        LayerOutput(f"{number}", (None, size, size, 8), operation)
         for number, (operation, size) in enumerate(sizes)
     ]
-    vectors = Activation("vectors", (None, 8), conv)
+    vectors = LayerOutput("vectors", (None, 8), conv)
     chosen = last_of_stages([*activations, vectors], 64)
     assert [one.name for one in chosen] == ["3", "7", "9"]
     assert [one.name for one in last_of_stages(activations, 64, count=2)] == ["7", "9"]
@@ -202,7 +209,9 @@ def test_the_float_input_of_a_wide_resnet_takes_fractions():
     extractor = build_extractor(network, hidden_layers="auto")
     on_pixels = with_float_input(extractor)
     for name, expected in extractor(images).items():
-        np.testing.assert_allclose(on_pixels(images.astype("float32"))[name], expected, rtol=1e-5)
+        np.testing.assert_allclose(
+            on_pixels(images.astype("float32"))[name], expected, rtol=1e-5, atol=1e-5
+        )
     assert np.any(on_pixels(images + 0.5)["logits"] != on_pixels(images + 0.0)["logits"])
     assert [id(w) for w in on_pixels.weights] == [id(w) for w in network.weights]
 

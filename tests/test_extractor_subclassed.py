@@ -26,9 +26,13 @@ IMAGES = random_images((8, 8, 3), 6)
 ENDINGS = [None, "softmax", "log_softmax"]
 
 
+@pytest.fixture(autouse=True)
+def seed():
+    keras.utils.set_random_seed(0)
+
+
 @pytest.fixture
 def network():
-    keras.utils.set_random_seed(0)
     return built(Subclassed("softmax"))
 
 
@@ -38,7 +42,6 @@ def untouched(network):
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_the_head_is_found_and_the_model_stays_as_it_is(ending):
-    keras.utils.set_random_seed(0)
     network = built(Subclassed(ending))
     before = state(network), network(IMAGES).numpy().tobytes()
     extractor = build_extractor(network)
@@ -126,14 +129,12 @@ class Auxiliary(keras.Model):
 
 @pytest.mark.parametrize("own", ["head", "crop"])
 def test_the_call_of_the_head_that_gives_the_output_is_taken(own):
-    keras.utils.set_random_seed(0)
     network = built(Auxiliary(own))
     extractor = build_extractor(network)
     assert_extracts(extractor, network, IMAGES, head_of(extractor), False)
 
 
 def test_a_head_that_cannot_be_told_is_named():
-    keras.utils.set_random_seed(0)
     network = built(Auxiliary())
     head, other = network.heads.values()
     other.set_weights(head.get_weights())

@@ -13,9 +13,9 @@ from kerasood.models.graph import (
     resolve,
     tensors_at,
 )
-from kerasood.models.head import LinearHead, weights_of
+from kerasood.models.head import LinearHead, weighted_layer, weights_of
 from kerasood.models.output_path import check_single, find_head, output_operation
-from kerasood.models.stages import Activation, last_of_stages
+from kerasood.models.stages import LayerOutput, height_of, last_of_stages
 from kerasood.models.trial import plan_capture
 
 __all__ = [
@@ -86,7 +86,7 @@ def head_layer(model):
     found = find_head(model, _logits(model)) if has_graph(model) else None
     if found is None:
         return build_extractor(model).head_layer
-    return getattr(found.layer, "head", found.layer)
+    return weighted_layer(found.layer)
 
 
 def head_of(model):
@@ -121,7 +121,8 @@ def _graph_extractor(model, head, feature_layer, hidden_layers):
     found = tensors_at(model, [*places.values(), *hidden.values()])
     tensors = dict(zip([*places, *hidden], found, strict=True))
     logits = tensors["output"]
-    seen = _vectors(tensors["head"], "head_input", getattr(head.layer, "data_format", None))
+    data_format = getattr(head.layer, "data_format", "channels_last")
+    seen = _vectors(tensors["head"], "head_input", data_format)
     if not head.plain:
         logits = LinearHead(head.layer, name="kerasood_logits")(seen)
     outputs = {"features": seen, "logits": logits}
@@ -138,18 +139,18 @@ def _graph_extractor(model, head, feature_layer, hidden_layers):
 def _hidden_places(model, names):
     if names != "auto":
         return {name: find_layer(model, name) for name in names}
-    size = model.inputs[0].shape[1]
-    if size is None:
+    size = height_of(model.inputs[0].shape)
+    if not size:
         raise ValueError(
             "Expected images of a fixed size to find hidden layers, or their names. Received: "
             f"shape={model.inputs[0].shape}"
         )
-    activations = [
-        Activation(name, place.tensor.shape, place.call.operation, place)
+    outputs = [
+        LayerOutput(name, place.tensor.shape, place.call.operation, place)
         for name, place in all_calls(model)
         if not has_graph(place.call.operation)
     ]
-    return {one.name: one.place for one in last_of_stages(activations, size)}
+    return {one.name: one.place for one in last_of_stages(outputs, size)}
 
 
 def _vectors(tensor, name, data_format=None):

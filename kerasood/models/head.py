@@ -41,7 +41,7 @@ class LinearHead(layers.Layer):
 
     def __init__(self, head, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
-        self.head = head
+        self.head = weighted_layer(head)
 
     def build(self, features_shape):
         if not self.head.built:
@@ -92,12 +92,13 @@ def is_convolution(layer):
 
 def num_classes(layer):
     """K of a head layer."""
-    layer = getattr(layer, "head", layer)
+    layer = weighted_layer(layer)
     return layer.filters if is_convolution(layer) else layer.units
 
 
 def linear(layer, features):
     """Logits (N, K) of features (N, D), both float32, by the weights of a head layer."""
+    layer = weighted_layer(layer)
     kernel = ops.reshape(layer.kernel, (-1, num_classes(layer)))
     logits = ops.matmul(features, ops.cast(kernel, "float32"))
     return logits if layer.bias is None else logits + ops.cast(layer.bias, "float32")
@@ -105,12 +106,17 @@ def linear(layer, features):
 
 def weights_of(layer):
     """The weights of a head layer as a Head."""
-    layer = getattr(layer, "head", layer)
+    layer = weighted_layer(layer)
     count = num_classes(layer)
     kernel = ops.convert_to_numpy(ops.cast(layer.kernel, "float32")).reshape(-1, count)
     if layer.bias is None:
         return Head(kernel, np.zeros(count, "float32"))
     return Head(kernel, ops.convert_to_numpy(ops.cast(layer.bias, "float32")))
+
+
+def weighted_layer(layer):
+    """The layer that owns the weights: that of a LinearHead, or the layer itself."""
+    return layer.head if isinstance(layer, LinearHead) else layer
 
 
 def is_linear(activation):

@@ -114,15 +114,15 @@ def output_operation(model):
 def _effect(operation, output, given, count):
     """What an operation does to the logits on their way out; None: something that hides them."""
     kind, activation = type(operation).__name__, getattr(operation, "activation", None)
-    if not type(operation).__module__.startswith(("keras.", "kerasood.")):
-        return "same" if is_head(operation) and is_linear(activation) else None
-    if kind in _SOFTMAXES:
-        last = (-1, len(output.shape) - 1)
-        return "softmax" if operation.axis in last else None
-    if is_head(operation) or kind == "Activation":
+    if is_head(operation) or isinstance(operation, layers.Activation):
         if is_softmax(activation):
             return "softmax"
         return "same" if is_linear(activation) else None
+    if not type(operation).__module__.startswith("keras."):
+        return None
+    if kind in _SOFTMAXES:
+        last = (-1, len(output.shape) - 1)
+        return "softmax" if operation.axis in last else None
     if kind in _POOLINGS:
         return "pooling"
     if kind in _RESHAPES:
