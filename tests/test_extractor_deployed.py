@@ -40,7 +40,9 @@ def float32_twin(network):
     return twin
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", ["mixed", "convolution", pytest.param("nested", marks=pytest.mark.slow)]
+)
 def test_a_deployed_network_answers_in_float32_wherever_it_runs(name, tmp_path):
     from kerasood.export.saved_model import export_saved_model, run_saved_model
     from kerasood.export.tflite import export_tflite, run_tflite
