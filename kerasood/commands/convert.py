@@ -38,8 +38,8 @@ def convert(config):
     size = network.get_config()
     console.print(
         f"WRN-{size['depth']}-{size['width']}, {size['num_classes']} classes, "
-        f"{network.count_params():,} parameters; pixels 0-255 minus {_triple(config.mean)} over "
-        f"{_triple(config.std)}\nsaved {out}\n"
+        f"{network.count_params():,} parameters; pixels 0-255 minus {_in_brackets(config.mean)} "
+        f"over {_in_brackets(config.std)}\nsaved {out}\n"
         f"fine-tune it with: python train.py --stage=finetune --init={out}",
         markup=False,
     )
@@ -60,7 +60,7 @@ def _checked_out(config):
     return out
 
 
-def _triple(values):
+def _in_brackets(values):
     return "(" + ", ".join(f"{value:g}" for value in values) + ")"
 
 

@@ -90,10 +90,10 @@ def _missing(path, package, extra):
 def _refused(path, error):
     """What stood in the way, without PyTorch's advice to load the file unsafely."""
     named = re.search(r"GLOBAL ([\w.]+)", str(error))
-    found = f"a pickle that refers to {named[1]}" if named else "a pickle of something else"
+    found = f"refers to {named[1]}" if named else "PyTorch cannot read safely"
     return (
-        f"Expected tensors and nothing else in {path}. Received: {found}; code in checkpoints is "
-        "never run. Where you trust the file, save its state dict alone, or as safetensors."
+        f"Expected tensors and nothing else in {path}. Received: a pickle that {found}; code in "
+        "checkpoints is never run. Where you trust it, save its state dict alone, or as safetensors."
     )
 
 
@@ -122,4 +122,3 @@ def _arrays(path, state, tensor_class):
             f"{' or '.join(map(repr, WRAPPERS))}. Received: {', '.join(others[:5])}"
         )
     return {str(key): tensor.detach().float().numpy() for key, tensor in state.items()}
-

@@ -82,8 +82,8 @@ def _without_prefix(state):
 
 def _size(state):
     """Returns depth, width and number of classes."""
-    stem_of_blocks, head = "block1.layer.0.conv1.weight", "fc.weight"
-    for key, rank in ((stem_of_blocks, 4), (head, 2)):
+    first_block, head = "block1.layer.0.conv1.weight", "fc.weight"
+    for key, rank in ((first_block, 4), (head, 2)):
         if key not in state or state[key].ndim != rank:
             found = f"shape {state[key].shape}" if key in state else f"keys {_listed(state)}"
             raise ValueError(
@@ -91,7 +91,7 @@ def _size(state):
                 f"{key} of {rank} axes. Received: {found}"
             )
     blocks = {found[1] for key in state if (found := re.match(r"block\d\.layer\.(\d+)\.", key))}
-    return 6 * len(blocks) + 4, max(1, len(state[stem_of_blocks]) // 16), len(state[head])
+    return 6 * len(blocks) + 4, max(1, len(state[first_block]) // 16), len(state[head])
 
 
 def _variables_by_key(network):
