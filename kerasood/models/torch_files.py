@@ -93,7 +93,7 @@ def _refused(path, error):
     found = f"refers to {named[1]}" if named else "PyTorch cannot read safely"
     return (
         f"Expected tensors and nothing else in {path}. Received: a pickle that {found}; code in "
-        "checkpoints is never run. Where you trust it, save its state dict alone, or as safetensors."
+        "checkpoints is never run. If you trust it, save its state dict alone, or as safetensors."
     )
 
 
