@@ -45,9 +45,8 @@ def test_source(extractor):
 
 
 def candidate_of(extractor, calibration=None, **values):
-    return Candidate(
-        "key", "label", "description", extractor, TRAINING, calibration, head_of(extractor), **values
-    )
+    named = ("key", "label", "description")
+    return Candidate(*named, extractor, TRAINING, calibration, head_of(extractor), **values)
 
 
 @pytest.fixture(scope="module")
