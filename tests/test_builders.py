@@ -167,8 +167,9 @@ def test_a_missing_set_is_downloaded_once(tmp_path, publish, monkeypatch):
         publish("lsun_crop", data, url=server.url)
         assert availability("lsun_crop", "ood", tmp_path, download=True) is None
         assert "not found" in availability("lsun_crop", "ood", tmp_path, download=False)
-        with pytest.raises(FileNotFoundError):
-            open_source("lsun_crop", "ood", tmp_path, download=False)
+        for split in ("ood", "train"):
+            with pytest.raises(FileNotFoundError):
+                open_source("lsun_crop", split, tmp_path, download=False)
         assert open_source("lsun_crop", "ood", tmp_path).num_images == 3
     assert len(server.asked) == 2
     assert (tmp_path / "LSUN.tar.gz").read_bytes() == data
@@ -235,6 +236,20 @@ def test_archives_of_something_else(tmp_path, publish, members, message):
     with pytest.raises(OSError, match=f"lsun_crop: cannot be prepared: .*{message}"):
         open_source("lsun_crop", "ood", tmp_path, download=False)
     assert not (tmp_path / "lsun_crop").exists() and not list(tmp_path.glob(".*"))
+
+
+def test_a_damaged_image_of_places365_is_named(tmp_path, publish):
+    members = {"val_256/0.jpg": encoded(pixels(0, 64), "jpg"), "val_256/1.jpg": b"no image"}
+    put(tmp_path, "places365", publish("places365", archive_bytes("places365", members)))
+    with pytest.raises(OSError, match="val_256/1.jpg: unreadable image. Received: Unidentified"):
+        open_source("places365", "ood", tmp_path, download=False)
+
+
+def test_tfds_says_too_how_else_when_a_download_fails(tmp_path, publish, monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    publish("isun", b"")
+    with pytest.raises(OSError, match="isun: .*download failed.*or put iSUN.tar.gz"):
+        tfds.load("isun", data_dir=str(tmp_path))
 
 
 def test_a_plain_border_is_cut_off_before_images_are_stored(tmp_path, publish):

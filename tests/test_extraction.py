@@ -107,6 +107,13 @@ def test_links_and_devices_in_zip(tmp_path, folder, mode, said):
     refused(path, folder, f"Received: {said} 'b.png'")
 
 
+def test_a_negative_size_ends_in_an_error_not_in_a_loop(tmp_path, folder):
+    info = tarfile.TarInfo("a.png")
+    info.size = -512
+    (tmp_path / "a.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(2048))
+    refused(tmp_path / "a.tar", folder, "expected sizes >= 0|not a readable archive")
+
+
 def test_a_sparse_file(tmp_path, folder):
     info = tarfile.TarInfo("a.png")
     info.pax_headers = {"GNU.sparse.map": "0,1", "GNU.sparse.size": "1000000000"}

@@ -88,7 +88,7 @@ def test_other_registered_sets_as_outliers(tmp_path):
     np.savez(tmp_path / "places365.npz", test_images=some_images(3))
     assert count_of("cifar100", data_dir=tmp_path) == 5
     assert count_of("places365", data_dir=tmp_path) == 3
-    assert count_of("blobs") == 2000
+    assert open_source("blobs", "outliers").num_images == 2000
     assert count_of("digits") == open_source("digits", "train").num_images
 
 

@@ -49,6 +49,19 @@ def fetch(url: str, path, md5: str) -> pathlib.Path:
     return path
 
 
+def fetch_archive(spec, root) -> pathlib.Path:
+    """Downloads the published file of a DatasetSpec into a directory; returns its path.
+
+    Raises:
+        OSError: as `fetch`; says how else to get the set.
+    """
+    archive = spec.archive
+    try:
+        return fetch(archive.url, pathlib.Path(root, archive.file), archive.md5)
+    except OSError as error:
+        raise OSError(f"{spec.name}: {error}; {spec.how_to_get}") from error
+
+
 def md5_of(path) -> str:
     """Returns the MD5 of a file, read in bounded memory, in hexadecimal digits."""
     digest = hashlib.md5(usedforsecurity=False)

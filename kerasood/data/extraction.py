@@ -73,6 +73,8 @@ def _judged(archive, members, max_bytes, max_members):
             raise ValueError(
                 f"{archive}: expected files and folders only. Received: {member.kind} {name!r}"
             )
+        if member.size < 0:
+            raise ValueError(f"{archive}: expected sizes >= 0. Received: {member.size} of {name!r}")
         num_bytes += member.size
         if num_bytes > max_bytes or count > max_members:
             raise ValueError(

@@ -47,7 +47,7 @@ class FolderSource(ImageSource):
         self._root = _split_root(folder, split)
         self._strict = strict
         self._resizing = spec.resizing if spec else SHORT_SIDE
-        self._files = list(image_paths(self._root))[: spec.first if spec else None]
+        self._files = first_by_name(image_paths(self._root), spec.first if spec else None)
         _check_first(self._root, next(iter(self._files), None), image_size, self._resizing)
         class_names = _class_names(folder)
         self._labels = _labels(self._root, self._files, class_names)
@@ -130,6 +130,18 @@ def path_order(path: str):
     """Key that sorts relative paths as `image_paths` lists them: the files before the folders."""
     *folders, file = path.split("/")
     return [*((1, folder) for folder in folders), (0, file)]
+
+
+def first_by_name(paths, count: int | None) -> list[str]:
+    """Returns the `count` paths whose file names come first, in the order given; None for all.
+
+    The folders do not matter, so that images sorted into folders by class are not chosen by class.
+    """
+    paths = list(paths)
+    if count is None:
+        return paths
+    chosen = set(sorted(paths, key=lambda path: (os.path.basename(path), path))[:count])
+    return [path for path in paths if path in chosen]
 
 
 def folder_splits(folder, spec=None) -> tuple[str, ...]:

@@ -49,8 +49,8 @@ class DatasetSpec:
         outliers: whether these are auxiliary images to train with, and never a test set.
         collection: larger collection that its images were taken from: sets of one collection may
             share images. None where no other registered set draws on it.
-        first: how many images, the first in the order of their paths, an archive or folder of
-            them contributes; None for all.
+        first: how many images, the first by file name, an archive or folder of them contributes;
+            None for all.
         in_paper: whether the paper's tables contain it.
         stand_in_for: title of the published set that this one replaces without being it.
         resizing: how other image sizes become the wanted one.

@@ -2,7 +2,7 @@
 from kerasood.data import embedded
 from kerasood.data.arrays import NpzSource, npz_splits
 from kerasood.data.base import OOD_SPLIT, OUTLIERS, ImageSource, offered_splits
-from kerasood.data.download import fetch
+from kerasood.data.download import fetch_archive
 from kerasood.data.generated import GeneratedSource
 from kerasood.data.image_files import FolderSource, check_folder, folder_splits
 from kerasood.data.npy import NpySource
@@ -55,18 +55,13 @@ def open_source(
     kind, place, spec = locate(name, data_dir)
     if spec:
         split = _registered_split(spec, split)
-    if kind in ("missing", "archive", "at hand"):
-        published = _published_split(spec, split)
-    if kind == "missing":
-        if not (download and spec.downloadable):
-            raise FileNotFoundError(missing(spec, place))
-        kind, place = _downloaded(spec, place)
-    if kind == "archive":
-        kind, place = "tfds", prepare(spec, place)
+    if kind == "missing" and not (download and spec.downloadable):
+        raise FileNotFoundError(missing(spec, place))
     if kind == "at hand":
-        if spec.name in AT_HAND:
-            return AT_HAND[spec.name](published, image_size)
-        return GeneratedSource(spec.name, image_size)
+        return _at_hand(spec, _published_split(spec, split), image_size)
+    if kind in ("missing", "archive"):
+        _published_split(spec, split)
+        kind, place = _fetched(kind, place, spec)
     if kind == "npz":
         return NpzSource(place, split, image_size, spec)
     if kind == "npy":
@@ -136,16 +131,19 @@ def available_splits(
     return spec.splits
 
 
-def _downloaded(spec, roots):
-    """Returns (kind, place) of a set that was missing."""
-    root = roots[0] if roots else default_root()
-    if spec.archive is None:
-        return "tfds", download_and_prepare(spec, roots[0] if roots else None)
-    try:
-        file = fetch(spec.archive.url, root / spec.archive.file, spec.archive.md5)
-    except OSError as error:
-        raise OSError(f"{spec.name}: {error}; {spec.how_to_get}") from error
-    return ("tfds", prepare(spec, file)) if spec.prepared_name else ("npy", file)
+def _at_hand(spec, split, image_size):
+    if spec.name in AT_HAND:
+        return AT_HAND[spec.name](split, image_size)
+    return GeneratedSource(spec.name, image_size)
+
+
+def _fetched(kind, place, spec):
+    """Downloads what is missing and prepares an archive; returns (kind, place) of the result."""
+    if kind == "missing":
+        if spec.archive is None:
+            return "tfds", download_and_prepare(spec, place[0] if place else None)
+        place = fetch_archive(spec, place[0] if place else default_root())
+    return ("tfds", prepare(spec, place)) if spec.prepared_name else ("npy", place)
 
 
 def _registered_split(spec, split):
