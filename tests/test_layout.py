@@ -33,6 +33,7 @@ ORDER = (
 )
 # The graph's own code runs on every Keras backend; TensorFlow stays at the two ends.
 USES_TENSORFLOW = {
+    "data/builders/archive_builder.py",
     "data/pipelines.py",
     "data/tfds_source.py",
     "models/fine_tuning.py",
