@@ -152,3 +152,15 @@ def test_tfds_directory(tmp_path):
     train = open_source("svhn", "train", tmp_path / "a", download=False)
     small = open_source("svhn", "test", tmp_path / "a", download=False, image_size=16)
     assert not differ(first, again) and differ(first, second, train, small)
+
+
+def test_other_labels_are_another_source(tmp_path):
+    images, labels = some_images(6), np.arange(6) % 3
+    assert differ(
+        ArraySource("set", images),
+        ArraySource("set", images, labels),
+        ArraySource("set", images, labels[::-1].copy()),
+    )
+    for name, values in (("a", labels), ("b", labels[::-1])):
+        np.savez(tmp_path / f"{name}.npz", test_images=images, test_labels=values)
+    assert differ(*(NpzSource(tmp_path / f"{name}.npz", "test") for name in "ab"))

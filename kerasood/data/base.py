@@ -26,6 +26,8 @@ class ImageSource:
         skipped: list of (file, reason) of the files left out as unreadable so far.
     """
 
+    _labels = None  # int (N,), where they are known without reading
+
     def __init__(self, name, num_images, image_size, num_classes=None, class_names=None):
         self.name = name
         self.num_images = num_images
@@ -47,13 +49,14 @@ class ImageSource:
         raise NotImplementedError
 
     def fingerprint(self) -> str:
-        """Returns a cheap identity of exactly the images that this source yields, 64 hex digits.
+        """Returns a cheap identity of the images and labels that this source yields, 64 hex digits.
 
         The same source opened again has the same one, sources of other images have another.
         Nothing is decoded: files count as other files when their time of change is another, and
-        an image that turns out to be unreadable changes nothing. Labels are no part of it.
+        an image that turns out to be unreadable changes nothing.
         """
-        identity = [type(self).__name__, self.image_size, *self._identity()]
+        labels = rows_identity(self._labels)
+        identity = [type(self).__name__, self.image_size, labels, *self._identity()]
         return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
     def _identity(self) -> list:
@@ -136,7 +139,7 @@ class ImageDigest:
 
 
 def rows_identity(rows):
-    """Returns an identity of the chosen rows (int array); of None, which means all, `"all"`."""
+    """Returns an identity of an int array of rows or labels; of None, `"all"`."""
     return "all" if rows is None else hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()
 
 
