@@ -116,6 +116,16 @@ class ExportConfig:
     version: int | None = option(None, "Version number [the next free one].")
     detector: str = option("energy", "Detector whose score and threshold ship in the graph.")
     tpr: float = option(0.95, "Share of in-distribution images that the threshold shall accept.")
+    guarantee: str = option(
+        "average",
+        "Whether that share holds on average over calibrations, or for this one with confidence.",
+        ("average", "confidence"),
+    )
+    confidence: float = option(0.95, "Confidence of that guarantee and of the stated interval.")
+    per_class: bool = option(False, "Whether each predicted class gets a threshold of its own.")
+    calibration: str | None = option(
+        None, "In-distribution images, never trained on: a name, .npz or folder [the run's own]."
+    )
     data_dir: str | None = option(None, "Folder that is searched for data before any download.")
     download: bool = option(True, "Whether missing data may be downloaded.")
     batch_size: int = option(250, "Images in a forward pass.")
@@ -124,6 +134,7 @@ class ExportConfig:
     def __post_init__(self):
         _check_positive(self, "batch_size")
         _check_share(self, "tpr")
+        _check_share(self, "confidence")
 
 
 # The paper's text penalises logits, its released code features; each came with its own weight.

@@ -25,6 +25,7 @@ ORDER = (
     "evaluation",
     "reporting",
     "serving",
+    "recalibration",
     "export",
     "commands",
 )

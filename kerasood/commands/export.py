@@ -1,5 +1,6 @@
 """`python -m export`: a run's model, detector and threshold as SavedModel and TFLite."""
 
+import dataclasses
 import functools
 import pathlib
 
@@ -9,12 +10,14 @@ from kerasood import thresholds
 from kerasood.commands.candidates import run_candidates
 from kerasood.commands.common import choose, console, run_command
 from kerasood.config import ExportConfig
+from kerasood.data.base import OOD_SPLIT
 from kerasood.data.prefetch import image_batches
 from kerasood.data.sources import open_source
 from kerasood.detectors import DETECTORS
 from kerasood.evaluation import Settings, calibration_outputs, score
 from kerasood.export import FORMATS, describe_signature, export_model
 from kerasood.files import read_json, write_json
+from kerasood.recalibration import calibrate_outputs
 from kerasood.runs import Run, git_commit, newest_run, versions
 from kerasood.serving import OODModel
 
@@ -46,9 +49,7 @@ def export(config):
     test = open_source(run.config.dataset, "test", **where)
     threshold, calibrated_on = _threshold(run, config, candidate, name, detector, test)
     console.print(
-        f"{run.path}: {name}, threshold {threshold.value:.6g} accepts {threshold.tpr:.0%} of "
-        f"in-distribution images ({threshold.interval[0]:.1%} to {threshold.interval[1]:.1%} "
-        f"with {threshold.confidence:.0%} confidence; {calibrated_on})"
+        f"{run.path}: {name}, {_in_words(threshold)}; calibrated on {calibrated_on}", markup=False
     )
     model_name = config.model or pathlib.Path(run.config.dataset).stem
     exported = export_model(
@@ -75,12 +76,35 @@ def export(config):
 
 
 def _threshold(run, config, candidate, name, detector, test):
-    """The threshold the evaluation stored for this detector and rate, or a new one."""
+    """The threshold the evaluation stored for this detector and promise, or a new one.
+
+    What the evaluation did not ask for, thresholds per class or from other images, stays out of
+    its file.
+    """
     stored = read_json(run.thresholds) if run.thresholds.exists() else {}
-    if name in stored:
-        threshold = thresholds.Threshold.from_json(stored[name]["threshold"])
-        if threshold.tpr == config.tpr:
+    is_usual = not (config.per_class or config.calibration)
+    if is_usual and name in stored:
+        threshold = thresholds.read_threshold(stored[name]["threshold"])
+        promise = threshold.tpr, threshold.confidence, threshold.guarantee
+        if promise == (config.tpr, config.confidence, config.guarantee):
             return threshold, stored[name]["calibrated_on"]
+    outputs, calibrated_on = _calibration_outputs(config, candidate, name, detector, test)
+    threshold = calibrate_outputs(
+        score(detector, outputs),
+        outputs["logits"],
+        config.tpr,
+        config.confidence,
+        config.guarantee,
+        config.per_class,
+    )
+    if is_usual:
+        entry = {"threshold": threshold.to_json(), "calibrated_on": calibrated_on}
+        write_json(run.thresholds, {**stored, name: entry})
+    return threshold, calibrated_on
+
+
+def _calibration_outputs(config, candidate, name, detector, test):
+    """Outputs for the run's own calibration images, or those of --calibration, and their origin."""
     settings = Settings(
         detectors={name: detector},
         protocol=None,
@@ -88,11 +112,20 @@ def _threshold(run, config, candidate, name, detector, test):
         seed=config.seed,
         batches=functools.partial(image_batches, batch_size=config.batch_size),
     )
-    outputs, calibrated_on = calibration_outputs(candidate, lambda: test, settings)
-    threshold = thresholds.calibrate(score(detector, outputs), config.tpr)
-    entry = {"threshold": threshold.to_json(), "calibrated_on": calibrated_on}
-    write_json(run.thresholds, {**stored, name: entry})
-    return threshold, calibrated_on
+    if not config.calibration:
+        return calibration_outputs(candidate, lambda: test, settings)
+    where = {"data_dir": config.data_dir, "download": config.download}
+    source = open_source(config.calibration, OOD_SPLIT, **where)
+    candidate = dataclasses.replace(candidate, calibration=source)
+    outputs, _ = calibration_outputs(candidate, lambda: test, settings)
+    return outputs, f"{len(outputs['logits']):,} images of {source.name}"
+
+
+def _in_words(threshold):
+    values = np.atleast_1d(threshold.value)
+    if values.size == 1:
+        return f"threshold {values[0]:.6g} {threshold.promise}"
+    return f"thresholds from {values.min():.6g} to {values.max():.6g} {threshold.promise}"
 
 
 def _images_to_verify(test):

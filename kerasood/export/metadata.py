@@ -1,8 +1,12 @@
-"""What an exported file says about itself."""
+"""What an exported file says about itself.
+
+`threshold` is a number, or a list of one number per predicted class.
+"""
 
 import pathlib
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kerasood.files import read_json, write_json
@@ -22,7 +26,7 @@ def build_metadata(ood_model, metadata):
         ValueError: `metadata` holds a key that only the model may set.
     """
     facts = {
-        "threshold": ood_model.threshold,
+        "threshold": np.asarray(ood_model.threshold).tolist(),
         "detector": detector_name(ood_model.detector),
         "detector_params": ood_model.detector.get_params(),
         "image_shape": list(ood_model.image_shape),
