@@ -43,7 +43,7 @@ class PerClassThreshold:
         pooled = self.pooled
         how = "on average over calibrations"
         if pooled.guarantee == "confidence":
-            how = f"with {pooled.confidence:g} confidence for each"
+            how = f"with {100 * pooled.confidence:g}% confidence for each"
         text = (
             f"accept at least {100 * pooled.tpr:g}% of the in-distribution images of each "
             f"predicted class {how}"

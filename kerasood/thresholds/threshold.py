@@ -39,10 +39,10 @@ class Threshold:
 
     @property
     def required_rank(self) -> int:
-        """Number of calibration images that the promise needs accepted; less than `rank` by ties.
+        """Number of calibration images that the promise needs accepted; `rank` is more by ties.
 
-        The promise and every lower end follow from it. `rank` would promise more than is true: the
-        scores that tie are seen before it is chosen.
+        Every lower end follows from it: chosen after the ties are seen, `rank` would give bounds
+        that are missed too often.
         """
         return required_rank(self.num_images, self.tpr, self.confidence, self.guarantee)
 
@@ -56,11 +56,11 @@ class Threshold:
         """What it promises, in words."""
         how = "on average over calibrations"
         if self.guarantee == "confidence":
-            how = f"with {self.confidence:g} confidence"
+            how = f"with {100 * self.confidence:g}% confidence"
         low, high = self.interval
         return (
-            f"accepts at least {100 * self.tpr:g}% of in-distribution images {how} "
-            f"(this one {low:.1%} to {high:.1%})"
+            f"accepts at least {100 * self.tpr:g}% of in-distribution images {how} (two-sided "
+            f"{100 * self.confidence:g}% interval for this one: {low:.1%} to {high:.1%})"
         )
 
     def accepts(self, scores, predicted=None) -> np.ndarray:
