@@ -142,11 +142,11 @@ def test_ties_raise_no_false_alarms(masses):
     generator = np.random.default_rng(2)
     upper = np.cumsum(masses)
     alarms = []
-    for _ in range(2000):
+    for _ in range(1000):
         scores = np.searchsorted(upper[:-1], generator.random(190)).astype("float32")
         threshold = calibrate(scores[:100], tpr=0.9)
         alarms.append(drift_check(threshold, scores[100:], significance=0.1).drifted)
-    assert np.mean(alarms) < 0.1 + 4 * np.sqrt(0.1 * 0.9 / 2000)
+    assert np.mean(alarms) < 0.1 + 4 * np.sqrt(0.1 * 0.9 / 1000)
 
 
 def test_a_drift_of_the_scores_is_found_nearly_always():
@@ -190,12 +190,12 @@ def test_each_predicted_class_is_checked():
 def test_false_alarms_of_all_classes_together():
     generator = np.random.default_rng(4)
     alarms = []
-    for _ in range(1000):
+    for _ in range(500):
         predicted = generator.choice(3, 500, p=[0.6, 0.3, 0.1])
         scores = predicted + generator.random(500)
         threshold = calibrate_per_class(scores[:300], predicted[:300], 3, tpr=0.9)
         alarms.append(drift_check(threshold, scores[300:], predicted[300:]).drifted)
-    assert np.mean(alarms) < 0.05 + 4 * np.sqrt(0.05 * 0.95 / 1000)
+    assert np.mean(alarms) < 0.05 + 4 * np.sqrt(0.05 * 0.95 / 500)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ from tiny_data import contents, images_of
 
 from kerasood.commands.export import export
 from kerasood.config import ExportConfig
-from kerasood.export import Exported
+from kerasood.export import Exported, read_calibration
+from kerasood.export.metadata import write_metadata
 from kerasood.runs import Run
-from kerasood.thresholds import PerClassThreshold, calibrate, calibrate_per_class, read_threshold
+from kerasood.thresholds import PerClassThreshold, calibrate, read_threshold
 
 pytestmark = pytest.mark.usefixtures("empty_places")
 
@@ -62,14 +63,15 @@ def test_the_stored_threshold_is_used_until_another_promise_is_asked_for(run, ex
     assert stored(run)["guarantee"] == "confidence"
 
 
-def test_a_threshold_per_predicted_class(run, exported, capsys):
+def test_a_threshold_per_predicted_class(run, exported, tmp_path, capsys):
     exported()
     before = contents(run.path)
     model, metadata = exported(per_class=True)
     assert contents(run.path) == before, "the evaluation's thresholds stay as they are"
+    write_metadata(tmp_path / "model.tflite", metadata)
+    threshold = read_calibration(tmp_path / "model.tflite")
     content = metadata["calibration"]
-    assert content.pop("calibrated_on") == "24 of the 48 test images, checked on the others"
-    threshold = read_threshold(content)
+    assert content["calibrated_on"] == "24 of the 48 test images, checked on the others"
     assert isinstance(threshold, PerClassThreshold)
     assert list(model.threshold) == threshold.value.tolist()
     assert sum(threshold.num_predicted) == threshold.pooled.num_images == 24
@@ -81,25 +83,25 @@ def test_a_threshold_per_predicted_class(run, exported, capsys):
     )
 
 
-@pytest.mark.parametrize("per_class", [False, True])
-def test_calibration_on_other_images(run, exported, tmp_path, per_class):
+def test_calibration_on_other_images(run, exported, tmp_path):
     exported()
     before = contents(run.path)
     images = images_of(np.arange(50) % 2, seed=7)
     np.savez(tmp_path / "camera.npz", images=images, labels=np.arange(50) % 2)
-    model, metadata = exported(calibration=str(tmp_path / "camera.npz"), per_class=per_class)
+    model, metadata = exported(calibration=str(tmp_path / "camera.npz"))
     assert contents(run.path) == before
     content = metadata["calibration"]
     assert content.pop("calibrated_on") == "50 images of camera"
+    write_metadata(tmp_path / "model.tflite", {"calibration": content})
+    assert read_calibration(tmp_path / "model.tflite") == read_threshold(content)
+    write_metadata(tmp_path / "model.tflite", {})
+    with pytest.raises(ValueError, match="a 'calibration' in the metadata of .*Received: none"):
+        read_calibration(tmp_path / "model.tflite")
     outputs = model.predict(images)
-    scores, predicted = outputs["score"], outputs["logits"].argmax(axis=-1)
-    expected = (
-        calibrate_per_class(scores, predicted, 2, tpr=0.8)
-        if per_class
-        else calibrate(scores, tpr=0.8)
-    )
-    np.testing.assert_allclose(model.threshold, expected.value, rtol=1e-4)
-    assert read_threshold(content).accepts(scores, predicted).sum() == np.sum(~outputs["is_ood"])
+    expected = calibrate(outputs["score"], tpr=0.8)
+    assert model.threshold == pytest.approx(expected.value, rel=1e-4)
+    # k = ceil(51 * 0.8) = 41 of 50 images.
+    assert (read_threshold(content).rank, outputs["is_ood"].sum()) == (41, 9)
 
 
 def test_promises_that_cannot_be_kept(run, refused, tmp_path):

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from kerasood.files import read_json, write_json
 from kerasood.serving import detector_name
+from kerasood.thresholds import read_threshold
 
 FILE_NAME = "kerasood.json"
 
@@ -58,6 +59,25 @@ def read_metadata(path):
     if not location.is_file():
         raise FileNotFoundError(f"Expected the metadata of {path} in {location}. Received: no file")
     return read_json(location)
+
+
+def read_calibration(path):
+    """Reads what the threshold of an exported file promises, for `drift_check`.
+
+    Args:
+        path: str or Path of a SavedModel folder or a .tflite file.
+
+    Returns:
+        Threshold or PerClassThreshold.
+
+    Raises:
+        FileNotFoundError: there is no metadata beside it.
+        ValueError: it was exported without a calibration, or the metadata are damaged.
+    """
+    content = read_metadata(path).get("calibration")
+    if content is None:
+        raise ValueError(f"Expected a 'calibration' in the metadata of {path}. Received: none")
+    return read_threshold({k: v for k, v in content.items() if k != "calibrated_on"})
 
 
 def _location(path):

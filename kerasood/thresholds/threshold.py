@@ -158,9 +158,9 @@ def calibrate(
         tpr: wanted share of accepted ID images, in (0, 1).
         confidence: of the interval of the realised share, and of the guarantee "confidence", in
             (0, 1).
-        guarantee: "average": over calibration samples at least `tpr` of all ID images are accepted
-            on average, about half of the samples a little less; or "confidence": with a
-            probability of at least `confidence` over calibration samples, at least `tpr` are.
+        guarantee: "average": at least `tpr` of all ID images are accepted on average over
+            calibration samples, with about half of the samples a little less; or "confidence":
+            with a probability of at least `confidence` over calibration samples, at least `tpr`.
 
     Returns:
         A `Threshold`.
@@ -175,9 +175,9 @@ def calibrate(
     scores = np.sort(as_float32("scores_in", scores_in))
     required = required_rank(scores.size, tpr, confidence, guarantee)
     if required > scores.size:
-        how = f"{confidence=}, " if guarantee == "confidence" else ""
+        how = f" with {confidence=}" if guarantee == "confidence" else ""
         raise ValueError(
-            f"Calibrating to tpr={tpr} ({how}{guarantee=}) needs at least "
+            f"Calibrating to tpr={tpr}{how} needs at least "
             f"{needed_images(tpr, confidence, guarantee)} images. "
             f"Received: scores_in with {scores.size}"
         )
