@@ -1,7 +1,8 @@
 """Whether the share of traffic that is flagged still agrees with the calibration.
 
 The images need no labels. Calibration sample and traffic both count as random: when they come from
-one distribution, the number of accepted images is beta-binomial, whatever the scores are.
+one distribution, the number of accepted images lies between two beta-binomial ones, whatever the
+scores are.
 """
 
 import dataclasses
@@ -209,7 +210,8 @@ def _p_values(threshold, num_images):
     """Two-sided p-values of 0..m flagged images, (m + 1,): twice the smaller tail.
 
     Each tail takes the beta-binomial distribution that bounds it, so ties and the place of the
-    threshold between two scores make the test more careful, never less.
+    threshold between two scores make the test more careful, never less. Both distributions are
+    hypergeometric ones in the order of all scores together, as in Fisher's exact test.
     """
     fewest, most = threshold.accepted_masses(num_images)
     many_flagged = np.cumsum(fewest)[::-1]
