@@ -74,7 +74,8 @@ def test_digest_refuses_what_are_not_the_same_images(images):
 
 def test_arrays():
     images = some_images(5)
-    assert not differ(ArraySource("a", images, np.arange(5)), ArraySource("b", images.copy()))
+    labels = np.arange(5)
+    assert not differ(ArraySource("a", images, labels), ArraySource("b", images.copy(), labels))
     assert differ(ArraySource("a", images), ArraySource("a", images[:4]),
                   ArraySource("a", images[::-1]))
 

@@ -28,6 +28,7 @@ ORDER = (
     "evaluation",
     "reporting",
     "serving",
+    "recalibration",
     "export",
     "commands",
 )

@@ -58,6 +58,9 @@ class NpzSource(ImageSource):
     def batches(self, batch_size):
         return rebatch(self._chunks(), batch_size)
 
+    def _known_labels(self):
+        return self._labels
+
     def _identity(self):
         with _readable(self.path), zipfile.ZipFile(self.path) as archive:
             member = archive.getinfo(f"{self._key}.npy")

@@ -26,8 +26,6 @@ class ImageSource:
         skipped: list of (file, reason) of the files left out as unreadable so far.
     """
 
-    _labels = None  # int (N,), where they are known without reading
-
     def __init__(self, name, num_images, image_size, num_classes=None, class_names=None):
         self.name = name
         self.num_images = num_images
@@ -55,9 +53,13 @@ class ImageSource:
         Nothing is decoded: files count as other files when their time of change is another, and
         an image that turns out to be unreadable changes nothing.
         """
-        labels = rows_identity(self._labels)
+        labels = rows_identity(self._known_labels())
         identity = [type(self).__name__, self.image_size, labels, *self._identity()]
         return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+
+    def _known_labels(self):
+        """Returns the labels, int `(N,)`, where they are known without reading, or None."""
+        return None
 
     def _identity(self) -> list:
         """Returns strings and numbers (or lists of them) that tell these images from others."""
@@ -89,6 +91,9 @@ class ArraySource(ImageSource):
 
     def load(self):
         return self._images, self._labels
+
+    def _known_labels(self):
+        return self._labels
 
     def _identity(self):
         digest = ImageDigest()

@@ -73,6 +73,9 @@ class FolderSource(ImageSource):
     def batches(self, batch_size):
         return rebatch(self._chunks(), batch_size)
 
+    def _known_labels(self):
+        return self._labels
+
     def _identity(self):
         files = []
         for file in self._files:

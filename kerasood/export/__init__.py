@@ -5,7 +5,7 @@ import dataclasses
 import pathlib
 import re
 
-from kerasood.export.metadata import read_metadata
+from kerasood.export.metadata import read_calibration, read_metadata
 from kerasood.export.saved_model import export_saved_model, run_saved_model
 from kerasood.export.signature import describe_signature
 from kerasood.export.tflite import export_tflite, run_tflite
@@ -25,6 +25,7 @@ __all__ = [
     "export_model",
     "export_saved_model",
     "export_tflite",
+    "read_calibration",
     "read_metadata",
     "run_saved_model",
     "run_tflite",
