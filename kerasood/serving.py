@@ -26,8 +26,9 @@ class OODModel(keras.Model):
         network: keras.Model, Functional or Sequential, images -> logits (N, K), or an extractor,
             images -> {"features": (N, D), "logits": (N, K)}.
         detector: Detector, fitted.
-        threshold: float, or (K,) floats, one per predicted class, finite; stored as float32. An
-            image is OOD when its score is larger. Of equal logits the first class is predicted.
+        threshold: float, or (K,) floats, one per predicted class, finite; or what `calibrate`
+            or `calibrate_per_class` returned. Stored as float32; an image is OOD when its score
+            is larger. Of equal logits the first class is predicted.
 
     Input: uint8 (N, H, W, 3), pixels 0-255. Output, float32 unless said otherwise: "logits"
     (N, K), "probabilities" (N, K), "energy" (N,) at temperature 1, "score" (N,) of the detector,
@@ -42,6 +43,7 @@ class OODModel(keras.Model):
         super().__init__(name=name, dtype="float32")
         self.network = in_float32(_as_extractor(network))
         self.detector = copy.deepcopy(detector)
+        threshold = getattr(threshold, "value", threshold)
         self.threshold = _checked_threshold(threshold, self.num_classes)
         self._stepped = None
         if detector.input_step:
