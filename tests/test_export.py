@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny_models import ood_model, random_images, small_network, wide_resnet
+from tiny_models import DETECTORS_FOR_ANY, ood_model, random_images, small_network, wide_resnet
 
 from kerasood import export
 from kerasood.detectors import DETECTORS, Energy
@@ -16,7 +16,7 @@ METADATA = {"class_names": ["a", "b", "c", "d"], "commit": "0123abc"}
 OUTPUTS = ["energy", "is_ood", "logits", "probabilities", "score"]
 RUNNERS = {"saved_model": export.run_saved_model, "tflite": export.run_tflite}
 MODELS = {
-    **{f"cnn-{name}": (small_network, name) for name in DETECTORS},
+    **{f"cnn-{name}": (small_network, name) for name in DETECTORS_FOR_ANY},
     "wide_resnet-energy": (wide_resnet, "energy"),
     "bfloat16-energy": (lambda: small_network(policy="mixed_bfloat16"), "energy"),
 }

@@ -116,19 +116,26 @@ class Detector(BaseEstimator, abc.ABC):
     def _score(self, outputs):
         """Scores checked float32 tensors."""
 
+    def missing(self, names):
+        """The outputs that this detector reads and that are not among some names."""
+        return [name for name in self._names_read(names) if name not in names]
+
     def _read(self, outputs):
         """The outputs that this detector reads, in a fixed order."""
-        names = [name for name in self.reads if name != "hidden"]
-        if "hidden" in self.reads:
-            hidden = sorted(name for name in outputs if name.startswith("hidden/"))
-            names += hidden or ["hidden/..."]
-        missing = [name for name in names if name not in outputs]
-        if missing:
+        names = self._names_read(outputs)
+        if self.missing(outputs):
             raise ValueError(
                 f"{type(self).__name__} needs the outputs {', '.join(names)}. "
                 f"Received: {', '.join(sorted(outputs)) or 'none'}"
             )
         return {name: outputs[name] for name in names}
+
+    def _names_read(self, available):
+        names = [name for name in self.reads if name != "hidden"]
+        if "hidden" in self.reads:
+            hidden = sorted(name for name in available if name.startswith("hidden/"))
+            names += hidden or ["hidden/..."]
+        return names
 
 
 def tensor_of(outputs, name):
