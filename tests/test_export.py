@@ -5,18 +5,22 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny_models import DETECTORS_FOR_ANY, ood_model, random_images, small_network, wide_resnet
+from tiny_models import ood_model, random_images, small_network, wide_resnet
 
 from kerasood import export
 from kerasood.detectors import DETECTORS, Energy
 from kerasood.export import tflite
+from kerasood.models.extractor import build_extractor, head_of
+from kerasood.outputs import collect
 from kerasood.serving import OODModel
 
 METADATA = {"class_names": ["a", "b", "c", "d"], "commit": "0123abc"}
 OUTPUTS = ["energy", "is_ood", "logits", "probabilities", "score"]
 RUNNERS = {"saved_model": export.run_saved_model, "tflite": export.run_tflite}
+# tests/test_detectors_common.py converts the score of every detector.
+EXPORTED = ("msp", "max_logit", "energy", "mahalanobis", "react")
 MODELS = {
-    **{f"cnn-{name}": (small_network, name) for name in DETECTORS_FOR_ANY},
+    **{f"cnn-{name}": (small_network, name) for name in EXPORTED},
     "wide_resnet-energy": (wide_resnet, "energy"),
     "bfloat16-energy": (lambda: small_network(policy="mixed_bfloat16"), "energy"),
 }
@@ -39,12 +43,19 @@ def case(request, tmp_path_factory):
     build, detector = MODELS[request.param]
     network = build()
     weights_before = weight_bytes(network)
-    model = ood_model(network, DETECTORS[detector]())
+    model = ood_model(network, fitted(DETECTORS[detector](), network))
     images = random_images(model.image_shape)
     folder = tmp_path_factory.mktemp(request.param)
     result = export.export_model(model, folder, images=images, metadata=METADATA, model_name="tiny")
     expected = export.eager_outputs(model, images)
     return Case(network, weights_before, model, images, expected, result)
+
+
+def fitted(detector, network):
+    images = random_images(network.input_shape[1:], num_images=40)
+    extractor = build_extractor(network)
+    outputs = collect(extractor, [images])
+    return detector.fit(outputs, outputs["logits"].argmax(axis=1), head_of(extractor))
 
 
 only_cnn = pytest.mark.parametrize("case", ["cnn-energy"], indirect=True)
