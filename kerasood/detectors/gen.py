@@ -52,7 +52,8 @@ def _log_variances(logits):
     below = ops.max(logits, axis=-1, keepdims=True) - logits
     # The other classes among themselves: 1 - p of the predicted one without a difference.
     second = ops.min(ops.where(predicted > 0, float("inf"), below), axis=-1, keepdims=True)
-    rest = ops.sum((1.0 - predicted) * ops.exp(second - below), axis=-1, keepdims=True)
+    odds = ops.exp(ops.minimum(second - below, 0.0))
+    rest = ops.sum((1.0 - predicted) * odds, axis=-1, keepdims=True)
     log_odds_others = ops.log(rest) - second
     log_total = ops.log1p(ops.exp(log_odds_others))
     # min(p, 1/2) leaves other classes as they are and keeps the predicted one's logarithm finite.

@@ -53,10 +53,6 @@ class OpenMax(Detector):
         logits = outputs["logits"]
         correct = _moments_of_correct(logits, labels)
         known = correct.counts >= 2
-        if not known.any():
-            raise ValueError(
-                "Expected at least two correctly classified images of one class. Received: none"
-            )
         means = np.where(known[:, None], correct.class_means, correct.mean)
         tails = _tails(logits, labels, means, self.tail_size)
         starts, shapes, scales = np.zeros(len(means)), np.ones(len(means)), np.ones(len(means))
@@ -91,11 +87,16 @@ class OpenMax(Detector):
 
 
 def _moments_of_correct(logits, labels):
-    result = Moments(logits.shape[1])
+    result, most = Moments(logits.shape[1]), 0
     for block, block_labels in row_blocks(logits, labels):
         correct = np.argmax(block, axis=1) == block_labels
         if correct.any():
             result.update(block[correct], block_labels[correct])
+            most = result.counts.max()
+    if most < 2:
+        raise ValueError(
+            "Expected at least two correctly classified images of one class. Received: none"
+        )
     return result
 
 
