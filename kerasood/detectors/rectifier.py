@@ -80,9 +80,17 @@ class Rectifier(Detector):
         return {**outputs, "features": features, "logits": logits}
 
     def _rectified_arrays(self, outputs):
-        parts = {"features": [], "logits": []}
+        """What an inner detector that learns is fitted to: float32 arrays, filled block by block."""
+        num_images, num_features = outputs["features"].shape
+        arrays = {
+            "features": np.empty((num_images, num_features), "float32"),
+            "logits": np.empty((num_images, len(self.bias_)), "float32"),
+        }
+        arrays = {name: array for name, array in arrays.items() if name in self._scorer.reads}
+        start = 0
         for (block,) in row_blocks(outputs["features"]):
             rectified = self._rectified({"features": ops.cast(block, "float32")})
-            for name, rows in parts.items():
-                rows.append(np.asarray(ops.convert_to_numpy(rectified[name])))
-        return {**outputs, **{name: np.concatenate(rows) for name, rows in parts.items()}}
+            for name, array in arrays.items():
+                array[start : start + len(block)] = ops.convert_to_numpy(rectified[name])
+            start += len(block)
+        return {**outputs, **arrays}
