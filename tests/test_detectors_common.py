@@ -9,13 +9,12 @@ import tensorflow as tf
 from detector_twins_logits import EXAMPLE_PARAMETERS, extra_outputs
 from detector_twins_logits import TWINS as TWINS_LOGITS
 from sklearn.base import clone
+from tflite_scores import tflite_scores
 
 from kerasood import detectors, metrics
 from kerasood.detectors import DETECTORS, Detector
 from kerasood.detectors.base import CLASS_OUTPUTS
 from kerasood.detectors.saving import load_detector, save_detector
-from kerasood.export.tflite import open_tflite
-from kerasood.quiet import quiet
 
 NUM_CLASSES, NUM_FEATURES = 4, 6
 # logits = features @ kernel + bias: a feature for each class, the rest speaks against them all.
@@ -151,27 +150,7 @@ def test_tensors_and_compiled_graphs_score_as_arrays_do(detector, how):
 
 
 def test_tflite_of_builtin_ops_scores_as_arrays_do(detector, tmp_path):
-    signature = {
-        key: tf.TensorSpec((None, *values.shape[1:]), tf.float32, key.replace("/", "."))
-        for key, values in OUTPUTS_IN.items()
-    }
-    score = tf.function(detector.score, input_signature=[signature]).get_concrete_function()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([score])
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    with quiet():
-        (tmp_path / "score.tflite").write_bytes(converter.convert())
-        interpreter = open_tflite(tmp_path / "score.tflite")
-    inputs = {
-        place["index"]: OUTPUTS_IN[place["name"].replace(".", "/")]
-        for place in interpreter.get_input_details()
-    }
-    for index, values in inputs.items():
-        interpreter.resize_tensor_input(index, values.shape)
-    interpreter.allocate_tensors()
-    for index, values in inputs.items():
-        interpreter.set_tensor(index, values)
-    interpreter.invoke()
-    scores = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    scores = tflite_scores(detector, OUTPUTS_IN, tmp_path / "score.tflite")
     np.testing.assert_allclose(scores, detector.score(OUTPUTS_IN), rtol=1e-4, atol=1e-5)
 
 

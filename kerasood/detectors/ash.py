@@ -16,7 +16,7 @@ class _ActivationShaping(Rectifier):
 
     Args:
         percentile: float in [0, 100), share of each image's activations that is set to 0; D minus
-            the rounded share of D stay, at least one. The released code searches 65 to 99.
+            the rounded share of D stay, at least one.
         detector: Detector that scores, or None for `Energy()`, as in the paper.
     """
 
@@ -51,7 +51,7 @@ class ASHP(_ActivationShaping):
 
     Reference:
         Djurisic et al., "Extremely Simple Activation Shaping for Out-of-Distribution Detection",
-        ICLR 2023, algorithm 1.
+        ICLR 2023 (ASH-P).
     """
 
     def _shape(self, features, mask):
@@ -68,7 +68,7 @@ class ASHB(_ActivationShaping):
         detector: Detector that scores, or None for `Energy()`.
 
     Reference:
-        Djurisic et al., ICLR 2023, algorithm 2.
+        Djurisic et al., ICLR 2023 (ASH-B).
     """
 
     def _shape(self, features, mask):
@@ -86,7 +86,7 @@ class ASHS(_ActivationShaping):
         detector: Detector that scores, or None for `Energy()`.
 
     Reference:
-        Djurisic et al., ICLR 2023, algorithm 3.
+        Djurisic et al., ICLR 2023 (ASH-S).
     """
 
     def _shape(self, features, mask):

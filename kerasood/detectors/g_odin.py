@@ -12,8 +12,7 @@ class GODIN(Detector):
     (N, 1) is g; see `kerasood.models.heads`.
 
     Args:
-        scored: "numerators" for -max h_k(x), as the paper recommends for its variants, or "divisor"
-            for -g(x).
+        scored: "numerators" for -max h_k(x) or "divisor" for -g(x); the paper compares both.
         magnitude: float >= 0, share of the pixel range: a step on the image that lowers this score
             before it is taken; 0 scores images as they are. The paper chooses it on
             in-distribution images alone; here it is chosen on generated outliers.

@@ -15,7 +15,7 @@ class GradNorm(Detector):
 
     Reference:
         Huang, Geng & Li, "On the Importance of Gradients for Detecting Distributional Shifts in the
-        Wild", NeurIPS 2021, eq. 4 and section 5 (U * V).
+        Wild", NeurIPS 2021 (GradNorm; the product is the paper's U * V).
     """
 
     reads = ("features", "logits")

@@ -17,7 +17,7 @@ class KLMatching(Detector):
 
     Reference:
         Hendrycks et al., "Scaling Out-of-Distribution Detection for Real-World Settings",
-        ICML 2022, section 4.
+        ICML 2022 (KL matching).
     """
 
     learns = True

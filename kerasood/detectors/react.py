@@ -15,7 +15,7 @@ class ReAct(Rectifier):
 
     Reference:
         Sun et al., "ReAct: Out-of-distribution Detection With Rectified Activations",
-        NeurIPS 2021, eq. 2.
+        NeurIPS 2021, section 3.
     """
 
     GRID = {"percentile": (80, 85, 90, 95, 99)}

@@ -80,7 +80,7 @@ class Rectifier(Detector):
         return {**outputs, "features": features, "logits": logits}
 
     def _rectified_arrays(self, outputs):
-        """What an inner detector that learns is fitted to: float32 arrays, filled block by block."""
+        """What an inner detector that learns is fitted to, in float32, filled block by block."""
         num_images, num_features = outputs["features"].shape
         arrays = {
             "features": np.empty((num_images, num_features), "float32"),

@@ -18,7 +18,7 @@ class SCALE(Rectifier):
 
     Reference:
         Xu et al., "Scaling for Training Time and Post-hoc Out-of-distribution Detection
-        Enhancement", ICLR 2024, section 4.
+        Enhancement", ICLR 2024 (SCALE, post hoc).
     """
 
     GRID = {"percentile": (65, 75, 85, 95)}

@@ -35,7 +35,7 @@ class DeconfHead(keras.layers.Layer):
 
     Reference:
         Hsu et al., "Generalized ODIN: Detecting Out-of-distribution Image without Learning from
-        Out-of-distribution Data", CVPR 2020, eq. 5 to 9.
+        Out-of-distribution Data", CVPR 2020, section 3.
     """
 
     def __init__(self, num_classes, similarity="cosine", dtype="float32", **kwargs):
