@@ -121,6 +121,16 @@ class ExportConfig:
     tpr: float = option(0.95, "Share of in-distribution images that the threshold shall accept.")
     tune: bool = option(True, "Whether a detector not fitted yet chooses its parameters.")
     validation_images: int = option(200, "Images to choose them on, and of each kind of outlier.")
+    guarantee: str = option(
+        "average",
+        "Whether that share holds on average over calibrations, or for this one with confidence.",
+        ("average", "confidence"),
+    )
+    confidence: float = option(0.95, "Confidence of that guarantee and of the stated interval.")
+    per_class: bool = option(False, "Whether each predicted class gets a threshold of its own.")
+    calibration: str | None = option(
+        None, "In-distribution images, never trained on: a name, .npz or folder [the run's own]."
+    )
     data_dir: str | None = option(None, "Folder that is searched for data before any download.")
     download: bool = option(True, "Whether missing data may be downloaded.")
     batch_size: int = option(250, "Images in a forward pass.")
@@ -129,6 +139,7 @@ class ExportConfig:
     def __post_init__(self):
         _check_positive(self, "batch_size", "validation_images")
         _check_share(self, "tpr")
+        _check_share(self, "confidence")
 
 
 @dataclasses.dataclass(frozen=True)

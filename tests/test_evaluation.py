@@ -1,5 +1,4 @@
 import dataclasses
-import hashlib
 import json
 
 import numpy as np
@@ -7,7 +6,7 @@ import pytest
 from tiny_models import DETECTORS_FOR_ANY, random_images, small_network
 
 from kerasood import protocols
-from kerasood.data.base import ArraySource
+from kerasood.data.base import ArraySource, ImageDigest
 from kerasood.data.in_distribution import halves
 from kerasood.detectors import DETECTORS
 from kerasood.evaluation import Candidate, Settings, calibration_scores, evaluate_candidate
@@ -201,6 +200,12 @@ def test_a_step_on_the_image_costs_a_pass_of_its_own_and_the_progress_says_so(
     assert seen["dark, ODIN's step on the image"] == 20
 
 
+def hashed(images):
+    digest = ImageDigest()
+    digest.update(images)
+    return digest.hexdigest
+
+
 def test_images_are_counted_and_hashed(evaluated, test_source):
     digests = {
         "in": IMAGES, "train": TRAINING.load()[0], "dark": IMAGES[:20] // 3,
@@ -209,7 +214,7 @@ def test_images_are_counted_and_hashed(evaluated, test_source):
     assert evaluated.images == {
         name: {
             "num_images": len(images),
-            "sha256": hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest(),
+            "sha256": hashed(images),
         }
         for name, images in digests.items()
     }
