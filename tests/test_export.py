@@ -9,8 +9,8 @@ from tiny_models import ood_model, random_images, small_network, wide_resnet
 
 from kerasood import export
 from kerasood.detectors import DETECTORS, Energy
-from kerasood.export import tflite
 from kerasood.detectors.saving import fitted_arrays
+from kerasood.export import tflite
 from kerasood.models.extractor import build_extractor, head_of
 from kerasood.outputs import collect
 from kerasood.serving import OODModel
