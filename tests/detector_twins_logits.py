@@ -111,36 +111,39 @@ def dice(fitted, labels, outputs):
     kernel, bias = head()
     contributions = float64(fitted, "features").mean(axis=0)[:, None] * kernel
     masked = np.zeros_like(kernel)
-    for place in sorted(np.ndindex(kernel.shape), key=lambda at: -contributions[at])[:12]:
+    order = sorted(np.ndindex(kernel.shape), key=lambda place: -contributions[place])
+    for place in order[: kernel.size // 2]:
         masked[place] = kernel[place]
     return energy(outputs["features"] @ masked + bias)
 
 
 def ash_p(fitted, labels, outputs):
-    return head_energy(np.array([pruned(row, 1) for row in outputs["features"]]))
+    return head_energy(np.array([pruned(row, 0.9) for row in outputs["features"]]))
 
 
 def ash_b(fitted, labels, outputs):
     return head_energy(np.array([
-        np.where(pruned(row, 1) > 0, row.sum(), 0) for row in outputs["features"]
+        (pruned(row, 0.9) > 0) * row.sum() / (pruned(row, 0.9) > 0).sum()
+        for row in outputs["features"]
     ]))
 
 
 def ash_s(fitted, labels, outputs):
     return head_energy(np.array([
-        pruned(row, 3) * np.exp(row.sum() / pruned(row, 3).sum()) for row in outputs["features"]
+        pruned(row, 0.5) * np.exp(row.sum() / pruned(row, 0.5).sum())
+        for row in outputs["features"]
     ]))
 
 
 def scale(fitted, labels, outputs):
     return head_energy(np.array([
-        row * np.exp(row.sum() / pruned(row, 3).sum()) for row in outputs["features"]
+        row * np.exp(row.sum() / pruned(row, 0.5).sum()) for row in outputs["features"]
     ]))
 
 
-def pruned(row, num_kept):
-    """The largest activations of an image, all different."""
-    return np.where(row >= np.sort(row)[-num_kept], row, 0)
+def pruned(row, share):
+    """Without a share of an image's activations, which are all different."""
+    return np.where(row >= np.sort(row)[round(share * len(row))], row, 0)
 
 
 def head_energy(features):
