@@ -24,6 +24,7 @@ __all__ = [
     "head_layer",
     "head_of",
     "is_extractor",
+    "output_names",
     "output_operation",
     "with_float_input",
 ]
@@ -73,6 +74,11 @@ def is_extractor(model):
     if isinstance(model, CapturingExtractor):
         return True
     return has_graph(model) and isinstance(getattr(model, "output", None), dict)
+
+
+def output_names(extractor):
+    """The names of an extractor's outputs, sorted."""
+    return sorted(extractor.compute_output_shape(extractor.inputs[0].shape))
 
 
 def head_layer(model):
