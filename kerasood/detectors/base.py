@@ -7,6 +7,8 @@ from keras import ops
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+BLOCK_BYTES = 2**24
+
 
 class Detector(BaseEstimator, abc.ABC):
     """A scikit-learn estimator over a model's outputs; it knows no model.
@@ -134,17 +136,19 @@ def tensor_of(outputs, name):
     return tensor
 
 
-def row_blocks(*arrays, rows=16384):
+def row_blocks(*arrays, rows=None):
     """Yields the same rows of several arrays in float64, some at a time: bounded memory.
 
     Args:
         arrays: arrays of one length N; None stays None.
-        rows: int, rows of a block.
+        rows: int, rows of a block; by default as many as make 16 MiB of the widest array.
 
     Yields:
         tuple of float64 arrays (B, ...), B <= rows; integer arrays keep their type.
     """
     num_rows = next(len(array) for array in arrays if array is not None)
+    widest = max(array[:1].size for array in arrays if array is not None)
+    rows = rows or max(1, BLOCK_BYTES // (8 * max(widest, 1)))
     for start in range(0, num_rows, rows):
         yield tuple(_block(array, slice(start, start + rows)) for array in arrays)
 
