@@ -62,25 +62,28 @@ def largest_products(rows, points, bias, k):
     Returns:
         (N, min(k, M)) float32, in falling order.
     """
+    # Once, not for every block of rows: the bank is the larger part.
+    blocks = [
+        (ops.transpose(points[start : start + POINTS]), bias[start : start + POINTS])
+        for start in range(0, len(points), POINTS)
+    ]
     num_rows = rows.shape[0]
     step = max(1, PRODUCTS // min(len(points), POINTS))
     if num_rows is None or num_rows <= step:
-        return _largest(rows, points, bias, k)
-    blocks = [
-        _largest(rows[start : start + step], points, bias, k)
-        for start in range(0, num_rows, step)
-    ]
-    return ops.concatenate(blocks, axis=0)
+        return _largest(rows, blocks, k)
+    parts = [_largest(rows[start : start + step], blocks, k) for start in range(0, num_rows, step)]
+    return ops.concatenate(parts, axis=0)
 
 
-def _largest(rows, points, bias, k):
+def _largest(rows, blocks, k):
     best = None
-    for start in range(0, len(points), POINTS):
-        block = slice(start, start + POINTS)
-        products = ops.matmul(rows, ops.transpose(points[block])) + bias[block]
-        largest = ops.top_k(products, min(k, products.shape[1]))[0]
+    for points, bias in blocks:
+        largest = _top(ops.matmul(rows, points) + bias, k)
         if best is not None:
-            both = ops.concatenate([best, largest], axis=-1)
-            largest = ops.top_k(both, min(k, both.shape[1]))[0]
+            largest = _top(ops.concatenate([best, largest], axis=-1), k)
         best = largest
     return best
+
+
+def _top(values, k):
+    return ops.top_k(values, min(k, values.shape[1]))[0]

@@ -7,7 +7,7 @@ from keras import ops
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-BLOCK_BYTES = 2**24
+BLOCK_VALUES = 2**19
 
 
 class Detector(BaseEstimator, abc.ABC):
@@ -141,14 +141,15 @@ def row_blocks(*arrays, rows=None):
 
     Args:
         arrays: arrays of one length N; None stays None.
-        rows: int, rows of a block; by default as many as make 16 MiB of the widest array.
+        rows: int, rows of a block; by default as many as make 4 MiB of the widest array, and at
+            least 1,024, since what is updated with each block grows with the width squared.
 
     Yields:
         tuple of float64 arrays (B, ...), B <= rows; integer arrays keep their type.
     """
     num_rows = next(len(array) for array in arrays if array is not None)
     widest = max(array[:1].size for array in arrays if array is not None)
-    rows = rows or max(1, BLOCK_BYTES // (8 * max(widest, 1)))
+    rows = rows or max(1024, BLOCK_VALUES // max(widest, 1))
     for start in range(0, num_rows, rows):
         yield tuple(_block(array, slice(start, start + rows)) for array in arrays)
 

@@ -16,8 +16,7 @@ class FDBD(Detector):
     Classes with equal weights have no boundary between them, and count as one on the boundary.
 
     Reference:
-        Liu & Qin, "Fast Decision Boundary based Out-of-Distribution Detector", ICML 2024, eq. 5
-        and 9.
+        Liu & Qin, "Fast Decision Boundary based Out-of-Distribution Detector", ICML 2024 (fDBD).
     """
 
     reads = ("features", "logits")

@@ -23,8 +23,8 @@ class KNN(Detector):
         seed: int >= 0, of the draw.
 
     Reference:
-        Sun et al., "Out-of-Distribution Detection with Deep Nearest Neighbors", ICML 2022, eq. 4
-        and algorithm 1.
+        Sun et al., "Out-of-Distribution Detection with Deep Nearest Neighbors", ICML 2022,
+        algorithm 1.
     """
 
     GRID = {"k": (1, 10, 20, 50, 100, 200, 500)}

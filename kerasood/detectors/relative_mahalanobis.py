@@ -25,8 +25,8 @@ class RelativeMahalanobis(Detector):
 
     Reference:
         Ren et al., "A Simple Fix to Mahalanobis Distance for Improving Near-OOD Detection", ICML
-        workshop on Uncertainty and Robustness in Deep Learning 2021, eq. 2 and 3; scaled by one
-        half, as Mahalanobis is here.
+        workshop on Uncertainty and Robustness in Deep Learning 2021, section 2; scaled by one half,
+        as Mahalanobis is here.
     """
 
     reads = ("features",)
@@ -43,10 +43,11 @@ class RelativeMahalanobis(Detector):
         # difference for a row at y is y^2 s - 2 y m + m^2 with s = b / (1 + b): a squared distance
         # between y sqrt(s) and m / sqrt(s), less m^2 / b.
         root = spread / np.sqrt(1 + spread**2)
+        projection = whitener @ directions * root
         self._keep(
-            centre_=fitted.mean,
-            projection_=whitener @ directions * root,
-            means_=along / root,
+            centre_=fitted.centre,
+            projection_=projection,
+            means_=along / root + (fitted.mean - fitted.centre) @ projection,
             offsets_=np.sum(np.square(along / spread), axis=1),
         )
 

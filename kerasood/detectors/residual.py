@@ -15,7 +15,7 @@ class Residual(Detector):
             1000 where D >= 2048, 512 where D >= 768, else half of D.
 
     Reference:
-        Wang et al., "ViM: Out-Of-Distribution with Virtual-logit Matching", CVPR 2022, eq. 4 and 5.
+        Wang et al., "ViM: Out-Of-Distribution with Virtual-logit Matching", CVPR 2022, eq. 4.
     """
 
     reads = ("features",)
@@ -26,8 +26,8 @@ class Residual(Detector):
         self.dim = dim
 
     def _fit(self, outputs, labels, head):
-        mean, basis, shift = residual_space(outputs["features"], head, self.dim)
-        self._keep(mean_=mean, basis_=basis, shift_=shift)
+        centre, basis, shift = residual_space(outputs["features"], head, self.dim)
+        self._keep(centre_=centre, basis_=basis, shift_=shift)
 
     def _score(self, outputs):
-        return residual_norms(outputs["features"], self.mean_, self.basis_, self.shift_)
+        return residual_norms(outputs["features"], self.centre_, self.basis_, self.shift_)

@@ -35,8 +35,8 @@ def residual_space(features, head, dim):
     """Where features lie outside of their principal space, around the head's own origin.
 
     The origin is the point whose logits are nearest to zero. Features are projected from their
-    mean, and the origin's part is added to the projection, in float64: an origin far away costs no
-    precision.
+    centre and the origin's part, known in float64, is added to the projection: an origin far away
+    costs little precision.
 
     Args:
         features: (N, D) float; one pass.
@@ -44,8 +44,8 @@ def residual_space(features, head, dim):
         dim: int or None; see `principal_dimension`.
 
     Returns:
-        (mean (D,), basis (D, R), shift (R,)) float64: the residual of x is
-        (x - mean) @ basis + shift.
+        (centre (D,), basis (D, R), shift (R,)) float64: the residual of x is
+        (x - centre) @ basis + shift.
     """
     kernel, bias = head
     origin = -np.linalg.pinv(kernel.T, rcond=SMALLEST_SINGULAR_VALUE) @ bias
@@ -54,9 +54,9 @@ def residual_space(features, head, dim):
     scatter = fitted.covariance + np.outer(from_origin, from_origin)
     _, directions = np.linalg.eigh(scatter)
     basis = directions[:, : len(scatter) - principal_dimension(dim, len(scatter))]
-    return fitted.mean, basis, from_origin @ basis
+    return fitted.centre, basis, (fitted.centre - origin) @ basis
 
 
-def residual_norms(features, mean, basis, shift):
+def residual_norms(features, centre, basis, shift):
     """Length of the residual of each row, float32: (N, D) -> (N,)."""
-    return norms(ops.matmul(features - mean, basis) + shift)
+    return norms(ops.matmul(features - centre, basis) + shift)

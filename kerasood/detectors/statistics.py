@@ -52,6 +52,11 @@ class Moments:
         return self._shift + self._sums.sum(axis=0) / self._counts.sum()
 
     @property
+    def centre(self):
+        """(D,) the mean as float32 stores it, so that what is computed around it is exact."""
+        return self.mean.astype("float32").astype("float64")
+
+    @property
     def class_means(self):
         """(K, D) mean of each class; NaN for a class without rows."""
         with np.errstate(invalid="ignore"):
@@ -130,9 +135,9 @@ def whitened_classes(rows, labels):
     """Rows (N, D) as classes around their means that share one covariance; one pass.
 
     Returns:
-        (centre (D,), whitener (D, R), means (C, R)) float64: the mean of all rows, `whitening` of
+        (centre (D,), whitener (D, R), means (C, R)) float64: the centre of all rows, `whitening` of
         the covariance around the class means, and `whitened_means`.
     """
     fitted = moments(rows, labels, int(labels.max()) + 1)
     whitener = whitening(fitted.within_covariance)
-    return fitted.mean, whitener, whitened_means(fitted.class_means, fitted.mean, whitener)
+    return fitted.centre, whitener, whitened_means(fitted.class_means, fitted.centre, whitener)

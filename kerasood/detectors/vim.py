@@ -19,7 +19,7 @@ class ViM(Detector):
         dim: int, dimension of the principal space; see `Residual`.
 
     Reference:
-        Wang et al., "ViM: Out-Of-Distribution with Virtual-logit Matching", CVPR 2022, eq. 4 to 7.
+        Wang et al., "ViM: Out-Of-Distribution with Virtual-logit Matching", CVPR 2022, eq. 4 and 6.
     """
 
     reads = ("features", "logits")
@@ -30,15 +30,15 @@ class ViM(Detector):
         self.dim = dim
 
     def _fit(self, outputs, labels, head):
-        mean, basis, shift = residual_space(outputs["features"], head, self.dim)
+        centre, basis, shift = residual_space(outputs["features"], head, self.dim)
         residuals = largest = 0.0
         for features, logits in row_blocks(outputs["features"], outputs["logits"]):
-            residuals += np.linalg.norm((features - mean) @ basis + shift, axis=1).sum()
+            residuals += np.linalg.norm((features - centre) @ basis + shift, axis=1).sum()
             largest += logits.max(axis=1).sum()
         # Without residuals there is nothing to match.
         alpha = largest / residuals if residuals > 0 else 0.0
-        self._keep(mean_=mean, basis_=alpha * basis, shift_=alpha * shift)
+        self._keep(centre_=centre, basis_=alpha * basis, shift_=alpha * shift)
 
     def _score(self, outputs):
-        virtual = residual_norms(outputs["features"], self.mean_, self.basis_, self.shift_)
+        virtual = residual_norms(outputs["features"], self.centre_, self.basis_, self.shift_)
         return virtual + objectives.energy(outputs["logits"])
