@@ -14,8 +14,7 @@ from kerasood.detectors import DETECTORS, Detector
 from kerasood.detectors.saving import load_detector, save_detector
 
 NUM_CLASSES, NUM_FEATURES = 4, 6
-# logits = features @ kernel + bias: each class has a feature of its own; the rest speak against
-# all classes.
+# logits = features @ kernel + bias: a feature for each class, the rest speaks against them all.
 HEAD = (
     np.vstack([2 * np.eye(NUM_CLASSES), -np.ones((NUM_FEATURES - NUM_CLASSES, NUM_CLASSES))]),
     np.linspace(-0.1, 0.1, NUM_CLASSES),
