@@ -72,7 +72,7 @@ def nnguide(fitted, labels, outputs, k=10):
     return -log_sum_exp(outputs["logits"]) * guidance
 
 
-def residual(fitted, labels, outputs, dim=3):
+def residual(fitted, labels, outputs, dim=4):
     kernel, bias = head()
     origin = -np.linalg.pinv(kernel.T) @ bias
     shifted = fitted["features"].astype("float64") - origin

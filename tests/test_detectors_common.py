@@ -13,10 +13,11 @@ from kerasood import detectors, metrics
 from kerasood.detectors import DETECTORS, Detector
 from kerasood.detectors.saving import load_detector, save_detector
 
-NUM_CLASSES, NUM_FEATURES = 4, 6
-# logits = features @ kernel + bias: a feature for each class, the rest speaks against them all.
+NUM_CLASSES, NUM_FEATURES = 4, 8
+# logits = features @ kernel + bias: a feature for each class, two that speak against them all, and
+# two that no class uses.
 HEAD = (
-    np.vstack([2 * np.eye(NUM_CLASSES), -np.ones((NUM_FEATURES - NUM_CLASSES, NUM_CLASSES))]),
+    np.vstack([2 * np.eye(NUM_CLASSES), -np.ones((2, NUM_CLASSES)), np.zeros((2, NUM_CLASSES))]),
     np.linspace(-0.1, 0.1, NUM_CLASSES),
 )
 
@@ -51,15 +52,13 @@ TWINS |= FEATURE_TWINS
 def example_outputs(labels, seed):
     """Outputs of images of known classes; label -1 gives OOD images.
 
-    Those show none of the classes' features, and more of those that speak against all classes than
-    any image of a class does.
+    Those show no class's feature, and more than others of the features that no class uses.
     """
     generator = np.random.default_rng(seed)
-    directions = np.eye(NUM_CLASSES + 1, NUM_FEATURES)
-    directions[-1, NUM_CLASSES:] = 1
-    features = np.abs(
-        4 * directions[labels] + generator.normal(0, 0.5, (len(labels), NUM_FEATURES))
-    )
+    directions = np.vstack([4 * np.eye(NUM_CLASSES, 6), np.zeros(6)])
+    used = directions[labels] + generator.normal(0, 0.5, (len(labels), 6))
+    unused = 2 * (labels == -1)[:, None] + generator.normal(0, 0.5, (len(labels), 2))
+    features = np.abs(np.hstack([used, unused]))
     outputs = {
         "features": features,
         "logits": features @ HEAD[0] + HEAD[1],

@@ -5,12 +5,13 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from detector_twins_features import TWINS
 
 from kerasood.detectors import DETECTORS
 from kerasood.detectors.base import row_blocks
 from kerasood.detectors.statistics import class_sums, moments, whitened_classes, whitening
 
-LEARNING = [name for name, detector in DETECTORS.items() if detector.learns]
+NAMES = ["mahalanobis", *TWINS]
 
 
 def example(num_rows=500, num_features=5, num_classes=3, offset=0.0):
@@ -102,7 +103,7 @@ def large():
     return fitting(200_000, 32, 10)
 
 
-@pytest.mark.parametrize("name", LEARNING)
+@pytest.mark.parametrize("name", NAMES)
 def test_fitting_takes_far_less_memory_than_a_float64_copy(name, large):
     outputs, labels, head = large
     detector = DETECTORS[name]()
@@ -116,7 +117,7 @@ def test_fitting_takes_far_less_memory_than_a_float64_copy(name, large):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", LEARNING)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_million_images_are_fitted_in_seconds(name, million):
     outputs, labels, head = million
     start = time.perf_counter()

@@ -1,13 +1,15 @@
 """Mahalanobis distances in several layers, added up."""
 
 import numpy as np
-from keras import ops
 
 from kerasood.detectors.base import Detector, row_blocks
 from kerasood.detectors.distances import nearest_class_distances
-from kerasood.detectors.statistics import whitened_classes
+from kerasood.detectors.statistics import Moments, whitened_classes
 
 PARTS = ("centre", "whitener", "means")
+# Scores that vary by less, as a share of their mean, vary by float32's rounding: the layer says
+# nothing.
+SMALLEST_DEVIATION = 1e-5
 
 
 class MultiLayerMahalanobis(Detector):
@@ -44,8 +46,8 @@ class MultiLayerMahalanobis(Detector):
             self._keep(**{f"{part}_{index}_": value for part, value in fitted})
             mean, deviation = self._score_moments(index, rows)
             score_means.append(mean)
-            # A layer whose scores do not vary says nothing.
-            scales.append(weights[index] / deviation if deviation > 0 else 0.0)
+            varies = deviation > SMALLEST_DEVIATION * abs(mean)
+            scales.append(weights[index] / deviation if varies else 0.0)
         self._keep(score_means_=score_means, scales_=scales)
 
     def _score(self, outputs):
@@ -67,11 +69,11 @@ class MultiLayerMahalanobis(Detector):
 
     def _score_moments(self, index, rows):
         """Mean and standard deviation of a layer's scores over its training images."""
-        scores = np.concatenate([
-            np.asarray(self._layer_score(index, ops.cast(block, "float32")), "float64")
-            for (block,) in row_blocks(rows)
-        ])
-        return scores.mean(), scores.std()
+        fitted = Moments()
+        for (block,) in row_blocks(rows):
+            scores = np.asarray(self._layer_score(index, block.astype("float32")), "float64")
+            fitted.update(scores[:, None])
+        return fitted.mean[0], np.sqrt(max(fitted.covariance[0, 0], 0.0))
 
     def _layer_weights(self, num_layers):
         if self.weights is None:
