@@ -121,6 +121,16 @@ class ExportConfig:
     tpr: float = option(0.95, "Share of in-distribution images that the threshold shall accept.")
     tune: bool = option(True, "Whether a detector not fitted yet chooses its parameters.")
     validation_images: int = option(200, "Images to choose them on, and of each kind of outlier.")
+    guarantee: str = option(
+        "average",
+        "Whether that share holds on average over calibrations, or for this one with confidence.",
+        ("average", "confidence"),
+    )
+    confidence: float = option(0.95, "Confidence of that guarantee and of the stated interval.")
+    per_class: bool = option(False, "Whether each predicted class gets a threshold of its own.")
+    calibration: str | None = option(
+        None, "In-distribution images, never trained on: a name, .npz or folder [the run's own]."
+    )
     data_dir: str | None = option(None, "Folder that is searched for data before any download.")
     download: bool = option(True, "Whether missing data may be downloaded.")
     batch_size: int = option(250, "Images in a forward pass.")
@@ -129,6 +139,21 @@ class ExportConfig:
     def __post_init__(self):
         _check_positive(self, "batch_size", "validation_images")
         _check_share(self, "tpr")
+        _check_share(self, "confidence")
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertConfig:
+    """What `python -m kerasood.commands.convert` does: a PyTorch checkpoint as a .keras file."""
+
+    checkpoint: str | None = option(None, "State dict of a WideResNet: PyTorch or .safetensors.")
+    out: str | None = option(None, "The .keras file to write; must not exist.")
+    mean: tuple[float, ...] = option(
+        (125.3, 123.0, 113.9), "Mean per channel its images were normalised with, pixels 0-255."
+    )
+    std: tuple[float, ...] = option((63.0, 62.1, 66.7), "Their std per channel, pixels 0-255.")
+    dropout: float = option(0.3, "Dropout inside the residual blocks when it is trained on.")
+    image_size: int = option(32, "Height and width of the images, pixels.")
 
 
 # The paper's text penalises logits, its released code features; each came with its own weight.
@@ -175,8 +200,12 @@ def from_flags(config_class, flag_values=flags.FLAGS):
     preset = PRESETS.get(values.get("dataset"), {})
     given = {name for name in values if flag_values[name].present}
     values |= {name: value for name, value in preset.items() if name not in given}
+    hints = typing.get_type_hints(config_class)
     return config_class(
-        **{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        **{
+            name: _items(name, value, hints[name]) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
     )
 
 
@@ -232,6 +261,17 @@ def _check_share(config, name):
     value = getattr(config, name)
     if not 0 < value < 1:
         raise ValueError(f"Expected {name} in (0, 1). Received: {name}={value}")
+
+
+def _items(name, values, hint):
+    """The values of a list flag, in the type of the field's items."""
+    kind = typing.get_args(hint)[0]
+    try:
+        return tuple(kind(value) for value in values)
+    except ValueError as error:
+        raise ValueError(
+            f"Expected numbers, comma-separated, in --{name}. Received: {','.join(values)}"
+        ) from error
 
 
 _DEFINERS = {

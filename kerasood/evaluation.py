@@ -118,9 +118,11 @@ def evaluate_candidate(candidate, test, ood_sources, settings, progress=None):
         for set_name, values in scores_out.items():
             measured = settings.protocol.evaluate(scores_in, values, set_name, settings.seed)
             metrics.append({**where, "set": set_name, **measured})
-        calibration = _calibration_scores(detector, outputs, scores_in, settings.seed)
+        calibration = calibration_scores(detector, outputs, test, settings.seed)
         threshold = thresholds.calibrate(calibration.scores, settings.tpr)
-        calibrated.append({**where, **_realised(threshold, calibration, scores_out)})
+        fresh = scores_in if calibration.fresh is None else calibration.fresh
+        realised = _realised(threshold, fresh, scores_out)
+        calibrated.append({**where, "calibrated_on": calibration.described, **realised})
         scores[candidate.key, name, "in"] = scores_in
         scores |= {(candidate.key, name, set_name): s for set_name, s in scores_out.items()}
     entry = {
@@ -144,12 +146,15 @@ class CalibrationScores:
 
     Args:
         scores: (n,) float32, of images the model never trained on.
-        fresh: (m,) float32, of other such images, to check the promise on.
+        logits: (n, K) float32, of the same images.
+        fresh: (m,) float32, scores of other such images, to check the promise on; None where the
+            test images were not scored.
         described: str, what they are.
     """
 
     scores: np.ndarray
-    fresh: np.ndarray
+    logits: np.ndarray
+    fresh: np.ndarray | None
     described: str
 
 
@@ -166,33 +171,27 @@ def calibration_scores(detector, outputs, test, seed):
     Returns:
         CalibrationScores.
     """
-    scores_in = None
-    if outputs.candidate.calibration is None:
-        scores_in = outputs.scores(detector, test, "in")
-    return _calibration_scores(detector, outputs, scores_in, seed)
-
-
-def _calibration_scores(detector, outputs, scores_in, seed):
     source = outputs.candidate.calibration
     if source is not None:
         scores = outputs.scores(detector, source, "calibration")
-        return CalibrationScores(
-            scores, scores_in, f"{len(scores):,} images kept out of training"
-        )
-    rows, others = halves(len(scores_in), seed)
-    described = f"{len(rows):,} of the {len(scores_in):,} test images, checked on the others"
-    return CalibrationScores(scores_in[rows], scores_in[others], described)
+        logits = outputs.collect(source, "calibration").outputs["logits"]
+        described = f"{len(scores):,} images kept out of training"
+        return CalibrationScores(scores, logits, None, described)
+    scores = outputs.scores(detector, test, "in")
+    logits = outputs.collect(test, "in").outputs["logits"]
+    rows, others = halves(len(scores), seed)
+    described = f"{len(rows):,} of the {len(scores):,} test images, checked on the others"
+    return CalibrationScores(scores[rows], logits[rows], scores[others], described)
 
 
-def _realised(threshold, calibration, scores_out):
-    rate = thresholds.realised_rate(calibration.fresh, threshold)
-    low, high = threshold.interval_for(len(calibration.fresh))
+def _realised(threshold, fresh, scores_out):
+    rate = thresholds.realised_rate(fresh, threshold)
+    low, high = threshold.interval_for(len(fresh))
     return {
         "threshold": threshold.to_json(),
-        "calibrated_on": calibration.described,
         "realised": {
             "rate": rate,
-            "num_images": len(calibration.fresh),
+            "num_images": len(fresh),
             "interval": [low, high],
             "inside": bool(low <= rate <= high),
         },

@@ -27,6 +27,7 @@ class CandidateOutputs:
         self._progress = progress
         self._cache = OutputsCache(candidate.cache)
         self._collected = {}
+        self._stepped_scores = {}
 
     def collect(self, source, name):
         """Outputs and labels of a set: Collected.
@@ -49,12 +50,18 @@ class CandidateOutputs:
         """Scores of a fitted detector for a set: (N,) float32."""
         if not detector.input_step:
             return score(detector, self.collect(source, name).outputs)
+        if (id(detector), name) not in self._stepped_scores:
+            # The detector is kept too, so that its id stays its own.
+            stepped = self._collect_stepped(detector, source, name)
+            self._stepped_scores[id(detector), name] = detector, score(detector, stepped.outputs)
+        return self._stepped_scores[id(detector), name][1]
+
+    def _collect_stepped(self, detector, source, name):
         extractor = SteppedExtractor(
             self.candidate.extractor, detector.input_loss, detector.input_step
         )
         step = self._step(f"{name}, {type(detector).__name__}'s step on the image")
-        stepped = collect_source(extractor, source, self._batch_size, step)
-        return score(detector, stepped.outputs)
+        return collect_source(extractor, source, self._batch_size, step)
 
     def fitting(self, detector):
         """What the detector is fitted on: Fitting.

@@ -54,7 +54,7 @@ def collect_source(extractor, source, batch_size=250, progress=None):
 
     outputs = collect(extractor, batches(), progress)
     known = labels[0] is not None
-    return Collected(outputs, np.concatenate(labels) if known else None, digest.hexdigest())
+    return Collected(outputs, np.concatenate(labels) if known else None, digest.hexdigest)
 
 
 def collect(extractor, batches, progress=None, dtype="uint8"):

@@ -1,6 +1,5 @@
 """A model's outputs for a data set, kept on disk so that no image is computed twice."""
 
-import hashlib
 import json
 import pathlib
 import zipfile
@@ -47,14 +46,12 @@ class OutputsCache:
         return collected
 
     def _path(self, extractor, source):
-        fingerprint = getattr(source, "fingerprint", None)
-        if self.folder is None or fingerprint is None:
+        if self.folder is None:
             return None
         if id(extractor) not in self._model_hashes:
             self._model_hashes[id(extractor)] = (extractor, model_hash(extractor))
         model = self._model_hashes[id(extractor)][1]
-        images = hashlib.sha256(fingerprint.encode()).hexdigest()
-        return self.folder / model[:16] / f"{source.name}-{images[:16]}.npz"
+        return self.folder / model[:16] / f"{source.name}-{source.fingerprint()[:16]}.npz"
 
 
 def _save(path, collected):

@@ -26,23 +26,25 @@ class OODModel(keras.Model):
         network: keras.Model, Functional or Sequential, images -> logits (N, K), or an extractor,
             images -> {"features": (N, D), "logits": (N, K)}.
         detector: Detector, fitted.
-        threshold: float, finite; stored as float32. An image is OOD when its score is larger.
+        threshold: float, or (K,) floats, one per predicted class, finite; or what `calibrate`
+            or `calibrate_per_class` returned. Stored as float32; an image is OOD when its score
+            is larger. Of equal logits the first class is predicted.
 
     Input: uint8 (N, H, W, 3), pixels 0-255. Output, float32 unless said otherwise: "logits"
     (N, K), "probabilities" (N, K), "energy" (N,) at temperature 1, "score" (N,) of the detector,
     higher = more OOD, and "is_ood" (N,) bool.
 
     Raises:
-        ValueError: the network is no graph from images to logits, or the threshold is not finite.
+        ValueError: the network is no graph from images to logits, or the threshold is not finite
+            or not one per class.
     """
 
     def __init__(self, network, detector, threshold, name="ood_model"):
-        if not abs(threshold) <= float(np.finfo("float32").max):
-            raise ValueError(f"Expected a finite threshold. Received: threshold={threshold}")
         super().__init__(name=name, dtype="float32")
         self.network = in_float32(_as_extractor(network))
         self.detector = copy.deepcopy(detector)
-        self.threshold = float(np.float32(threshold))
+        threshold = getattr(threshold, "value", threshold)
+        self.threshold = _checked_threshold(threshold, self.num_classes)
         self._stepped = None
         if detector.input_step:
             self._stepped = SteppedExtractor(
@@ -73,7 +75,7 @@ class OODModel(keras.Model):
             "probabilities": ops.softmax(outputs["logits"], axis=-1),
             "energy": objectives.energy(outputs["logits"]),
             "score": score,
-            "is_ood": score > self.threshold,
+            "is_ood": score > _threshold_per_image(self.threshold, outputs["logits"]),
         }
 
     def predict(self, images, batch_size=128, verbose=0, **kwargs):
@@ -110,7 +112,7 @@ class OODModel(keras.Model):
             "name": self.name,
             "network": keras.saving.serialize_keras_object(self.network),
             "detector": to_config(self.detector, DETECTORS),
-            "threshold": self.threshold,
+            "threshold": np.asarray(self.threshold).tolist(),
         }
 
     @classmethod
@@ -141,6 +143,35 @@ def check_images(images, image_shape):
         received += f" with values from {images.min():g} to {images.max():g}"
     _check(images.shape, images.dtype.name, image_shape, received)
     return images
+
+
+def _checked_threshold(threshold, num_classes):
+    """A float, or K of them in a tuple, each a float32 number."""
+    values = np.asarray(threshold, "float64")
+    if not np.all(np.abs(values) <= float(np.finfo("float32").max)):
+        raise ValueError(f"Expected a finite threshold. Received: threshold={threshold}")
+    if values.shape not in ((), (num_classes,)):
+        raise ValueError(
+            f"Expected one threshold, or one for each of {num_classes} classes. "
+            f"Received: threshold with shape={values.shape}"
+        )
+    values = values.astype("float32").tolist()
+    return tuple(values) if isinstance(values, list) else values
+
+
+def _threshold_per_image(threshold, logits):
+    """The threshold of the predicted class, of equal logits the first, as in `np.argmax`.
+
+    `ops.argmax` would put ops into the graph that TFLite lacks.
+    """
+    if isinstance(threshold, float):
+        return threshold
+    classes = np.arange(len(threshold), dtype="int32")
+    is_largest = ops.equal(logits, ops.max(logits, axis=-1, keepdims=True))
+    candidates = ops.where(is_largest, classes, np.int32(len(threshold)))
+    is_predicted = ops.equal(candidates, ops.min(candidates, axis=-1, keepdims=True))
+    values = ops.where(is_predicted, np.array(threshold, "float32"), np.float32(0))
+    return ops.sum(values, axis=-1)
 
 
 def _check(shape, dtype, image_shape, received=None):

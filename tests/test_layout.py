@@ -28,11 +28,13 @@ ORDER = (
     "evaluation",
     "reporting",
     "serving",
+    "recalibration",
     "export",
     "commands",
 )
 # The graph's own code runs on every Keras backend; TensorFlow stays at the two ends.
 USES_TENSORFLOW = {
+    "data/builders/archive_builder.py",
     "data/pipelines.py",
     "data/tfds_source.py",
     "models/fine_tuning.py",

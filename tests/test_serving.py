@@ -172,7 +172,7 @@ def test_a_detector_outside_the_table_cannot_be_saved(network, tmp_path):
 
 @pytest.fixture(scope="module")
 def fitted_detectors(network):
-    """Every detector of the table, fitted to the small network; a step on the image where it can."""
+    """Every detector of the table, fitted to the network; also with a step on the image."""
     training, labels = random_images((8, 8, 3), 40), np.arange(40) % 4
     outputs = collect(build_extractor(network), [training])
     head = head_of(build_extractor(network))

@@ -1,5 +1,6 @@
 """`python -m export`: a run's model, detector and threshold as SavedModel and TFLite."""
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -8,6 +9,7 @@ from kerasood import thresholds
 from kerasood.commands.candidates import run_candidates
 from kerasood.commands.common import choose, console, run_command
 from kerasood.config import ExportConfig
+from kerasood.data.base import OOD_SPLIT
 from kerasood.data.sources import open_source
 from kerasood.detectors import DETECTORS
 from kerasood.detectors.saving import load_detector, save_detector
@@ -15,6 +17,7 @@ from kerasood.evaluation import calibration_scores
 from kerasood.export import FORMATS, describe_signature, export_model
 from kerasood.files import read_json, write_json
 from kerasood.fitting import CandidateOutputs, FittedDetectors
+from kerasood.recalibration import calibrate_outputs
 from kerasood.runs import Run, git_commit, newest_run, versions
 from kerasood.serving import OODModel
 
@@ -47,9 +50,7 @@ def export(config):
     test = open_source(run.config.dataset, "test", **where)
     threshold, calibrated_on = _threshold(run, config, outputs, name, detector, test, is_new)
     console.print(
-        f"{run.path}: {name}, threshold {threshold.value:.6g} accepts {threshold.tpr:.0%} of "
-        f"in-distribution images ({threshold.interval[0]:.1%} to {threshold.interval[1]:.1%} "
-        f"with {threshold.confidence:.0%} confidence; {calibrated_on})"
+        f"{run.path}: {name}, {_in_words(threshold)}; calibrated on {calibrated_on}", markup=False
     )
     model_name = config.model or pathlib.Path(run.config.dataset).stem
     exported = export_model(
@@ -87,17 +88,52 @@ def _detector(run, config, outputs, name):
 
 
 def _threshold(run, config, outputs, name, detector, test, is_new):
-    """The threshold the evaluation stored for this detector and rate, or a new one."""
+    """The threshold the evaluation stored for this detector and promise, or a new one.
+
+    What the evaluation did not ask for, thresholds per class or from other images, stays out of
+    its file.
+    """
     stored = read_json(run.thresholds) if run.thresholds.exists() else {}
-    if name in stored and not is_new:
-        threshold = thresholds.Threshold.from_json(stored[name]["threshold"])
-        if threshold.tpr == config.tpr:
+    is_usual = not (config.per_class or config.calibration)
+    if is_usual and name in stored and not is_new:
+        threshold = thresholds.read_threshold(stored[name]["threshold"])
+        promise = threshold.tpr, threshold.confidence, threshold.guarantee
+        if promise == (config.tpr, config.confidence, config.guarantee):
             return threshold, stored[name]["calibrated_on"]
-    calibration = calibration_scores(detector, outputs, test, config.seed)
-    threshold = thresholds.calibrate(calibration.scores, config.tpr)
-    entry = {"threshold": threshold.to_json(), "calibrated_on": calibration.described}
-    write_json(run.thresholds, {**stored, name: entry})
+    calibration = _calibration(config, outputs, detector, test)
+    threshold = calibrate_outputs(
+        calibration.scores,
+        calibration.logits,
+        config.tpr,
+        config.confidence,
+        config.guarantee,
+        config.per_class,
+    )
+    if is_usual:
+        entry = {"threshold": threshold.to_json(), "calibrated_on": calibration.described}
+        write_json(run.thresholds, {**stored, name: entry})
     return threshold, calibration.described
+
+
+def _calibration(config, outputs, detector, test):
+    """Scores of the run's own calibration images, or of those of --calibration."""
+    if not config.calibration:
+        return calibration_scores(detector, outputs, test, config.seed)
+    source = open_source(
+        config.calibration, OOD_SPLIT, data_dir=config.data_dir, download=config.download
+    )
+    candidate = dataclasses.replace(outputs.candidate, calibration=source, cache=None)
+    outputs = CandidateOutputs(candidate, config.batch_size)
+    calibration = calibration_scores(detector, outputs, test, config.seed)
+    described = f"{len(calibration.scores):,} images of {source.name}"
+    return dataclasses.replace(calibration, described=described)
+
+
+def _in_words(threshold):
+    values = np.atleast_1d(threshold.value)
+    if values.size == 1:
+        return f"threshold {values[0]:.6g} {threshold.promise}"
+    return f"thresholds from {values.min():.6g} to {values.max():.6g} {threshold.promise}"
 
 
 def _images_to_verify(test):
