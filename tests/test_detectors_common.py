@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import tensorflow as tf
+from detector_twins_features import TWINS as FEATURE_TWINS
 from detector_twins_logits import EXAMPLE_PARAMETERS, extra_outputs
 from detector_twins_logits import TWINS as TWINS_LOGITS
 from sklearn.base import clone
@@ -16,10 +17,11 @@ from kerasood.detectors import DETECTORS, Detector
 from kerasood.detectors.base import CLASS_OUTPUTS
 from kerasood.detectors.saving import load_detector, save_detector
 
-NUM_CLASSES, NUM_FEATURES = 4, 6
-# logits = features @ kernel + bias: a feature for each class, the rest speaks against them all.
+NUM_CLASSES, NUM_FEATURES = 4, 8
+# logits = features @ kernel + bias: a feature for each class, two that speak against them all, and
+# two that no class uses.
 HEAD = (
-    np.vstack([2 * np.eye(NUM_CLASSES), -np.ones((NUM_FEATURES - NUM_CLASSES, NUM_CLASSES))]),
+    np.vstack([2 * np.eye(NUM_CLASSES), -np.ones((2, NUM_CLASSES)), np.zeros((2, NUM_CLASSES))]),
     np.linspace(-0.1, 0.1, NUM_CLASSES),
 )
 
@@ -49,22 +51,38 @@ TWINS = {
     "mahalanobis": naive_mahalanobis,
 }
 TWINS |= TWINS_LOGITS
+TWINS |= FEATURE_TWINS
 
 
 def example_outputs(labels, seed):
-    """Outputs of images of known classes; label -1 gives OOD images, of small random features."""
+    """Outputs of images of known classes; label -1 gives OOD images.
+
+    Those show no class's feature, and more than others of the features that no class uses.
+    """
     generator = np.random.default_rng(seed)
-    directions = np.vstack([4 * np.eye(NUM_CLASSES, NUM_FEATURES), np.zeros(NUM_FEATURES)])
-    features = np.abs(directions[labels] + generator.normal(0, 0.5, (len(labels), NUM_FEATURES)))
-    outputs = {"features": features, "logits": features @ HEAD[0] + HEAD[1]}
+    directions = np.vstack([4 * np.eye(NUM_CLASSES, 6), np.zeros(6)])
+    used = directions[labels] + generator.normal(0, 0.5, (len(labels), 6))
+    unused = 2 * (labels == -1)[:, None] + generator.normal(0, 0.5, (len(labels), 2))
+    features = np.abs(np.hstack([used, unused]))
+    outputs = {
+        "features": features,
+        "logits": features @ HEAD[0] + HEAD[1],
+        "hidden/early": features[:, 1:4] + generator.normal(0, 1, (len(labels), 3)),
+        "hidden/late": features + generator.normal(0, 0.2, features.shape),
+    }
     outputs |= extra_outputs(features)
-    return {key: values.astype("float32") for key, values in outputs.items()}
+    return {name: values.astype("float32") for name, values in outputs.items()}
 
 
-LABELS = np.arange(60) % NUM_CLASSES
+LABELS = np.arange(240) % NUM_CLASSES
 TRAINING = example_outputs(LABELS, seed=0)
 OUTPUTS_IN = example_outputs(LABELS[:30], seed=1)
 OUTPUTS_OUT = example_outputs(np.full(20, -1), seed=2)
+
+
+def tolerances(detector):
+    """Distances are differences of larger float32 numbers, and each compiler adds in its order."""
+    return {"rtol": 1e-4, "atol": 1e-5} if detector.learns else {"rtol": 1e-6, "atol": 1e-6}
 
 
 @pytest.fixture(params=DETECTORS)
@@ -129,7 +147,7 @@ def test_scores_equal_the_float64_twin(name, detector):
     for outputs in (OUTPUTS_IN, OUTPUTS_OUT):
         precise = {key: values.astype("float64") for key, values in outputs.items()}
         expected = TWINS[name](TRAINING, LABELS, precise)
-        np.testing.assert_allclose(detector.score(outputs), expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(detector.score(outputs), expected, **tolerances(detector))
 
 
 @pytest.mark.parametrize("how", ["eager", "graph", "xla"])
@@ -142,10 +160,8 @@ def test_tensors_and_compiled_graphs_score_as_arrays_do(detector, how):
         }
         score = tf.function(score, input_signature=[signature], jit_compile=how == "xla")
     tensors = {key: tf.constant(values) for key, values in OUTPUTS_IN.items()}
-    # Distances are differences of larger float32 numbers, and each compiler adds in its own order.
-    tolerance = 1e-4 if detector.learns else 1e-6
     np.testing.assert_allclose(
-        score(tensors), detector.score(OUTPUTS_IN), rtol=tolerance, atol=1e-6
+        score(tensors), detector.score(OUTPUTS_IN), **tolerances(detector)
     )
 
 
@@ -157,10 +173,9 @@ def test_tflite_of_builtin_ops_scores_as_arrays_do(detector, tmp_path):
 def test_an_image_scores_the_same_alone_and_in_any_batch(detector):
     scores = np.asarray(detector.score(OUTPUTS_IN))
     reverse = detector.score(taken(OUTPUTS_IN, slice(None, None, -1)))
-    tolerance = 1e-4 if detector.learns else 1e-6
-    np.testing.assert_allclose(reverse, scores[::-1], rtol=tolerance, atol=1e-6)
+    np.testing.assert_allclose(reverse, scores[::-1], **tolerances(detector))
     alone = detector.score(taken(OUTPUTS_IN, slice(7, 8)))
-    np.testing.assert_allclose(alone, scores[7:8], rtol=tolerance, atol=1e-6)
+    np.testing.assert_allclose(alone, scores[7:8], **tolerances(detector))
 
 
 def test_outputs_of_low_precision_give_float32_scores(detector):
@@ -172,7 +187,7 @@ def test_outputs_of_low_precision_give_float32_scores(detector):
 
 
 def test_refitting_forgets_the_first_fit(name, detector):
-    others, other_labels = example_outputs(LABELS[10:50], seed=3), LABELS[10:50]
+    others, other_labels = example_outputs(LABELS[10:150], seed=3), LABELS[10:150]
     fresh = fitted(name, others, other_labels)
     refitted = detector.fit(others, other_labels, HEAD)
     assert refitted is detector
@@ -263,7 +278,8 @@ def test_two_classes_are_enough(name):
 
 def test_a_class_without_images_and_constant_features_do_no_harm(name):
     rows = LABELS != 2
-    features = np.concatenate([TRAINING["features"], np.full((60, 2), 3.0, "float32")], axis=1)
+    constant = np.full((len(LABELS), 2), 3.0, "float32")
+    features = np.concatenate([TRAINING["features"], constant], axis=1)
     head = np.vstack([HEAD[0], np.zeros((2, NUM_CLASSES))]), HEAD[1]
     outputs = taken({**TRAINING, "features": features}, rows)
     scores = DETECTORS[name]().fit(outputs, LABELS[rows], head).score(outputs)
@@ -273,7 +289,7 @@ def test_a_class_without_images_and_constant_features_do_no_harm(name):
 @pytest.mark.parametrize("shape", [(5, 1), (5,), (5, 4, 1)])
 def test_outputs_of_another_shape_are_refused(detector, shape):
     wrong = np.zeros(shape, "float32")
-    if detector.reads == ("features",):
+    if "logits" not in detector.reads:
         wrong = wrong[..., None, None]
     outputs = {read: wrong for read in OUTPUTS_IN}
     received = re.escape(str(tuple(wrong.shape)))

@@ -5,19 +5,28 @@ from kerasood.detectors.base import Detector
 from kerasood.detectors.dice import DICE
 from kerasood.detectors.energy import Energy
 from kerasood.detectors.entropy import Entropy
+from kerasood.detectors.fdbd import FDBD
 from kerasood.detectors.g_odin import GODIN
 from kerasood.detectors.gen import GEN
 from kerasood.detectors.grad_norm import GradNorm
 from kerasood.detectors.kl_matching import KLMatching
+from kerasood.detectors.knn import KNN
 from kerasood.detectors.mahalanobis import Mahalanobis
 from kerasood.detectors.max_logit import MaxLogit
 from kerasood.detectors.mcd import MCD
 from kerasood.detectors.msp import MSP
+from kerasood.detectors.multi_layer_mahalanobis import MultiLayerMahalanobis
+from kerasood.detectors.nci import NCI
+from kerasood.detectors.nnguide import NNGuide
 from kerasood.detectors.odin import ODIN
 from kerasood.detectors.openmax import OpenMax
 from kerasood.detectors.react import ReAct
 from kerasood.detectors.rectifier import Rectifier
+from kerasood.detectors.relative_mahalanobis import RelativeMahalanobis
+from kerasood.detectors.residual import Residual
 from kerasood.detectors.scale import SCALE
+from kerasood.detectors.she import SHE
+from kerasood.detectors.vim import ViM
 
 DETECTORS = {
     "msp": MSP,
@@ -38,6 +47,15 @@ DETECTORS = {
     "scale": SCALE,
     "g_odin": GODIN,
     "mcd": MCD,
+    "relative_mahalanobis": RelativeMahalanobis,
+    "multi_layer_mahalanobis": MultiLayerMahalanobis,
+    "knn": KNN,
+    "residual": Residual,
+    "vim": ViM,
+    "she": SHE,
+    "fdbd": FDBD,
+    "nnguide": NNGuide,
+    "nci": NCI,
 }
 
 
@@ -77,17 +95,26 @@ __all__ = [
     "Detector",
     "Energy",
     "Entropy",
+    "FDBD",
     "GEN",
     "GODIN",
     "GradNorm",
     "KLMatching",
+    "KNN",
     "MCD",
     "MSP",
     "Mahalanobis",
     "MaxLogit",
+    "MultiLayerMahalanobis",
+    "NCI",
+    "NNGuide",
     "ODIN",
     "OpenMax",
     "ReAct",
+    "RelativeMahalanobis",
+    "Residual",
     "SCALE",
+    "SHE",
+    "ViM",
     "build",
 ]

@@ -9,6 +9,8 @@ from sklearn.utils.validation import check_is_fitted
 
 # Outputs with one column per class.
 CLASS_OUTPUTS = ("logits", "logits_2", "numerators")
+# float64 values in a block of rows: 4 MiB.
+BLOCK_VALUES = 2**19
 
 
 class Detector(BaseEstimator, abc.ABC):
@@ -145,17 +147,20 @@ def tensor_of(outputs, name):
     return tensor
 
 
-def row_blocks(*arrays, rows=16384):
+def row_blocks(*arrays, rows=None):
     """Yields the same rows of several arrays in float64, some at a time: bounded memory.
 
     Args:
         arrays: arrays of one length N; None stays None.
-        rows: int, rows of a block.
+        rows: int, rows of a block; by default as many as make 4 MiB of the widest array, and at
+            least 1,024, since what is updated with each block grows with the width squared.
 
     Yields:
         tuple of float64 arrays (B, ...), B <= rows; integer arrays keep their type.
     """
     num_rows = next(len(array) for array in arrays if array is not None)
+    widest = max(array[:1].size for array in arrays if array is not None)
+    rows = rows or max(1024, BLOCK_VALUES // max(widest, 1))
     for start in range(0, num_rows, rows):
         yield tuple(_block(array, slice(start, start + rows)) for array in arrays)
 

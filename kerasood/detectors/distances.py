@@ -1,4 +1,4 @@
-"""Distances between rows and a few reference points, in float32 and `keras.ops`."""
+"""Lengths, distances and nearest points of rows, in float32 and `keras.ops`."""
 
 from keras import ops
 
@@ -19,3 +19,25 @@ def squared_distances(rows, points):
     points_squared = ops.sum(ops.square(points), axis=-1)
     product = ops.matmul(rows, ops.transpose(points))
     return ops.maximum(rows_squared - 2.0 * product + points_squared, 0.0)
+
+
+def nearest_class_distances(rows, centre, whitener, means):
+    """Half the squared Mahalanobis distance to the nearest class mean: (N, D) -> (N,).
+
+    Args:
+        rows: (N, D) float32.
+        centre, whitener, means: as `kerasood.detectors.statistics.whitened_classes` gives them.
+    """
+    whitened = ops.matmul(rows - centre, whitener)
+    return 0.5 * ops.min(squared_distances(whitened, means), axis=-1)
+
+
+def norms(rows):
+    """Euclidean length of each row: (N, D) -> (N,)."""
+    return ops.sqrt(ops.sum(ops.square(rows), axis=-1))
+
+
+def unit_rows(rows):
+    """Rows divided by their length; rows of zeros stay zero."""
+    # The shortest length keeps its square above float32's smallest normal number.
+    return rows / ops.maximum(norms(rows)[:, None], 1e-18)

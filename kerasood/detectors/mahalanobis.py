@@ -1,10 +1,8 @@
 """Distance to the nearest class mean under one shared covariance."""
 
-from keras import ops
-
 from kerasood.detectors.base import Detector, tensor_of
-from kerasood.detectors.distances import squared_distances
-from kerasood.detectors.statistics import moments, whitened_means, whitening
+from kerasood.detectors.distances import nearest_class_distances
+from kerasood.detectors.statistics import whitened_classes
 
 
 class Mahalanobis(Detector):
@@ -42,11 +40,10 @@ class Mahalanobis(Detector):
         return self._score({"features": tensor_of(outputs, "features")})
 
     def _fit(self, outputs, labels, head):
-        fitted = moments(outputs["features"], labels, int(labels.max()) + 1)
-        whitener = whitening(fitted.within_covariance)
-        means = whitened_means(fitted.class_means, fitted.mean, whitener)
-        self._keep(centre_=fitted.mean, whitener_=whitener, means_=means)
+        centre, whitener, means = whitened_classes(outputs["features"], labels)
+        self._keep(centre_=centre, whitener_=whitener, means_=means)
 
     def _score(self, outputs):
-        whitened = ops.matmul(outputs["features"] - self.centre_, self.whitener_)
-        return 0.5 * ops.min(squared_distances(whitened, self.means_), axis=-1)
+        return nearest_class_distances(
+            outputs["features"], self.centre_, self.whitener_, self.means_
+        )

@@ -1,6 +1,22 @@
-"""The predicted class as a mask: argmax for graphs that small runtimes can run."""
+"""The class that a classifier predicts, inside the graph."""
 
 from keras import ops
+
+
+def predicted_class(logits):
+    """The class with the largest logit, the first of several.
+
+    `ops.top_k` and not `ops.argmax`, whose handling of -0.0 uses bit casts that small runtimes
+    lack.
+
+    Args:
+        logits: (N, K) float32.
+
+    Returns:
+        (N,) int32.
+    """
+    _, classes = ops.top_k(logits, 1)
+    return ops.squeeze(classes, axis=-1)
 
 
 def predicted_mask(logits):

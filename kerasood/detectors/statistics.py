@@ -1,6 +1,7 @@
 """Means, covariances and whitening in float64: one pass over the rows, in bounded memory."""
 
 import numpy as np
+from scipy import sparse
 
 from kerasood.detectors.base import row_blocks
 
@@ -37,8 +38,7 @@ class Moments:
         shifted = rows - self._shift
         labels = np.zeros(len(rows), int) if labels is None else labels
         self._counts += np.bincount(labels, minlength=self._num_classes)
-        members = labels == np.arange(self._num_classes)[:, None]
-        self._sums += members.astype("float64") @ shifted
+        self._sums += class_sums(shifted, labels, self._num_classes)
         self._squares += shifted.T @ shifted
 
     @property
@@ -50,6 +50,11 @@ class Moments:
     def mean(self):
         """(D,) mean of all rows."""
         return self._shift + self._sums.sum(axis=0) / self._counts.sum()
+
+    @property
+    def centre(self):
+        """(D,) the mean as float32 stores it, so that what is computed around it is exact."""
+        return self.mean.astype("float32").astype("float64")
 
     @property
     def class_means(self):
@@ -69,6 +74,26 @@ class Moments:
         present = self._counts > 0
         weighted = self._sums[present] / np.sqrt(self._counts[present])[:, None]
         return (self._squares - weighted.T @ weighted) / self._counts.sum()
+
+
+def class_sums(rows, labels, num_classes):
+    """Sums of the rows of each class.
+
+    The members of the classes are a sparse matrix: its product costs as much for 1,000 classes as
+    for ten, where a dense one would outweigh everything else in a fit.
+
+    Args:
+        rows: (B, D) float64.
+        labels: (B,) int in [0, num_classes).
+
+    Returns:
+        (num_classes, D) float64; zeros for a class without rows.
+    """
+    num_rows = len(rows)
+    members = sparse.csc_matrix(
+        (np.ones(num_rows), labels, np.arange(num_rows + 1)), shape=(num_classes, num_rows)
+    )
+    return members @ rows
 
 
 def moments(rows, labels=None, num_classes=None):
@@ -104,3 +129,15 @@ def whitened_means(means, centre, whitener):
         (C, R) float64, C <= K.
     """
     return (means[np.isfinite(means).all(axis=1)] - centre) @ whitener
+
+
+def whitened_classes(rows, labels):
+    """Rows (N, D) as classes around their means that share one covariance; one pass.
+
+    Returns:
+        (centre (D,), whitener (D, R), means (C, R)) float64: the centre of all rows, `whitening` of
+        the covariance around the class means, and `whitened_means`.
+    """
+    fitted = moments(rows, labels, int(labels.max()) + 1)
+    whitener = whitening(fitted.within_covariance)
+    return fitted.centre, whitener, whitened_means(fitted.class_means, fitted.centre, whitener)

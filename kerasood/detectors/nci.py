@@ -1,0 +1,48 @@
+"""Nearness to the predicted class's weights, and the size of the features."""
+
+from keras import ops
+
+from kerasood.detectors.base import Detector
+from kerasood.detectors.distances import norms
+from kerasood.detectors.predicted import predicted_class
+
+
+class NCI(Detector):
+    """Minus the features' projection on the weights of their class, and minus their L1 norm.
+
+    -(w_p . z / ||z|| + alpha ||x||_1) with z = x - mean of the training features, p the predicted
+    class and w_p its column of the head. Under neural collapse z points along w_p, and features of
+    outliers lie nearer to zero.
+
+    Args:
+        alpha: float >= 0, weight of the L1 norm. It depends on the network; better is to choose it
+            on generated outliers (`kerasood.tuning`).
+
+    Reference:
+        Liu & Qin, "Detecting Out-of-Distribution through the Lens of Neural Collapse", CVPR 2025;
+        values of alpha as in its released code.
+    """
+
+    GRID = {"alpha": (0.0001, 0.001, 0.01, 0.1)}
+
+    reads = ("features", "logits")
+    learns = True
+    needs_head = True
+
+    def __init__(self, alpha=0.0001):
+        self.alpha = alpha
+
+    def _fit(self, outputs, labels, head):
+        if not 0 <= self.alpha < float("inf"):
+            raise ValueError(f"Expected alpha >= 0. Received: {self.alpha}")
+        kernel, _ = head
+        mean = outputs["features"].mean(axis=0, dtype="float64")
+        self._keep(mean_=mean, weights_=kernel.T)
+
+    def _score(self, outputs):
+        features = outputs["features"]
+        centred = features - self.mean_
+        weights = ops.take(self.weights_, predicted_class(outputs["logits"]), axis=0)
+        length = ops.maximum(norms(centred), 1e-18)
+        nearness = ops.sum(weights * centred, axis=-1) / length
+        return -(nearness + self.alpha * ops.sum(ops.abs(features), axis=-1))
