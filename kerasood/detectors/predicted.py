@@ -1,4 +1,4 @@
-"""The class that a classifier predicts, inside the graph."""
+"""The class that a classifier predicts, inside the graph, where small runtimes lack argmax."""
 
 from keras import ops
 
@@ -17,3 +17,15 @@ def predicted_class(logits):
     """
     _, classes = ops.top_k(logits, 1)
     return ops.squeeze(classes, axis=-1)
+
+
+def predicted_mask(logits):
+    """One-hot vectors of the predicted class.
+
+    Args:
+        logits: (N, K) float32.
+
+    Returns:
+        (N, K) float32, one 1 per row.
+    """
+    return ops.one_hot(predicted_class(logits), logits.shape[-1], dtype="float32")

@@ -86,6 +86,11 @@ def _input_of_head(model):
     return head._inbound_nodes[node].input_tensors[0]
 
 
+def output_names(extractor):
+    """The names of an extractor's outputs, sorted."""
+    return sorted(extractor.compute_output_shape(extractor.inputs[0].shape))
+
+
 def with_float_input(extractor):
     pixels = keras.Input(extractor.inputs[0].shape[1:], dtype="float32")
     return keras.models.clone_model(
