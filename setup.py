@@ -28,6 +28,7 @@ setup(
         "pillow>=10.1",
         "rich>=13",
         "scikit-learn>=1.5",
+        "scipy>=1.11",
         "tensorboard>=2.18",  # tf.summary does nothing without it
         "tensorflow>=2.18",
         "tensorflow-datasets>=4.9.7",

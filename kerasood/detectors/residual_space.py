@@ -14,8 +14,8 @@ def principal_dimension(dim, num_features):
     """Dimension of the principal space.
 
     Args:
-        dim: int in [0, num_features), or None for the paper's choice: 1000 from 2048 features on,
-            512 from 768 on; half of fewer features, which the paper does not consider.
+        dim: int in [0, num_features), or None for the paper's released choice: 1000 from 2048
+            features on, 512 from 768 on; half of fewer, which the paper does not consider.
         num_features: int.
 
     Raises:

@@ -6,14 +6,18 @@ from kerasood import objectives
 from kerasood.detectors.base import Detector, row_blocks
 from kerasood.detectors.residual_space import residual_norms, residual_space
 
+# Shorter residuals, as a share of the features' length, are float32's rounding.
+SMALLEST_RESIDUAL = 1e-6
+
 
 class ViM(Detector):
     """The virtual logit, alpha times the residual, less logsumexp of the logits.
 
     The paper's score is the probability of the virtual logit in a softmax over it and the logits;
     this is its logit, which orders images alike and does not saturate. alpha brings the mean
-    residual of the training images to their mean largest logit. Fitting takes two passes, since
-    the residuals are known only after the principal space is.
+    residual of the training images to the size of their mean largest logit; where their residuals
+    are rounding, as where half of the features are always zero, it is 0. Fitting takes two passes,
+    since the residuals are known only after the principal space is.
 
     Args:
         dim: int, dimension of the principal space; see `Residual`.
@@ -31,12 +35,13 @@ class ViM(Detector):
 
     def _fit(self, outputs, labels, head):
         centre, basis, shift = residual_space(outputs["features"], head, self.dim)
-        residuals = largest = 0.0
+        residuals = lengths = largest = 0.0
         for features, logits in row_blocks(outputs["features"], outputs["logits"]):
-            residuals += np.linalg.norm((features - centre) @ basis + shift, axis=1).sum()
+            centred = features - centre
+            residuals += np.linalg.norm(centred @ basis + shift, axis=1).sum()
+            lengths += np.linalg.norm(centred, axis=1).sum()
             largest += logits.max(axis=1).sum()
-        # Without residuals there is nothing to match.
-        alpha = largest / residuals if residuals > 0 else 0.0
+        alpha = largest / residuals if residuals > SMALLEST_RESIDUAL * lengths else 0.0
         self._keep(centre_=centre, basis_=alpha * basis, shift_=alpha * shift)
 
     def _score(self, outputs):
