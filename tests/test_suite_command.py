@@ -1,0 +1,235 @@
+"""`evaluate.py --suite=paper` on two made-up data sets under the names of the paper's."""
+
+import dataclasses
+import json
+import re
+
+import numpy as np
+import pytest
+from tiny_data import images_of, tiny_config
+
+from kerasood.commands import suite as suite_command
+from kerasood.commands.evaluate import evaluate
+from kerasood.commands.train import train
+from kerasood.config import EvaluateConfig
+from kerasood.reporting import paper_numbers
+from kerasood.reporting.tables import percent
+from kerasood.runs import Run
+
+FIGURES = ("fpr95", "accuracy", "roc", "energy", "energy-by-set")
+
+
+def write_data(folder):
+    """CIFARs, some of the paper's sets and a stand-in, all made up."""
+    for name, num_classes in (("cifar10", 10), ("cifar100", 100)):
+        labels = np.arange(2 * num_classes) % num_classes
+        tests = np.arange(40) % num_classes
+        np.savez(
+            folder / f"{name}.npz",
+            train_images=images_of(labels % 3),
+            train_labels=labels,
+            test_images=images_of(tests % 3, seed=1),
+            test_labels=tests,
+        )
+    for seed, name in enumerate(("textures", "svhn", "scenes_crop"), start=2):
+        np.savez(folder / f"{name}.npz", test_images=images_of(np.arange(30) % 2, seed))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """(data directory, {data set: complete fine-tune})."""
+    folder = tmp_path_factory.mktemp("world")
+    data = folder / "data"
+    data.mkdir()
+    write_data(data)
+    runs = {}
+    for name in paper_numbers.DATASETS:
+        config = tiny_config(
+            folder,
+            stage="all",
+            dataset=name,
+            data_dir=str(data),
+            out=str(folder / "runs" / name),
+            batch_size=128,
+            finetune_learning_rate=0.1,
+        )
+        runs[name] = Run.open(train(config)[-1].path)
+    return data, runs
+
+
+def config_of(world, folder, runs=None, **values):
+    data, trained = world
+    runs = trained.values() if runs is None else runs
+    return EvaluateConfig(
+        suite="paper",
+        run=tuple(str(run.path) for run in runs),
+        data_dir=str(data),
+        download=False,
+        tune=False,
+        out=str(folder),
+        **values,
+    )
+
+
+@pytest.fixture(scope="module")
+def measured(world, tmp_path_factory):
+    """(results, folder) of the suite over both data sets."""
+    folder = tmp_path_factory.mktemp("report")
+    results, page = evaluate(config_of(world, folder))
+    assert page == folder / "paper.html"
+    return results, folder
+
+
+def test_everything_is_written(measured):
+    results, folder = measured
+    figures = {f"{name}-{stem}.png" for name in paper_numbers.DATASETS for stem in FIGURES}
+    assert {path.name for path in folder.iterdir()} == {
+        "paper.md", "paper.html", "results.json", *figures
+    }
+    assert json.loads((folder / "results.json").read_text()) == results
+    page = (folder / "paper.html").read_text()
+    assert page.count("<svg") == 2 * len(FIGURES) and "<img" not in page
+    for name in figures:
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
+    assert f"![CIFAR-10: FPR95 before and after, measured and paper](cifar10-{FIGURES[0]}.png)" in (
+        folder / "paper.md"
+    ).read_text()
+
+
+def test_the_tables_print_what_the_results_hold(measured):
+    results, folder = measured
+    text = (folder / "paper.md").read_text()
+    page = re.sub(r"<[^>]*>", " ", (folder / "paper.html").read_text())
+    for section in results["sections"]:
+        for row in section["comparison"]["table1"]:
+            for model in row["models"]:
+                for metric in paper_numbers.METRICS:
+                    number = model["measured"][metric]
+                    shown = f"{percent(number['mean'])} ± {percent(number['std'])}"
+                    assert f"| {shown} |" in text
+                    assert re.search(rf"{percent(number['mean'])} +± {percent(number['std'])}", page)
+        for row in section["comparison"]["table2"]:
+            assert f"| {percent(row['measured']['auroc'])} | " in text
+
+
+def test_differences_and_means_are_those_of_the_sets_at_hand(measured):
+    for section in measured[0]["sections"]:
+        comparison = section["comparison"]
+        dataset = section["dataset"]["name"]
+        assert comparison["mean"]["sets"] == ["textures", "svhn"]
+        energies = {
+            (m["model"], m["set"]): m for m in section["metrics"] if m["detector"] == "energy"
+        }
+        keys = [model["key"] for model in section["models"]]
+        assert len(keys) == 2
+        for tuned, key in enumerate(keys):
+            ours = [energies[key, name]["auroc"]["mean"] for name in ("textures", "svhn")]
+            theirs = [
+                paper_numbers.on_set(dataset, tuned, name)["auroc"]["mean"]
+                for name in ("textures", "svhn")
+            ]
+            mean = comparison["mean"]["models"][tuned]
+            assert mean["measured"]["auroc"] == pytest.approx(np.mean(ours), abs=1e-12)
+            assert mean["paper"]["auroc"] == pytest.approx(np.mean(theirs), abs=1e-12)
+            assert mean["difference"]["auroc"] == pytest.approx(
+                np.mean(ours) - np.mean(theirs), abs=1e-12
+            )
+            row = comparison["table1"][1]["models"][tuned]
+            assert row["difference"]["auroc"] == pytest.approx(ours[1] - theirs[1], abs=1e-12)
+
+
+def test_the_detectors_are_measured_on_the_base_and_ours_on_the_fine_tune(measured):
+    for section in measured[0]["sections"]:
+        base, tuned = (model["key"] for model in section["models"])
+        pairs = {(m["model"], m["detector"]) for m in section["metrics"]}
+        names = ("msp", "odin", "mahalanobis", "energy")
+        assert pairs == {*((base, name) for name in names), (tuned, "energy")}
+        table2 = section["comparison"]["table2"]
+        assert [row["method"] for row in table2] == [*names, "ours"]
+        assert [row["paper_sets"] for row in table2] == [6, 6, 6, 2, 2]
+        assert all(row["difference"] is None for row in table2[:3])
+        assert table2[4]["measured"] == section["comparison"]["mean"]["models"][1]["measured"]
+        assert section["protocol"]["name"] == "paper"
+
+
+def test_every_set_is_called_what_it_is(measured):
+    results, folder = measured
+    statuses = {
+        entry["name"]: entry["status"] for entry in results["sections"][0]["comparison"]["sets"]
+    }
+    assert statuses == {
+        "textures": "partial",
+        "svhn": "partial",
+        "places365": "missing",
+        "lsun_crop": "stand-in",
+        "lsun_resize": "missing",
+        "isun": "missing",
+    }
+    for text in ((folder / "paper.md").read_text(), (folder / "paper.html").read_text()):
+        assert "partial: 30 of 26,032 images" in text
+        assert "stand-in: 30 images of Scenes-Crop" in text
+        assert "Scenes-Crop (for LSUN-Crop)" in text
+        assert "Mean of 2 of six sets (Textures, SVHN)" in text
+        assert "/lsun_resize.npz" in text and "/isun.npz" in text
+        assert "40 test images (40 of 10,000 images)" in text
+        assert "98.81" in text
+    stand_in = next(
+        row for row in results["sections"][0]["comparison"]["table1"] if row["set"] == "lsun_crop"
+    )
+    assert stand_in["used"] == "scenes_crop"
+    assert all(model["difference"] is None for model in stand_in["models"])
+
+
+def test_one_data_set_alone_names_the_other(world, tmp_path, capsys):
+    data, runs = world
+    results, _ = evaluate(config_of(world, tmp_path, [runs["cifar100"]], seed=5, cache=False))
+    assert [section["dataset"]["name"] for section in results["sections"]] == ["cifar100"]
+    command = "python train.py --stage=all --dataset=cifar10"
+    assert command in results["without_run"][0]["how_to_get"]
+    assert command in (tmp_path / "paper.md").read_text()
+    assert command in (tmp_path / "paper.html").read_text()
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Table 1" in printed and "Mahalanobis" in printed and command in printed
+    assert results["seed"] == 5
+
+
+def test_the_newest_fine_tunes_are_found(world, tmp_path, monkeypatch):
+    data, runs = world
+    found = suite_command._newest_fine_tunes(next(iter(runs.values())).path.parent.parent)
+    assert [run.path for run in found] == [run.path for run in runs.values()]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="No complete sparsity fine-tune.*--dataset=cifar10"):
+        evaluate(EvaluateConfig(suite="paper"))
+
+
+@pytest.mark.parametrize(
+    ("values", "received"),
+    [
+        ({"protocol": "full"}, "--protocol=full"),
+        ({"ood": ("svhn", "isun")}, "--ood=svhn,isun"),
+        ({"detectors": ("msp",)}, "--detectors=msp"),
+    ],
+)
+def test_flags_that_contradict_the_suite_are_refused(world, tmp_path, refused, values, received):
+    line = refused(evaluate, config_of(world, tmp_path / "new", **values))
+    assert f"Received: {received}" in line
+    assert not (tmp_path / "new").exists()
+
+
+def test_runs_that_the_paper_has_no_numbers_for_are_refused(world, tmp_path, base, refused):
+    line = refused(evaluate, config_of(world, tmp_path, [base]))
+    assert "Expected runs on cifar10 or cifar100" in line
+    pretrain = Run.open(next(iter(world[1].values())).path.parent / "pretrain")
+    line = refused(evaluate, config_of(world, tmp_path, [pretrain]))
+    assert "Expected a fine-tune that keeps the model it started from" in line
+
+
+def test_no_set_of_the_paper_is_an_error(world, tmp_path, refused):
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("cifar10", "cifar100", "scenes_crop"):
+        (data / f"{name}.npz").symlink_to(world[0] / f"{name}.npz")
+    config = dataclasses.replace(config_of(world, tmp_path / "out"), data_dir=str(data))
+    assert "at least one of the paper's OOD sets" in refused(evaluate, config)
+
+
