@@ -4,16 +4,18 @@ import dataclasses
 import json
 import re
 
+import keras
 import numpy as np
 import pytest
-from tiny_data import images_of, tiny_config
+from tiny_data import images_of
 
 from kerasood.commands import suite as suite_command
 from kerasood.commands.evaluate import evaluate
-from kerasood.commands.train import train
-from kerasood.config import EvaluateConfig
+from kerasood.config import EvaluateConfig, TrainConfig, stage_config
+from kerasood.models.saving import save_network
+from kerasood.models.wide_resnet import WideResNet
 from kerasood.reporting import paper_numbers
-from kerasood.reporting.tables import percent
+from kerasood.reporting.findings import percent
 from kerasood.runs import Run
 
 FIGURES = ("fpr95", "accuracy", "roc", "energy", "energy-by-set")
@@ -42,19 +44,23 @@ def world(tmp_path_factory):
     data = folder / "data"
     data.mkdir()
     write_data(data)
-    runs = {}
-    for name in paper_numbers.DATASETS:
-        config = tiny_config(
-            folder,
-            stage="all",
-            dataset=name,
-            data_dir=str(data),
-            out=str(folder / "runs" / name),
-            batch_size=128,
-            finetune_learning_rate=0.1,
-        )
-        runs[name] = Run.open(train(config)[-1].path)
-    return data, runs
+    return data, {name: made_up_run(folder / "runs" / name) for name in paper_numbers.DATASETS}
+
+
+def made_up_run(folder):
+    """What training would leave of a base and its fine-tune, with weights drawn at random."""
+    dataset = folder.name
+    config = TrainConfig(dataset=dataset, depth=10, width=1, dropout=0.0)
+    pretrain = Run(folder / "pretrain", stage_config(config, "pretrain"))
+    tuned = Run(folder / "tuned", stage_config(config, "finetune", init=str(pretrain.path)))
+    for run in (pretrain, tuned):
+        run.start()
+    for seed, paths in enumerate(((pretrain.model, tuned.initial_model), (tuned.model,))):
+        keras.utils.set_random_seed(seed)
+        network = WideResNet(10, 1, int(dataset.removeprefix("cifar")), 0.0)
+        for path in paths:
+            save_network(network, path)
+    return tuned
 
 
 def config_of(world, folder, runs=None, **values):
@@ -73,15 +79,24 @@ def config_of(world, folder, runs=None, **values):
 
 @pytest.fixture(scope="module")
 def measured(world, tmp_path_factory):
-    """(results, folder) of the suite over both data sets."""
+    """(results, folder, scores by section) of the suite over both data sets."""
     folder = tmp_path_factory.mktemp("report")
-    results, page = evaluate(config_of(world, folder))
+    kept, section = [], suite_command._section
+
+    def keeping(*arguments):
+        results, scores = section(*arguments)
+        kept.append(scores)
+        return results, scores
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(suite_command, "_section", keeping)
+        results, page = evaluate(config_of(world, folder))
     assert page == folder / "paper.html"
-    return results, folder
+    return results, folder, kept
 
 
 def test_everything_is_written(measured):
-    results, folder = measured
+    results, folder, _ = measured
     figures = {f"{name}-{stem}.png" for name in paper_numbers.DATASETS for stem in FIGURES}
     assert {path.name for path in folder.iterdir()} == {
         "paper.md", "paper.html", "results.json", *figures
@@ -97,7 +112,7 @@ def test_everything_is_written(measured):
 
 
 def test_the_tables_print_what_the_results_hold(measured):
-    results, folder = measured
+    results, folder, _ = measured
     text = (folder / "paper.md").read_text()
     page = re.sub(r"<[^>]*>", " ", (folder / "paper.html").read_text())
     for section in results["sections"]:
@@ -105,9 +120,9 @@ def test_the_tables_print_what_the_results_hold(measured):
             for model in row["models"]:
                 for metric in paper_numbers.METRICS:
                     number = model["measured"][metric]
-                    shown = f"{percent(number['mean'])} ± {percent(number['std'])}"
-                    assert f"| {shown} |" in text
-                    assert re.search(rf"{percent(number['mean'])} +± {percent(number['std'])}", page)
+                    mean, std = percent(number["mean"]), percent(number["std"])
+                    assert f"| {mean} ± {std} |" in text
+                    assert re.search(rf"{mean} +± {std}", page)
         for row in section["comparison"]["table2"]:
             assert f"| {percent(row['measured']['auroc'])} | " in text
 
@@ -153,7 +168,7 @@ def test_the_detectors_are_measured_on_the_base_and_ours_on_the_fine_tune(measur
 
 
 def test_every_set_is_called_what_it_is(measured):
-    results, folder = measured
+    results, folder, _ = measured
     statuses = {
         entry["name"]: entry["status"] for entry in results["sections"][0]["comparison"]["sets"]
     }
@@ -180,9 +195,11 @@ def test_every_set_is_called_what_it_is(measured):
     assert all(model["difference"] is None for model in stand_in["models"])
 
 
-def test_one_data_set_alone_names_the_other(world, tmp_path, capsys):
-    data, runs = world
-    results, _ = evaluate(config_of(world, tmp_path, [runs["cifar100"]], seed=5, cache=False))
+def test_one_data_set_alone_names_the_other(world, measured, tmp_path, capsys, monkeypatch):
+    results, scores = measured[0]["sections"][1], measured[2][1]
+    monkeypatch.setattr(suite_command, "_section", lambda *_: (results, scores))
+    runs = [world[1]["cifar100"]]
+    results, _ = evaluate(config_of(world, tmp_path, runs, seed=5))
     assert [section["dataset"]["name"] for section in results["sections"]] == ["cifar100"]
     command = "python train.py --stage=all --dataset=cifar10"
     assert command in results["without_run"][0]["how_to_get"]
@@ -194,7 +211,7 @@ def test_one_data_set_alone_names_the_other(world, tmp_path, capsys):
 
 
 def test_the_newest_fine_tunes_are_found(world, tmp_path, monkeypatch):
-    data, runs = world
+    _, runs = world
     found = suite_command._newest_fine_tunes(next(iter(runs.values())).path.parent.parent)
     assert [run.path for run in found] == [run.path for run in runs.values()]
     monkeypatch.chdir(tmp_path)
