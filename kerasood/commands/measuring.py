@@ -174,5 +174,5 @@ def _print_choices(entry):
         chosen = ", ".join(f"{param} {value:g}" for param, value in choice["chosen"].items())
         console.print(
             f"{entry['label']}: {name} chose {chosen} on {choice['images']} and as many of "
-            f"{', '.join(choice['outliers'])} each (FPR95 {choice['fpr95']:.2%} there)"
+            f"{', '.join(choice['outliers'])} each (FPR95 {100 * choice['fpr95']:.2f} % there)"
         )

@@ -1,5 +1,6 @@
 """`python evaluate.py --suite=paper`: the paper's tables and figures, measured, beside its own."""
 
+import dataclasses
 import pathlib
 
 from kerasood import protocols
@@ -113,6 +114,8 @@ def _newest_fine_tunes(root="runs"):
     newest = {}
     models = sorted(pathlib.Path(root).glob("**/model.keras"), key=lambda p: p.stat().st_mtime)
     for path in models:
+        if not (path.parent / "config.json").is_file():
+            continue
         run = Run.open(path.parent)
         if run.config.objective == "sparsity" and run.initial_model.exists():
             newest[run.config.dataset] = run
@@ -159,6 +162,7 @@ def _section(config, run, test, sources, bases):
     """Results and scores of one fine-tune and its base; a base that runs share is measured once."""
     where = {"data_dir": config.data_dir, "download": config.download}
     base, tuned = run_candidates(run, where, config.cache)
+    tuned = dataclasses.replace(tuned, key="tuned")
     protocol = protocols.find("paper")
     settings = settings_of(config, usable_detectors(DETECTORS, [base], True), protocol)
     detectors_of = {base.key: tuple(settings.detectors), tuned.key: ("energy",)}

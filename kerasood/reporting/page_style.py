@@ -47,7 +47,7 @@ h2.part { font-size: 1.5rem; border-top: 1px solid var(--hairline); padding-top:
 h3 { font-size: 1.05rem; margin: 2rem 0 .4rem; }
 th.left, td.left { text-align: left; white-space: normal; padding-left: 1.2rem; }
 td .quiet, small span { font-size: inherit; font-weight: 400; }
-tr.stand-in th, tr.stand-in td { color: var(--muted); }
+tr.stand-in th, tr.stand-in td, tr.missing th, tr.missing td { color: var(--muted); }
 tr.ours th, tr.ours td { border-top: 1px solid var(--hairline); }
 summary { cursor: pointer; font-size: 1.15rem; font-weight: 600; margin: 2.8rem 0 .5rem; }
 pre { background: var(--panel); padding: .8rem 1rem; border-radius: 6px; white-space: pre-wrap;

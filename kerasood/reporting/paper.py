@@ -6,6 +6,7 @@ from kerasood.data import registry
 from kerasood.reporting import paper_numbers
 from kerasood.reporting.paper_numbers import METRICS, SETS
 
+COMPARABLE = ("published", "partial")
 DETECTORS = ("msp", "odin", "mahalanobis", "energy")
 TITLES = {
     "msp": "MSP",
@@ -32,7 +33,7 @@ def compare(results: dict) -> dict:
     dataset = results["dataset"]["name"]
     keys = [model["key"] for model in results["models"]]
     sets = [_set_status(name, results["sets"]) for name in SETS]
-    published = [entry["name"] for entry in sets if entry["used"] == entry["name"]]
+    published = [entry["name"] for entry in sets if entry["status"] in COMPARABLE]
     metrics = {(m["model"], m["detector"], m["set"]): m for m in results["metrics"]}
 
     def mean(key, detector):
@@ -43,12 +44,11 @@ def compare(results: dict) -> dict:
             "set": entry["name"],
             "used": entry["used"],
             "models": [
-                _on_set(metrics[key, "energy", entry["used"]], dataset, tuned, entry)
+                _on_set(metrics.get((key, "energy", entry["used"])), dataset, tuned, entry)
                 for tuned, key in enumerate(keys)
             ],
         }
         for entry in sets
-        if entry["used"]
     ]
     of_energy = [
         _compared(mean(key, "energy"), _paper_mean(dataset, tuned, published))
@@ -75,7 +75,6 @@ def _set_status(name: str, sets: list[dict]) -> dict:
     """Which images stand for one of the paper's sets: its own, some of its own, others, or none."""
     spec = registry.DATASETS[name]
     by_name = {entry["name"]: entry for entry in sets}
-    status, used = "missing", None
     if name in by_name:
         used = by_name[name]
         complete = used["num_images"] >= spec.published_images
@@ -91,8 +90,14 @@ def _set_status(name: str, sets: list[dict]) -> dict:
         "used_title": used and used["title"],
         "num_images": used and used["num_images"],
         "published_images": spec.published_images,
-        "note": used["note"] if used else "",
+        "note": _without_count(used) if used else "",
     }
+
+
+def _without_count(entry: dict) -> str:
+    """The note of a set without the number of its images, which its status says."""
+    count = registry.count_note(entry["name"], entry["num_images"])
+    return entry["note"].removeprefix(count).removeprefix("; ")
 
 
 def stand_ins(name: str) -> list[str]:
@@ -118,6 +123,8 @@ def row_title(entry: dict) -> str:
     """Names the images of a row: a stand-in never under the name of what it replaces."""
     if entry["status"] == "stand-in":
         return f"{entry['used_title']} (for {entry['title']})"
+    if entry["status"] == "missing":
+        return f"{entry['title']} (missing)"
     if entry["status"] == "partial":
         return f"{entry['title']} ({entry['num_images']:,} of {entry['published_images']:,})"
     return entry["title"]
@@ -131,10 +138,10 @@ def mean_title(comparison: dict) -> str:
     return f"Mean of {len(titles)} of six sets ({', '.join(titles) or 'none'})"
 
 
-def _on_set(metric: dict, dataset: str, tuned: bool, entry: dict) -> dict:
-    measured = {name: metric[name] for name in METRICS}
+def _on_set(metric: dict | None, dataset: str, tuned: bool, entry: dict) -> dict:
+    measured = metric and {name: metric[name] for name in METRICS}
     paper = paper_numbers.on_set(dataset, bool(tuned), entry["name"])
-    if entry["status"] == "stand-in":
+    if entry["status"] not in COMPARABLE:
         return {"measured": measured, "paper": paper, "difference": None}
     difference = {
         name: _difference(measured[name]["mean"], paper[name]["mean"])["difference"]

@@ -49,11 +49,11 @@ def told(section: dict) -> str:
     """What the fine-tuning did to the mean FPR95, here and in the paper, in one sentence."""
     comparison, title = section["comparison"], section["dataset"]["title"]
     before, after = comparison["mean"]["models"]
-    over = mean_title(comparison).lower()
+    over = mean_title(comparison).replace("Mean of", "mean of")
     return (
-        f"{title}: {section['models'][1]['label']} takes the {over} from an FPR95 of "
+        f"{title}: {section['models'][1]['label']} takes the FPR95, {over}, from "
         f"{percent(before['measured']['fpr95'])} to {percent(after['measured']['fpr95'])} % "
-        f"(the paper, the same sets: {percent(before['paper']['fpr95'])} to "
+        f"(the paper, over the same sets: {percent(before['paper']['fpr95'])} to "
         f"{percent(after['paper']['fpr95'])} %) and the accuracy from "
         f"{percent(comparison['accuracy'][0]['measured'])} to "
         f"{percent(comparison['accuracy'][1]['measured'])} % "

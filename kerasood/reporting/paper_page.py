@@ -169,7 +169,7 @@ def _row(title: str, models: list[dict], status: str) -> str:
             )
             compared = {"paper": paper, "difference": difference}
             cells.append(f"<td{_first(index)}>{_cell(measured, compared, column)}</td>")
-    kind = f' class="{status}"' if status in ("mean", "stand-in") else ""
+    kind = f' class="{status}"' if status in ("mean", "stand-in", "missing") else ""
     return f'<tr{kind}><th scope="row">{escape(title)}</th>{"".join(cells)}</tr>'
 
 

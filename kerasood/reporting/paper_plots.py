@@ -3,7 +3,6 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from kerasood.metrics import auroc
 from kerasood.reporting.curves import common_range, density
 from kerasood.reporting.drawing import (
     HAIRLINE,
@@ -36,7 +35,7 @@ def fpr95_figure(results: dict) -> Figure:
     lines = _fpr95_lines(results)
     height = 0.75 + 0.52 * len(lines)
     figure = new_figure(_WIDTH, height)
-    axes = figure.add_axes((0.27, 0.45 / height, 0.66, (height - 0.75) / height))
+    axes = figure.add_axes((0.25, 0.45 / height, 0.6, (height - 0.75) / height))
     clean_axes(axes, grid="x")
     axes.set_xlim(0, 1)
     axes.set_ylim(len(lines) - 0.5, -0.5)
@@ -47,13 +46,13 @@ def fpr95_figure(results: dict) -> Figure:
     for row, (title, weight, measured, paper) in enumerate(lines):
         write(axes, -0.02, row, shorten(title, 34), ha="right", weight=weight,
               transform=axes.get_yaxis_transform())
-        _arrow(axes, row - 0.13, measured, model_colour(1), 2.2)
+        _arrow(axes, row - 0.15, measured, model_colour(1), 2.2)
         _arrow(axes, row + 0.17, paper, model_colour(0), 1.4)
     top = 1 - 0.14 / height
     label = results["models"][-1]["label"]
-    write(figure, 0.27, top, f"○→● measured: base, {shorten(label, 28)}",
+    write(figure, 0.25, top, f"○→● measured: base, {shorten(label, 28)}",
           color=model_colour(1), weight="bold", fontsize=9)
-    write(figure, 0.66, top, "○→● the paper: base, fine-tuned",
+    write(figure, 0.62, top, "○→● the paper: base, fine-tuned",
           color=model_colour(0), weight="bold", fontsize=9)
     return figure
 
@@ -111,10 +110,13 @@ def energy_figure(results: dict, scores: dict) -> Figure:
         axes = figure.add_axes(box)
         clean_axes(axes)
         axes.set_yticks([])
-        axes.set_xlabel("energy, -logsumexp of the logits", fontsize=8, color=MUTED)
+        axes.set_xlabel("energy, −logsumexp of the logits", fontsize=8, color=MUTED)
         title = shorten(model["label"], 40)
         write(axes, 0, 1.1, title, weight="bold", transform=axes.transAxes)
-        _energy_panel(axes, scores, model["key"], names)
+        overlap = _energy_panel(axes, scores, model["key"], names)
+        mean = results["comparison"]["mean"]["models"][index]["measured"]
+        text = f"overlap {percent(overlap)} %   mean AUROC {percent(mean['auroc'])}"
+        write(axes, 1, 1.1, text, ha="right", color=MUTED, transform=axes.transAxes)
     y = 1 - 0.14 / height
     title = results["dataset"]["title"]
     write(figure, 0.05, y, f"● in-distribution ({title})", color=IN_COLOUR, weight="bold",
@@ -124,7 +126,8 @@ def energy_figure(results: dict, scores: dict) -> Figure:
     return figure
 
 
-def _energy_panel(axes, scores: dict, model: str, names: list[str]) -> None:
+def _energy_panel(axes, scores: dict, model: str, names: list[str]) -> float:
+    """Draws both densities; returns the area that they share."""
     scores_in = scores[model, "energy", "in"]
     scores_out = [scores[model, "energy", name] for name in names]
     low, high = common_range([scores_in, *scores_out])
@@ -135,10 +138,7 @@ def _energy_panel(axes, scores: dict, model: str, names: list[str]) -> None:
         axes.fill_between(positions, 0, values, color=colour, alpha=0.28, linewidth=0)
         axes.plot(positions, values, color=colour, linewidth=1.5)
     axes.set_ylim(0, None)
-    overlap = np.sum(np.minimum(of_in, of_out)) * (positions[1] - positions[0])
-    mean = np.mean([auroc(scores_in, values) for values in scores_out])
-    text = f"overlap {100 * overlap:.1f} %   mean AUROC {percent(mean)}"
-    write(axes, 1, 1.1, text, ha="right", color=MUTED, transform=axes.transAxes)
+    return float(np.sum(np.minimum(of_in, of_out)) * (positions[1] - positions[0]))
 
 
 def _fpr95_lines(results: dict) -> list[tuple]:
@@ -148,7 +148,7 @@ def _fpr95_lines(results: dict) -> list[tuple]:
     lines = []
     for row in comparison["table1"]:
         pairs = [
-            [model[source]["fpr95"]["mean"] for model in row["models"]]
+            [model[source]["fpr95"]["mean"] for model in row["models"] if model[source]]
             for source in ("measured", "paper")
         ]
         lines.append((row_title(sets[row["set"]]), "normal", *pairs))
@@ -162,7 +162,12 @@ def _fpr95_lines(results: dict) -> list[tuple]:
 
 
 def _arrow(axes, y: float, pair: list[float], colour: str, width: float) -> None:
+    """From base to fine-tune, with both numbers at the right; nothing for an empty pair."""
+    if not pair:
+        return
     before, after = pair
+    text = f"{percent(before)} → {percent(after)}"
+    write(axes, 1.03, y, text, color=colour, transform=axes.get_yaxis_transform())
     axes.plot([before, after], [y, y], color=colour, linewidth=width, solid_capstyle="round")
     axes.plot([before], [y], "o", markersize=5.5, markerfacecolor="white", color=colour)
     axes.plot([after], [y], "o", markersize=6.5, color=colour)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kerasood.files import atomic_path, write_json, write_text
-from kerasood.reporting.findings import percent
+from kerasood.reporting.findings import COLUMNS, percent
 from kerasood.reporting.paper import TITLES, mean_title, row_title, status_text
 from kerasood.reporting.paper_markdown import to_markdown
 from kerasood.reporting.paper_numbers import METRICS
@@ -18,6 +18,7 @@ from kerasood.reporting.paper_page import page
 from kerasood.reporting.paper_plots import figures_of
 
 _DOTS_PER_INCH = 160
+_NUMBER = 6
 
 
 def write_paper(results: dict, scores: list[dict], folder) -> pathlib.Path:
@@ -72,6 +73,9 @@ def print_paper(results: dict, console: Console | None = None) -> None:
     for section in results["sections"]:
         console.print(Text(f"\n{section['title']}: {section['run']}", style="bold"))
         console.print(Text(section["protocol"]["convention"], style="dim"))
+        note = section["dataset"]["note"]
+        if note:
+            console.print(Text(f"  {section['dataset']['title']}: partial: {note}", style="yellow"))
         for entry in section["comparison"]["sets"]:
             style = "" if entry["status"] == "published" else "yellow"
             console.print(Text(f"  {entry['title']}: {status_text(entry)}", style=style))
@@ -103,7 +107,7 @@ def _table2(section: dict) -> Table:
     comparison = section["comparison"]
     table = _new_table("Table 2, %, means\n(ID positive)", ["measured", "paper", "difference"])
     for row in comparison["table2"]:
-        over = f"{row['paper_sets']} sets"
+        over = f"paper: {row['paper_sets']} sets"
         numbers = [_numbers(row["measured"]), _numbers(row["paper"]), _numbers(row["difference"])]
         table.add_row(Text(TITLES[row["method"]]), Text(over, "dim"), *numbers)
     return table
@@ -111,19 +115,20 @@ def _table2(section: dict) -> Table:
 
 def _new_table(title: str, labels: list[str]) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    table.add_column(Text(title), max_width=30)
+    table.add_column(Text(title), max_width=26)
     table.add_column("")
     for label in labels:
-        table.add_column(Text(f"{label}\nFPR95 AUROC  AUPR"), no_wrap=True)
+        titles = " ".join(column.title.rjust(_NUMBER) for column in COLUMNS["in"])
+        table.add_column(Text(f"{label}\n{titles}"), no_wrap=True)
     return table
 
 
 def _numbers(numbers: dict | None, style: str = "") -> Text:
     if numbers is None:
-        return Text("    –     –     –", style="dim")
+        return Text(" ".join(["–".rjust(_NUMBER)] * len(METRICS)), style="dim")
     values = (numbers[name] for name in METRICS)
     fractions = (value["mean"] if isinstance(value, dict) else value for value in values)
-    return Text(" ".join(f"{100 * fraction:5.2f}"[:5] for fraction in fractions), style=style)
+    return Text(" ".join(percent(fraction).rjust(_NUMBER) for fraction in fractions), style=style)
 
 
 def _write_png(figure, path: pathlib.Path) -> None:

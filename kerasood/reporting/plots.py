@@ -40,7 +40,7 @@ def roc_figure(results: dict, scores: dict, detector: str | None = None) -> Figu
     """
     findings = Findings(results)
     detector = detector or findings.primary
-    columns = max(3, min(4, len(findings.sets)))
+    columns = 4 if len(findings.sets) in (4, 7, 8) or len(findings.sets) > 9 else 3
     rows = -(-len(findings.sets) // columns)
     panel = (_WIDTH - _MARGIN) / columns
     height = rows * panel + 0.55
