@@ -35,8 +35,9 @@ class Ranking:
         scores = np.concatenate([scores_in, scores_out])
         self._thresholds, ranks = np.unique(scores, return_inverse=True)
         self._ranks_out = ranks[scores_in.size :]
-        self._equal_in = self._count(ranks[: scores_in.size])
-        self._accepted_in = np.cumsum(self._equal_in)
+        equal_in = self._count(ranks[: scores_in.size])
+        self._occurs_in = equal_in > 0
+        self._accepted_in = np.cumsum(equal_in)
 
     def counts(self, chosen=None) -> AcceptanceCounts:
         """What every distinct threshold accepts.
@@ -46,11 +47,12 @@ class Ranking:
         """
         ranks = self._ranks_out if chosen is None else self._ranks_out[chosen]
         equal_out = self._count(ranks)
-        occurring = (self._equal_in > 0) | (equal_out > 0)
+        # Positions instead of the mask: several times faster to take by.
+        occurring = np.flatnonzero(self._occurs_in | (equal_out > 0))
         return AcceptanceCounts(
             self._thresholds[occurring],
             self._accepted_in[occurring],
-            np.cumsum(equal_out)[occurring],
+            np.cumsum(equal_out[occurring]),
         )
 
     def all_metrics(self, chosen=None) -> dict[str, float]:

@@ -47,16 +47,16 @@ def world(tmp_path_factory):
     return data, {name: made_up_run(folder / "runs" / name) for name in paper_numbers.DATASETS}
 
 
-def made_up_run(folder):
+def made_up_run(folder, seed=1):
     """What training would leave of a base and its fine-tune, with weights drawn at random."""
     dataset = folder.name
-    config = TrainConfig(dataset=dataset, depth=10, width=1, dropout=0.0)
+    config = TrainConfig(dataset=dataset, depth=10, width=1, dropout=0.0, seed=seed)
     pretrain = Run(folder / "pretrain", stage_config(config, "pretrain"))
     tuned = Run(folder / "tuned", stage_config(config, "finetune", init=str(pretrain.path)))
     for run in (pretrain, tuned):
         run.start()
-    for seed, paths in enumerate(((pretrain.model, tuned.initial_model), (tuned.model,))):
-        keras.utils.set_random_seed(seed)
+    for place, paths in enumerate(((pretrain.model, tuned.initial_model), (tuned.model,))):
+        keras.utils.set_random_seed(10 * seed + place)
         network = WideResNet(10, 1, int(dataset.removeprefix("cifar")), 0.0)
         for path in paths:
             save_network(network, path)
@@ -188,6 +188,7 @@ def test_every_set_is_called_what_it_is(measured):
         assert "Mean of 2 of six sets (Textures, SVHN)" in text
         assert "/lsun_resize.npz" in text and "/isun.npz" in text
         assert "40 test images (40 of 10,000 images)" in text
+        assert "WRN-10-1, " in text and "100 epochs of pretraining, 10 epochs" in text
         assert "98.81" in text
     stand_in = next(
         row for row in results["sections"][0]["comparison"]["table1"] if row["set"] == "lsun_crop"
@@ -209,6 +210,31 @@ def test_one_data_set_alone_names_the_other(world, measured, tmp_path, capsys, m
     printed = " ".join(capsys.readouterr().out.split())
     assert "Table 1" in printed and "Mahalanobis" in printed and command in printed
     assert results["seed"] == 5
+
+
+def test_two_seeds_by_the_protocol_of_openood(world, tmp_path):
+    data, runs = world
+    runs = (runs["cifar10"], made_up_run(tmp_path / "seed2" / "cifar10", seed=2))
+    results, page = evaluate(
+        EvaluateConfig(
+            run=tuple(str(run.path) for run in runs),
+            protocol="openood",
+            detectors=("energy",),
+            data_dir=str(data),
+            download=False,
+            out=str(tmp_path / "report"),
+        )
+    )
+    roles = {entry["name"]: entry["role"] for entry in results["sets"]}
+    assert roles == {"cifar100": "near", "svhn": "far", "textures": "far"}
+    assert {e["name"] for e in results["missing"]} == {"tiny_imagenet_resize", "mnist", "places365"}
+    assert [group["seeds"] for group in results["seeds"]] == [[1, 2], [1, 2]]
+    text = page.with_name("report.md").read_text()
+    assert "Over training seeds" in text and "n = 2" in text
+    assert "OOD set (OOD positive)" in text and "AUPR-out" in text
+    assert "30 of 26,032 images" in text
+    for facts in results["images"]["base"].values():
+        assert facts["sha256"][:12] in text
 
 
 def test_the_newest_fine_tunes_are_found(world, tmp_path, monkeypatch):

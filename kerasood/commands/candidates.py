@@ -97,7 +97,7 @@ def seed_groups(runs, candidates):
     recipes = {}
     for run in runs:
         recipes[str(run.model)] = (_recipe(run.config), run.config.seed)
-        base = _base_config(run.config)
+        base = base_config(run.config)
         recipes[str(run.initial_model)] = (
             (_recipe(base), base.seed) if base else (_seedless(run.config), run.config.seed)
         )
@@ -114,11 +114,11 @@ def _recipe(config):
     """Everything that decides a run's result but the seed, as a hashable value."""
     fields = dataclasses.asdict(config)
     del fields["seed"], fields["init"]
-    base = _base_config(config)
+    base = base_config(config)
     return (*fields.items(), _recipe(base) if base else _seedless(config))
 
 
-def _base_config(config):
+def base_config(config):
     """The configuration of the run that a fine-tune started from, where it is still there."""
     folder = pathlib.Path(config.init or "")
     folder = folder.parent if folder.suffix == ".keras" else folder

@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 
 from kerasood import protocols
-from kerasood.commands.candidates import check_complete, run_candidates
+from kerasood.commands.candidates import base_config, check_complete, run_candidates
 from kerasood.commands.common import console
 from kerasood.commands.measuring import (
     announce_gradients,
@@ -175,10 +175,23 @@ def _section(config, run, test, sources, bases):
     }
     results = results_of(config, run.config.dataset, test, settings, evaluated)
     results["run"] = str(run.path)
+    results["trained"] = _how_it_was_trained(run, tuned.extractor)
     results["sets"] = [_entry(run, name, source, test) for name, source in sources.items()]
     results["means"] = protocols.means_by_role(results["metrics"], results["sets"])
     scores = {key: values for each in evaluated.values() for key, values in each.scores.items()}
     return results, scores
+
+
+def _how_it_was_trained(run, extractor):
+    """Network and epochs, to set beside the paper's: one line."""
+    base = base_config(run.config)
+    parts = [f"{extractor.count_params():,} parameters"]
+    if base is not None:
+        if base.depth:
+            parts = [f"WRN-{base.depth}-{base.width}"]
+        parts.append(f"{base.epochs} epochs of pretraining")
+    parts.append(f"{run.config.epochs} epochs of fine-tuning")
+    return f"{', '.join(parts)}, seed {run.config.seed}"
 
 
 def _entry(run, name, source, test):

@@ -89,7 +89,8 @@ def _section(section: dict, name: str, figures: list) -> list[str]:
     chosen = [f"* {inline(line)}" for line in choices(findings)]
     return [
         f"## {inline(dataset['title'])}: `{section['run']}`",
-        f"{dataset['num_images']:,} test images{note}. {section['protocol']['convention']}",
+        f"{section['trained']}. {dataset['num_images']:,} test images{note}. "
+        f"{section['protocol']['convention']}",
         markdown_table(["The paper's set", "Images", "Note"], sets),
         "### Table 1: before and after, energy",
         _table1(section),

@@ -80,8 +80,9 @@ def _section(section: dict, figures: list) -> list[str]:
     misprint = dataset["name"] == "cifar10"
     return [
         f'<h2 class="part">{escape(dataset["title"])}</h2>',
-        f'<p class="quiet"><code>{escape(section["run"])}</code>; {dataset["num_images"]:,} test '
-        f"images{escape(note)}. {escape(section['protocol']['convention'])}</p>",
+        f'<p class="quiet"><code>{escape(section["run"])}</code>: {escape(section["trained"])}. '
+        f"{dataset['num_images']:,} test images{escape(note)}. "
+        f"{escape(section['protocol']['convention'])}</p>",
         _sets(comparison),
         "<h3>Table 1: before and after, energy</h3>",
         '<p class="quiet">Large: measured. Small: the paper\'s number and the difference.</p>',

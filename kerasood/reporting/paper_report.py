@@ -72,6 +72,7 @@ def print_paper(results: dict, console: Console | None = None) -> None:
             console = Console(width=100)
     for section in results["sections"]:
         console.print(Text(f"\n{section['title']}: {section['run']}", style="bold"))
+        console.print(Text(section["trained"]))
         console.print(Text(section["protocol"]["convention"], style="dim"))
         note = section["dataset"]["note"]
         if note:
