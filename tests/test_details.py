@@ -96,6 +96,6 @@ def test_sets_that_share_images_with_training_outliers_are_called_unfair(monkeyp
         registry, "overlap", lambda a, b: "the same scenes" if b == "svhn" else None, raising=False
     )
     assert overlaps_with([without, trained], "svhn") == [
-        "NOT FAIR to tuned, trained on some: the same scenes"
+        "NO FAIR TEST of tuned, trained on some: the same scenes"
     ]
     assert overlaps_with([trained], "isun") == []

@@ -100,5 +100,5 @@ def overlaps_with(runs, name):
         outliers = getattr(run.config, "outliers", None)
         shared = found(outliers, name) if outliers else None
         if shared:
-            said.append(f"NOT FAIR to {run.path.name}, trained on {outliers}: {shared}")
+            said.append(f"NO FAIR TEST of {run.path.name}, trained on {outliers}: {shared}")
     return said
