@@ -187,8 +187,8 @@ def test_every_set_is_called_what_it_is(measured):
         assert "Scenes-Crop (for LSUN-Crop)" in text
         assert "Mean of 2 of six sets (Textures, SVHN)" in text
         assert "/lsun_resize.npz" in text and "/isun.npz" in text
-        assert "40 test images (40 of 10,000 images)" in text
-        assert "WRN-10-1, " in text and "100 epochs of pretraining, 10 epochs" in text
+        assert "Test images: 40 of 10,000 images. " in text
+        assert "WRN-10-1, epochs of pretraining: 100, epochs of fine-tuning: 10, seed 1" in text
         assert "98.81" in text
     stand_in = next(
         row for row in results["sections"][0]["comparison"]["table1"] if row["set"] == "lsun_crop"

@@ -189,8 +189,8 @@ def _how_it_was_trained(run, extractor):
     if base is not None:
         if base.depth:
             parts = [f"WRN-{base.depth}-{base.width}"]
-        parts.append(f"{base.epochs} epochs of pretraining")
-    parts.append(f"{run.config.epochs} epochs of fine-tuning")
+        parts.append(f"epochs of pretraining: {base.epochs}")
+    parts.append(f"epochs of fine-tuning: {run.config.epochs}")
     return f"{', '.join(parts)}, seed {run.config.seed}"
 
 

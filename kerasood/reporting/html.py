@@ -80,6 +80,7 @@ def _seeds(findings: Findings) -> str:
 
 def _figures(findings: Findings, scores: dict) -> str:
     results, primary = findings.results, escape(findings.primary)
+    where = "" if findings.positive == "in" else ", its distance from the top"
     parts = []
     if findings.sets:
         roc = to_svg(roc_figure(results, scores), f"ROC curves of {findings.primary} by OOD set")
@@ -89,7 +90,7 @@ def _figures(findings: Findings, scores: dict) -> str:
         parts += [
             f"<h2>ROC curves: {primary}</h2>",
             '<p class="quiet">Share of ID images against share of OOD images that a threshold '
-            "accepts; the further up and left the better. The dot is FPR95.</p>",
+            f"accepts; the further up and left the better. The dot is FPR95{where}.</p>",
             f"<figure>{roc}</figure>",
             f"<h2>Score densities: {primary}</h2>",
             '<p class="quiet">The less the two overlap the better. Every curve is scaled to its '

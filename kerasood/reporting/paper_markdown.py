@@ -67,6 +67,12 @@ def points(difference: float | None) -> str:
     return "–" if difference is None else f"{100 * difference:+.2f}".replace("-", "−")
 
 
+def scored_images(section: dict) -> str:
+    """How many in-distribution images were scored, and of how many."""
+    dataset = section["dataset"]
+    return f"Test images: {dataset['note'] or format(dataset['num_images'], ',')}"
+
+
 def paper_scope(row: dict) -> str:
     """Over how many sets the paper's number of a method is."""
     return f"{row['paper_sets']} sets"
@@ -82,14 +88,13 @@ def _section(section: dict, name: str, figures: list) -> list[str]:
     comparison = section["comparison"]
     findings = Findings(section)
     dataset = section["dataset"]
-    note = f" ({dataset['note']})" if dataset["note"] else ""
     sets = [
         [entry["title"], status_text(entry), inline(entry["note"])] for entry in comparison["sets"]
     ]
     chosen = [f"* {inline(line)}" for line in choices(findings)]
     return [
         f"## {inline(dataset['title'])}: `{section['run']}`",
-        f"{section['trained']}. {dataset['num_images']:,} test images{note}. "
+        f"{section['trained']}. {scored_images(section)}. "
         f"{section['protocol']['convention']}",
         markdown_table(["The paper's set", "Images", "Note"], sets),
         "### Table 1: before and after, energy",

@@ -14,7 +14,7 @@ MISPRINT = (
     "The paper prints 98.81 as CIFAR-10's AUPR on LSUN-Crop after fine-tuning. It is taken as "
     "99.81, which alone agrees with its printed mean."
 )
-NETWORK = "WRN-40-2, 100 epochs of pretraining, 10 epochs of fine-tuning"
+NETWORK = "WRN-40-2, epochs of pretraining: 100, epochs of fine-tuning: 10"
 
 # Percent: mean and standard deviation of FPR95, AUROC and AUPR, in the order of SETS.
 _BASE = {

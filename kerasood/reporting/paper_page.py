@@ -14,6 +14,7 @@ from kerasood.reporting.paper_markdown import (
     method_title,
     paper_scope,
     points,
+    scored_images,
     told,
 )
 from kerasood.reporting.paper_numbers import MISPRINT, NETWORK
@@ -71,7 +72,6 @@ def _header(results: dict) -> str:
 def _section(section: dict, figures: list) -> list[str]:
     dataset, comparison = section["dataset"], section["comparison"]
     findings = Findings(section)
-    note = f" ({dataset['note']})" if dataset["note"] else ""
     drawn = {
         stem: f"<h3>{escape(title)}</h3><figure>{to_svg(figure, description)}</figure>"
         for stem, title, description, figure in figures
@@ -81,7 +81,7 @@ def _section(section: dict, figures: list) -> list[str]:
     return [
         f'<h2 class="part">{escape(dataset["title"])}</h2>',
         f'<p class="quiet"><code>{escape(section["run"])}</code>: {escape(section["trained"])}. '
-        f"{dataset['num_images']:,} test images{escape(note)}. "
+        f"{scored_images(section)}. "
         f"{escape(section['protocol']['convention'])}</p>",
         _sets(comparison),
         "<h3>Table 1: before and after, energy</h3>",
