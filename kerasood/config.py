@@ -88,10 +88,13 @@ class StageConfig:
 class EvaluateConfig:
     """What `evaluate.py` does: models of one or more runs against OOD sets."""
 
+    suite: str | None = option(
+        None, "The paper's tables and figures beside its own numbers.", ("paper",)
+    )
     run: tuple[str, ...] = option((), "Run directories, comma-separated [the newest under runs/].")
     ood: tuple[str, ...] = option(("all",), "OOD sets: all, names, or name=path, comma-separated.")
     detectors: tuple[str, ...] = option(("all",), "Detectors: all, or names, comma-separated.")
-    protocol: str = option("full", "How sets are scored.", ("full", "paper"))
+    protocol: str | None = option(None, "How sets are scored [full].", ("full", "paper", "openood"))
     tpr: float = option(0.95, "Share of in-distribution images that the threshold shall accept.")
     tune: bool = option(True, "Whether detectors choose parameters on generated outliers.")
     validation_images: int = option(200, "Images to choose them on, and of each kind of outlier.")
@@ -100,7 +103,7 @@ class EvaluateConfig:
     strict: bool = option(False, "Whether an unreadable image file is an error, not a warning.")
     cache: bool = option(True, "Whether outputs are kept in, and taken from, the run directory.")
     batch_size: int = option(250, "Images in a forward pass.")
-    out: str | None = option(None, "Folder of the report [RUN/evaluation of the last run].")
+    out: str | None = option(None, "Folder of the report [LAST RUN/evaluation, runs/paper-suite].")
     seed: int = option(1, "Seed of the draws, the calibration split and the generated outliers.")
 
     def __post_init__(self):

@@ -6,14 +6,28 @@ import hashlib
 
 import numpy as np
 
-from kerasood.metrics import all_metrics, as_scores
+from kerasood.data import registry
+from kerasood.metrics import Ranking
 
-ROLES = ("far", "near", "synthetic")
+METRICS = ("fpr95", "auroc", "aupr_in", "aupr_out")
+ROLES = ("far", "near", "other", "synthetic")
 
 _CONVENTION = (
     "ID is the positive class; higher score = more OOD; FPR95 = share of OOD images accepted at "
     "the threshold whose ID recall is nearest to 95 %; AUPR = average precision with ID positive"
 )
+_CONVENTION_OUT = (
+    "OOD is the positive class; higher score = more OOD; FPR95 = share of ID images flagged at the "
+    "first threshold that flags at least 95 % of the OOD images; AUPR-in and AUPR-out = areas "
+    "under the precision-recall curves of ID and of OOD by trapezoids (chance = the share of ID "
+    "and of OOD images, which differs by set)."
+)
+_OPENOOD_FAR = {"mnist": "far", "svhn": "far", "textures": "far", "places365": "far"}
+# Both in the order of OpenOOD's tables; its Tiny-ImageNet is resized, not cropped.
+OPENOOD_ROLES = {
+    "cifar10": {"cifar100": "near", "tiny_imagenet_resize": "near", **_OPENOOD_FAR},
+    "cifar100": {"cifar10": "near", "tiny_imagenet_resize": "near", **_OPENOOD_FAR},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,12 +39,18 @@ class Protocol:
         description: one sentence for the report.
         convention: what the numbers mean, for the header of every table.
         draws: number of random draws from the OOD scores; 0 uses all of them once.
+        positive: `"in"` or `"out"`, the positive class of FPR95, and with it the way of
+            OpenOOD (`"out"`) or the paper (`"in"`) of computing it and the AUPRs.
+        groups: {ID set: {OOD set: role}} where it prescribes the sets; elsewhere the registry's
+            roles hold.
     """
 
     name: str
     description: str
     convention: str
     draws: int = 0
+    positive: str = "in"
+    groups: dict = dataclasses.field(default_factory=dict)
 
     def evaluate(
         self, scores_in, scores_out, set_name: str, seed: int
@@ -54,21 +74,39 @@ class Protocol:
         Raises:
             ValueError: scores empty, not 1-D, NaN or infinite.
         """
-        scores_in = as_scores("scores_in", scores_in)
-        scores_out = as_scores("scores_out", scores_out)
-        size = _draw_size(scores_in.size)
-        if not self.draws or scores_out.size < size:
-            metrics = all_metrics(scores_in, scores_out)
-            return {name: {"mean": value, "std": None} for name, value in metrics.items()}
+        ranking = Ranking(scores_in, scores_out)
+        num_in, num_out = len(scores_in), len(scores_out)
+        measure = ranking.all_metrics if self.positive == "in" else ranking.all_metrics_out
+        size = _draw_size(num_in)
+        if not self.draws or num_out < size:
+            return {name: {"mean": value, "std": None} for name, value in measure().items()}
         generator = _generator(seed, set_name)
-        drawn = []
-        for _ in range(self.draws):
-            chosen = generator.choice(scores_out.size, size, replace=False)
-            drawn.append(all_metrics(scores_in, scores_out[chosen]))
+        drawn = [
+            measure(generator.choice(num_out, size, replace=False)) for _ in range(self.draws)
+        ]
         values = {name: [metrics[name] for metrics in drawn] for name in drawn[0]}
         return {
             name: {"mean": float(np.mean(of_draws)), "std": float(np.std(of_draws))}
             for name, of_draws in values.items()
+        }
+
+    def set_names(self, in_name: str) -> tuple[str, ...]:
+        """The registered OOD sets that it is for, in the order of its tables."""
+        return tuple(self.groups.get(in_name, registry.ood_names(in_name)))
+
+    def role(self, name: str, in_name: str) -> str:
+        """What an OOD set is to an ID set: one of `ROLES`.
+
+        `"other"` is what the protocol does not prescribe; its means leave it out.
+        """
+        if in_name not in self.groups:
+            return registry.role(name, in_name)
+        return self.groups[in_name].get(name, "other")
+
+    def to_json(self) -> dict:
+        """What the reports say about it."""
+        return {
+            name: getattr(self, name) for name in ("name", "description", "convention", "positive")
         }
 
     def note(self, num_in: int, num_out: int) -> str:
@@ -95,6 +133,17 @@ PROTOCOLS = {
             convention=f"{_CONVENTION} (five ID images to one OOD image: chance 83.3 %).",
             draws=10,
         ),
+        Protocol(
+            name="openood",
+            description="All images of every set, once, by the metrics of OpenOOD v1.5 and, for "
+            "CIFAR-10 and CIFAR-100, its grouping: near = the other CIFAR and Tiny-ImageNet, far = "
+            "MNIST, SVHN, Textures and Places365. OpenOOD scores its own selections of these sets' "
+            "images, here all at hand are used: its published numbers are near, not the same "
+            "measurement.",
+            convention=_CONVENTION_OUT,
+            positive="out",
+            groups=OPENOOD_ROLES,
+        ),
     )
 }
 
@@ -115,7 +164,7 @@ def find(name: str) -> Protocol:
 
 
 def means_by_role(metrics: list[dict], sets: list[dict]) -> list[dict]:
-    """Plain means over the far, near and synthetic sets, for every model and detector.
+    """Plain means over the sets of each role, for every model and detector.
 
     Args:
         metrics: entries with model, detector, set and for each metric its mean.
@@ -141,7 +190,7 @@ def means_by_role(metrics: list[dict], sets: list[dict]) -> list[dict]:
             "num_sets": len(group),
             **{
                 name: float(np.mean([entry[name]["mean"] for entry in group]))
-                for name in ("fpr95", "auroc", "aupr_in", "aupr_out")
+                for name in METRICS
             },
         }
         for (model, detector, role), group in groups.items()

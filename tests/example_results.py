@@ -40,11 +40,7 @@ def example(num_models=2, sets=SETS, protocol="full", num_in=400, num_out=150):
     results = {
         "title": "OOD detection on CIFAR-10",
         "dataset": {"name": "cifar10", "title": "CIFAR-10", "split": "test", "num_images": num_in},
-        "protocol": {
-            "name": protocol,
-            "description": protocols.PROTOCOLS[protocol].description,
-            "convention": protocols.PROTOCOLS[protocol].convention,
-        },
+        "protocol": protocols.PROTOCOLS[protocol].to_json(),
         "models": [
             {"key": key, "label": label, "accuracy": accuracy, "description": f"WRN-16-2, {key}"}
             for key, label, accuracy, _ in models

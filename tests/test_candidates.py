@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from kerasood.commands.candidates import compared_candidates
+from kerasood.commands.candidates import compared_candidates, seed_groups
 from kerasood.commands.evaluate import evaluate
 from kerasood.config import EvaluateConfig
 from kerasood.models.saving import load_network, save_network
@@ -41,6 +41,10 @@ def test_a_base_that_runs_share_is_evaluated_once(three_runs):
     keys = [candidate.key for candidate in candidates]
     assert keys == ["base", "finetune", "finetune:x", "finetune:2"]
     assert list(final_keys.values()) == keys[1:]
+    assert seed_groups(three_runs, candidates) == [
+        {"label": "base", "models": ["base"], "seeds": [1]},
+        {"label": "+ ce", "models": keys[1:], "seeds": [1, 1, 1]},
+    ]
     labels = [candidate.label for candidate in candidates]
     assert labels == ["base", "+ ce", "+ ce x", "+ ce 2"]
 

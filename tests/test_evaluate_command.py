@@ -41,7 +41,7 @@ def test_a_report_that_cannot_be_written_is_noticed_before_the_work(
 ):
     (tmp_path / "file").write_text("mine")
     before = contents(base.path)
-    monkeypatch.setattr(evaluate_command, "_evaluate_all", None)
+    monkeypatch.setattr(evaluate_command, "measure", None)
     line = refused(evaluate, evaluation(base, ood=("blobs",), out=f"{tmp_path}/file/x"))
     assert f"Cannot write to {tmp_path}/file/x: Not a directory" in line
     assert contents(base.path) == before

@@ -31,6 +31,7 @@ ORDER = (
     "recalibration",
     "export",
     "commands",
+    "benchmarking",
 )
 # The graph's own code runs on every Keras backend; TensorFlow stays at the two ends.
 USES_TENSORFLOW = {

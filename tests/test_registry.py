@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from kerasood.data.registry import DATASETS, find, ood_names, overlap, role
+from kerasood.data.registry import DATASETS, count_note, find, ood_names, overlap, role
 
 PAPER_SETS = {"textures", "svhn", "places365", "lsun_crop", "lsun_resize", "isun"}
 OUTLIER_SETS = {"imagenet32", "random_images_300k", "outliers"}
@@ -35,6 +35,32 @@ def test_stand_ins_name_a_published_set_and_are_not_in_the_paper():
         "scenes_resize": "LSUN-Resize",
     }
     assert not any(spec.in_paper for spec in stand_ins.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "num_images", "note"),
+    [
+        ("svhn", 26_032, ""),
+        ("svhn", 7_136, "7,136 of 26,032 images"),
+        ("places365", 36_500, "36,500 images, more than the usual 10,000"),
+        ("scenes_crop", 12, ""),
+        ("./mine", 12, ""),
+    ],
+)
+def test_incomplete_sets_are_told_apart(name, num_images, note):
+    assert count_note(name, num_images) == note
+
+
+def test_every_set_of_the_paper_says_how_many_images_it_has():
+    counts = {name: DATASETS[name].published_images for name in PAPER_SETS}
+    assert counts == {
+        "textures": 5640,
+        "svhn": 26032,
+        "places365": 10000,
+        "lsun_crop": 10000,
+        "lsun_resize": 10000,
+        "isun": 8925,
+    }
 
 
 def test_unknown_name_suggests_the_nearest():

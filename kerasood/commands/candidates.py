@@ -2,12 +2,14 @@
 
 import dataclasses
 import itertools
+import pathlib
 
 from kerasood.data.in_distribution import calibration_source, training_source
 from kerasood.evaluation import Candidate
 from kerasood.models.extractor import build_extractor, head_of
 from kerasood.models.fingerprint import model_hash
 from kerasood.models.saving import load_network
+from kerasood.runs import Run
 
 
 def run_candidates(run, where, cache=True):
@@ -24,11 +26,7 @@ def run_candidates(run, where, cache=True):
     Raises:
         ValueError: training has not finished.
     """
-    if not run.complete:
-        raise ValueError(
-            f"Expected a complete run. Received: {run.path}, whose training has not finished "
-            "(continue it with `train.py --resume`)"
-        )
+    check_complete(run)
     paths = [("base", run.initial_model)] if run.initial_model.exists() else []
     paths.append((_label(run.config), run.model))
     shared = {
@@ -45,6 +43,19 @@ def run_candidates(run, where, cache=True):
             Candidate(key, label, f"{path}", extractor, head=head_of(extractor), **shared)
         )
     return candidates
+
+
+def check_complete(run):
+    """Refuses a run whose training has not finished.
+
+    Raises:
+        ValueError: it has not.
+    """
+    if not run.complete:
+        raise ValueError(
+            f"Expected a complete run. Received: {run.path}, whose training has not finished "
+            "(continue it with `train.py --resume`)"
+        )
 
 
 def compared_candidates(runs, where, cache=True):
@@ -68,6 +79,56 @@ def compared_candidates(runs, where, cache=True):
                 candidates.append(candidate)
             final_keys[run.path] = keys_by_digest[digest]
     return candidates, final_keys
+
+
+def seed_groups(runs, candidates):
+    """Which of the compared models are one recipe trained with several seeds.
+
+    Fine-tunes belong together when their configurations and those of their bases differ in the
+    seed alone.
+
+    Args:
+        runs: list of Runs.
+        candidates: their Candidates, from `compared_candidates`.
+
+    Returns:
+        [{"label", "models": keys, "seeds"}], every model in one group, in the order of candidates.
+    """
+    recipes = {}
+    for run in runs:
+        recipes[str(run.model)] = (_recipe(run.config), run.config.seed)
+        base = base_config(run.config)
+        recipes[str(run.initial_model)] = (
+            (_recipe(base), base.seed) if base else (_seedless(run.config), run.config.seed)
+        )
+    groups = {}
+    for candidate in candidates:
+        recipe, seed = recipes[candidate.description]
+        group = groups.setdefault(recipe, {"label": candidate.label, "models": [], "seeds": []})
+        group["models"].append(candidate.key)
+        group["seeds"].append(seed)
+    return list(groups.values())
+
+
+def _recipe(config):
+    """Everything that decides a run's result but the seed, as a hashable value."""
+    fields = dataclasses.asdict(config)
+    del fields["seed"], fields["init"]
+    base = base_config(config)
+    return (*fields.items(), _recipe(base) if base else _seedless(config))
+
+
+def base_config(config):
+    """The configuration of the run that a fine-tune started from, where it is still there."""
+    folder = pathlib.Path(config.init or "")
+    folder = folder.parent if folder.suffix == ".keras" else folder
+    if not config.init or not (folder / "config.json").is_file():
+        return None
+    return Run.open(folder).config
+
+
+def _seedless(config):
+    return (config.init or "").replace(f"seed{config.seed}", "seed*")
 
 
 def _with_own_key(candidate, run, taken):

@@ -7,11 +7,12 @@ import numpy as np
 
 from kerasood import thresholds
 from kerasood.commands.candidates import run_candidates
-from kerasood.commands.common import choose, console, run_command
+from kerasood.commands.common import console, run_command
+from kerasood.commands.measuring import checked_detector
 from kerasood.config import ExportConfig
 from kerasood.data.base import OOD_SPLIT
 from kerasood.data.sources import open_source
-from kerasood.detectors import DETECTORS
+from kerasood.detectors import DETECTORS, build
 from kerasood.detectors.saving import load_detector, save_detector
 from kerasood.evaluation import calibration_scores
 from kerasood.export import FORMATS, describe_signature, export_model
@@ -42,7 +43,7 @@ def export(config):
         ValueError: no such run, detector or data, or the version exists.
     """
     run = Run.open(config.run) if config.run else newest_run()
-    name = choose("detector", config.detector, DETECTORS)
+    name = checked_detector(config.detector)
     where = {"data_dir": config.data_dir, "download": config.download}
     candidate = run_candidates(run, where)[-1]
     outputs = CandidateOutputs(candidate, config.batch_size)
@@ -82,7 +83,7 @@ def _detector(run, config, outputs, name):
     if path.exists():
         return load_detector(path, DETECTORS), False
     fitter = FittedDetectors(outputs, config.tune, config.validation_images, config.seed)
-    detector = fitter.fit(DETECTORS[name]())
+    detector = fitter.fit(build(name))
     save_detector(path, detector, DETECTORS)
     return detector, True
 

@@ -53,6 +53,8 @@ class DatasetSpec:
             None for all.
         in_paper: whether the paper's tables contain it.
         stand_in_for: title of the published set that this one replaces without being it.
+        published_images: number of images in the published test set; where the paper took fewer
+            (Places365: 10,000 of 36,500, it does not say which), as many as the paper.
         resizing: how other image sizes become the wanted one.
         licence: terms of use of the images.
         how_to_get: one line for the user who lacks it.
@@ -75,6 +77,7 @@ class DatasetSpec:
     first: int | None = None
     in_paper: bool = False
     stand_in_for: str | None = None
+    published_images: int | None = None
     resizing: str = SHORT_SIDE
     licence: str = ""
     how_to_get: str = ""
@@ -135,35 +138,41 @@ DATASETS = {
     spec.name: spec
     for spec in (
         _tfds("textures", "Textures", "dtd", RESEARCH, num_classes=47, in_paper=True,
-              tfds_test=TRAIN_VALIDATION_TEST),
+              tfds_test=TRAIN_VALIDATION_TEST, published_images=5_640),
         _tfds("svhn", "SVHN", "svhn_cropped", RESEARCH, num_classes=10, in_paper=True,
-              splits=TRAIN_TEST, never_for=DIGIT_SETS, resizing=AS_THEY_ARE),
+              splits=TRAIN_TEST, never_for=DIGIT_SETS, resizing=AS_THEY_ARE,
+              published_images=26_032),
         _archive("places365", "Places365", "val_256.tar",
                  "http://data.csail.mit.edu/places/places365/val_256.tar",
                  "e27b17d8d44f4af9a78502beb927f808", "CC BY", in_paper=True, first=FIRST_PLACES,
                  note=f": 36,500 images, the first {FIRST_PLACES:,} by name are used",
-                 collection="Places2"),
+                 collection="Places2", published_images=FIRST_PLACES),
         _odin("lsun_crop", "LSUN-Crop", "fhtsw1m3qxlwj6h", "LSUN.tar.gz",
-              "458a0a0ab8e5f1cb4516d7400568e460", in_paper=True, collection="LSUN"),
+              "458a0a0ab8e5f1cb4516d7400568e460", in_paper=True, collection="LSUN",
+              published_images=10_000),
         _odin("lsun_resize", "LSUN-Resize", "moqh2wh8696c3yl", "LSUN_resize.tar.gz",
-              "278b7b31c8cb7e804a1465a8ce03a2dc", in_paper=True, collection="LSUN"),
+              "278b7b31c8cb7e804a1465a8ce03a2dc", in_paper=True, collection="LSUN",
+              published_images=10_000),
         _odin("isun", "iSUN", "ssz7qxfqae0cca5", "iSUN.tar.gz",
-              "be77b0f2c26fda898afac5f99645ee70", in_paper=True),
+              "be77b0f2c26fda898afac5f99645ee70", in_paper=True, published_images=8_925),
         _manual("scenes_crop", "Scenes-Crop", f"{MINIPLACES}; cut a random 32x32 patch of each",
                 RESEARCH, stand_in_for="LSUN-Crop", collection="Places2"),
         _manual("scenes_resize", "Scenes-Resize", MINIPLACES, RESEARCH,
                 stand_in_for="LSUN-Resize", collection="Places2"),
         _odin("tiny_imagenet_crop", "Tiny-ImageNet-Crop", "avgm2u562itwpkl", "Imagenet.tar.gz",
-              "7c0827e4246c3718a5ee076e999e52e5", near_for=CIFARS, collection="ImageNet"),
+              "7c0827e4246c3718a5ee076e999e52e5", near_for=CIFARS, collection="ImageNet",
+              published_images=10_000),
         _odin("tiny_imagenet_resize", "Tiny-ImageNet-Resize", "kp3my3412u5k9rl",
               "Imagenet_resize.tar.gz", "0f9ff11d45babf2eff5fe12281d1ac31", near_for=CIFARS,
-              collection="ImageNet"),
+              collection="ImageNet", published_images=10_000),
         _tfds("cifar10", "CIFAR-10", "cifar10", "none stated (research use)", num_classes=10,
-              splits=TRAIN_TEST, near_for=("cifar100",), resizing=AS_THEY_ARE),
+              splits=TRAIN_TEST, near_for=("cifar100",), resizing=AS_THEY_ARE,
+              published_images=10_000),
         _tfds("cifar100", "CIFAR-100", "cifar100", "none stated (research use)", num_classes=100,
-              splits=TRAIN_TEST, near_for=("cifar10",), resizing=AS_THEY_ARE),
+              splits=TRAIN_TEST, near_for=("cifar10",), resizing=AS_THEY_ARE,
+              published_images=10_000),
         _tfds("mnist", "MNIST", "mnist", "CC BY-SA 3.0", num_classes=10, splits=TRAIN_TEST,
-              never_for=DIGIT_SETS, resizing=ZERO_PADDED),
+              never_for=DIGIT_SETS, resizing=ZERO_PADDED, published_images=10_000),
         DatasetSpec("digits", "Digits 0-7", "embedded", num_classes=8, never_for=DIGIT_SETS,
                     splits=TRAIN_VALIDATION_TEST, resizing=UPSCALED, licence="CC BY 4.0"),
         DatasetSpec("digits_heldout", "Digits 8-9", "embedded", near_for=("digits",),
@@ -219,6 +228,22 @@ def role(name: str, in_name: str) -> str:
     if spec.synthetic:
         return "synthetic"
     return "near" if in_name in spec.near_for else "far"
+
+
+def count_note(name: str, num_images: int) -> str:
+    """Says how many of the published images there are, where they are not as many: or `""`.
+
+    Args:
+        name: registered name or path.
+        num_images: how many there are.
+    """
+    spec = DATASETS.get(name)
+    published = spec and spec.published_images
+    if not published or num_images == published:
+        return ""
+    if num_images < published:
+        return f"{num_images:,} of {published:,} images"
+    return f"{num_images:,} images, more than the usual {published:,}"
 
 
 def ood_names(in_name: str) -> tuple[str, ...]:

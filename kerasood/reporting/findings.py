@@ -4,7 +4,12 @@ import dataclasses
 
 from kerasood.protocols import ROLES
 
-ROLE_TITLES = {"far": "Far OOD", "near": "Near OOD", "synthetic": "Synthetic OOD"}
+ROLE_TITLES = {
+    "far": "Far OOD",
+    "near": "Near OOD",
+    "other": "Other OOD",
+    "synthetic": "Synthetic OOD",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,17 +19,25 @@ class Column:
     key: str
     title: str
     lower_is_better: bool
+    short: str = ""
 
     @property
     def heading(self) -> str:
         return f"{self.title} {'↓' if self.lower_is_better else '↑'}"
 
 
-COLUMNS = (
-    Column("fpr95", "FPR95", lower_is_better=True),
-    Column("auroc", "AUROC", lower_is_better=False),
-    Column("aupr_in", "AUPR", lower_is_better=False),
-)
+_FPR95 = Column("fpr95", "FPR95", lower_is_better=True)
+_AUROC = Column("auroc", "AUROC", lower_is_better=False)
+# By the positive class; OpenOOD prints both AUPRs.
+COLUMNS = {
+    "in": (_FPR95, _AUROC, Column("aupr_in", "AUPR", lower_is_better=False)),
+    "out": (
+        _FPR95,
+        _AUROC,
+        Column("aupr_in", "AUPR-in", lower_is_better=False, short="AUPRi"),
+        Column("aupr_out", "AUPR-out", lower_is_better=False, short="AUPRo"),
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +77,8 @@ class Findings:
         self.models = results["models"]
         self.sets = results["sets"]
         self.primary = results["primary"]
+        self.positive = results["protocol"].get("positive", "in")
+        self.columns = COLUMNS[self.positive]
         self.labels = {model["key"]: model["label"] for model in self.models}
         self._metrics = {
             (entry["model"], entry["detector"], entry["set"]): entry for entry in results["metrics"]
@@ -74,6 +89,11 @@ class Findings:
         self._thresholds = {
             (entry["model"], entry["detector"]): entry for entry in results["thresholds"]
         }
+
+    @property
+    def convention(self) -> str:
+        """Which class is positive, short enough for the head of a table."""
+        return "ID positive" if self.positive == "in" else "OOD positive"
 
     @property
     def roles(self) -> list[str]:
@@ -102,7 +122,7 @@ class Findings:
         rows = []
         for detector in self.results["detectors"]:
             means = {key: self.mean(key, detector, role) for key in self.labels}
-            rows.append(Row(role, detector, "", False, _cells(means)))
+            rows.append(Row(role, detector, "", False, cells_of(means, self.columns)))
         return rows
 
     def headline(self) -> str:
@@ -119,10 +139,12 @@ class Findings:
         sets = count_of_sets(len(self.of_role(role)), role)
         if before is None:
             return [f"{first['label']} has no result on {sets}"]
+        does = f"accepts {percent(before['fpr95'])} % of OOD images at 95 % ID recall"
+        if self.positive == "out":
+            does = f"flags {percent(before['fpr95'])} % of ID images at 95 % OOD recall"
         start = (
-            f"{first['label']} accepts {percent(before['fpr95'])} % of OOD images at 95 % ID "
-            f"recall (mean of {sets}, {self.primary}; AUROC {percent(before['auroc'])}, "
-            f"accuracy {percent(first['accuracy'])} %)"
+            f"{first['label']} {does} (mean of {sets}, {self.primary}; AUROC "
+            f"{percent(before['auroc'])}, accuracy {percent(first['accuracy'])} %)"
         )
         means = [(model, self.mean(model["key"], self.primary, role)) for model in others]
         return [start, *(_change(before, after, model) for model, after in means if after)]
@@ -135,10 +157,11 @@ class Findings:
         rows = []
         for entry in self.of_role(role):
             metrics = {key: self.metric(key, self.primary, entry["name"]) for key in self.labels}
-            rows.append(Row(role, entry["title"], entry.get("note", ""), False, _cells(metrics)))
+            cells = cells_of(metrics, self.columns)
+            rows.append(Row(role, entry["title"], entry.get("note", ""), False, cells))
         title = f"Mean of {count_of_sets(len(rows), role)}"
         means = {key: self.mean(key, self.primary, role) for key in self.labels}
-        return [*rows, Row(role, title, "", True, _cells(means))]
+        return [*rows, Row(role, title, "", True, cells_of(means, self.columns))]
 
 
 def percent(fraction: float | None) -> str:
@@ -162,10 +185,10 @@ def _change(before: dict, after: dict, model: dict) -> str:
     )
 
 
-def _cells(entries: dict[str, dict | None]) -> dict[str, tuple[Cell, ...]]:
+def cells_of(entries: dict, columns: tuple[Column, ...]) -> dict[str, tuple[Cell, ...]]:
     """Cells by model, the best of each column marked: equal as printed is equally good."""
-    columns = [_column(entries, column) for column in COLUMNS]
-    return {key: tuple(column[key] for column in columns) for key in entries}
+    of_columns = [_column(entries, column) for column in columns]
+    return {key: tuple(column[key] for column in of_columns) for key in entries}
 
 
 def _column(entries: dict[str, dict | None], column: Column) -> dict[str, Cell]:

@@ -2,9 +2,11 @@
 
 from html import escape
 
-from kerasood.reporting.findings import COLUMNS, ROLE_TITLES, Findings, Row, percent
-from kerasood.reporting.page_style import CSS
+from kerasood.reporting.details import choices, images_used
+from kerasood.reporting.findings import ROLE_TITLES, Findings, Row, percent
+from kerasood.reporting.page_parts import document, escaped_list, table
 from kerasood.reporting.plots import accuracy_figure, density_figure, roc_figure, to_svg
+from kerasood.reporting.seeds import SPREAD, seed_rows, seed_titles
 
 
 def page(results: dict, scores: dict) -> str:
@@ -21,20 +23,15 @@ def page(results: dict, scores: dict) -> str:
     sections = (
         _header(findings),
         _comparison(findings),
+        _seeds(findings),
         _figures(findings, scores),
         _thresholds(findings),
         _flagged(findings),
         _detectors(findings),
         _missing(results["missing"]),
-        _reproduction(results),
+        _reproduction(findings),
     )
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(results['title'])}</title>\n<style>{CSS}</style>\n</head>\n<body>\n"
-        + "\n".join(section for section in sections if section)
-        + "\n</body>\n</html>\n"
-    )
+    return document(results["title"], sections)
 
 
 def _header(findings: Findings) -> str:
@@ -58,16 +55,32 @@ def _comparison(findings: Findings) -> str:
     body = []
     for role in findings.roles:
         body.append(f'<tr class="role"><th scope="rowgroup">{ROLE_TITLES[role]}</th></tr>')
-        body += [_row(row, findings) for row in findings.rows() if row.role == role]
-    table = _comparison_table("OOD set", body, findings)
+        body += [_row(row, findings.labels) for row in findings.rows() if row.role == role]
     return (
         f"<h2>Before and after: {escape(findings.primary)}</h2>\n"
-        f'<p class="quiet">Percent; the best of each row and metric in bold.</p>\n{table}'
+        '<p class="quiet">Percent; the best of each row and metric in bold.</p>\n'
+        + _comparison_table("OOD set", body, findings.labels, findings)
+    )
+
+
+def _seeds(findings: Findings) -> str:
+    titles = seed_titles(findings)
+    if not titles:
+        return ""
+    body = []
+    for role in findings.roles:
+        body.append(f'<tr class="role"><th scope="rowgroup">{ROLE_TITLES[role]}</th></tr>')
+        body += [_row(row, titles) for row in seed_rows(findings, role)]
+    return (
+        f"<h2>Over training seeds: {escape(findings.primary)}</h2>\n"
+        f'<p class="quiet">Percent. {SPREAD}</p>\n'
+        + _comparison_table("OOD set", body, titles, findings)
     )
 
 
 def _figures(findings: Findings, scores: dict) -> str:
     results, primary = findings.results, escape(findings.primary)
+    where = "" if findings.positive == "in" else ", its distance from the top"
     parts = []
     if findings.sets:
         roc = to_svg(roc_figure(results, scores), f"ROC curves of {findings.primary} by OOD set")
@@ -77,7 +90,7 @@ def _figures(findings: Findings, scores: dict) -> str:
         parts += [
             f"<h2>ROC curves: {primary}</h2>",
             '<p class="quiet">Share of ID images against share of OOD images that a threshold '
-            "accepts; the further up and left the better. The dot is FPR95.</p>",
+            f"accepts; the further up and left the better. The dot is FPR95{where}.</p>",
             f"<figure>{roc}</figure>",
             f"<h2>Score densities: {primary}</h2>",
             '<p class="quiet">The less the two overlap the better. Every curve is scaled to its '
@@ -133,7 +146,7 @@ def _flagged(findings: Findings) -> str:
     return (
         "<h2>Share of each OOD set that is flagged</h2>\n"
         f'<p class="quiet">{escape(findings.primary)}, at the thresholds above.</p>\n'
-        + _table(f"<tr><th>OOD set</th>{heads}</tr>", body)
+        + table(f"<tr><th>OOD set</th>{heads}</tr>", body)
     )
 
 
@@ -147,11 +160,14 @@ def _share(share: float | None) -> str:
 def _detectors(findings: Findings) -> str:
     parts = []
     for role in findings.roles:
-        body = [_row(row, findings) for row in findings.detector_rows(role)]
+        body = [_row(row, findings.labels) for row in findings.detector_rows(role)]
         title = f"{ROLE_TITLES[role]} ({len(findings.of_role(role))})"
-        parts.append(_comparison_table(title, body, findings))
+        parts.append(_comparison_table(title, body, findings.labels, findings))
     if not parts:
         return ""
+    chosen = choices(findings)
+    if chosen:
+        parts += ['<p class="quiet">Parameters:</p>', escaped_list(chosen)]
     return "<details><summary>All detectors, means</summary>" + "\n".join(parts) + "</details>"
 
 
@@ -165,36 +181,54 @@ def _missing(missing: list[dict]) -> str:
     return f"<h2>Not evaluated: sets that were not at hand</h2>\n<ul>{items}</ul>"
 
 
-def _reproduction(results: dict) -> str:
+def _reproduction(findings: Findings) -> str:
+    results = findings.results
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     models = "".join(
         f"<li><strong>{escape(model['label'])}</strong>: {escape(model['description'])}</li>"
         for model in results["models"]
     )
+    seeds = ": see the table over seeds" if results.get("seeds") else ""
     return (
         f"<h2>How to reproduce</h2>\n<pre>{escape(results['command'])}</pre>\n<ul>{models}</ul>\n"
+        f"{images_table(findings)}"
         f'<p class="quiet">Commit {escape(results["commit"] or "unknown")}; '
-        f"seed {results['seed']}; {escape(versions)}. One training run per model: runs of one "
-        "recipe with other seeds can differ by several points.</p>"
+        f"seed {results['seed']}; {escape(versions)}. Runs of one recipe with other seeds can "
+        f"differ by several points{seeds}.</p>"
     )
 
 
-def _comparison_table(title: str, body: list[str], findings: Findings) -> str:
-    span = len(COLUMNS)
+def images_table(findings: Findings) -> str:
+    """The images that results were computed from, behind a fold; empty when it is not known."""
+    body = [
+        f'<tr><th scope="row">{escape(title)}</th><td>{count}</td>'
+        f"<td><code>{digest}</code></td></tr>"
+        for title, count, digest in images_used(findings)
+    ]
+    if not body:
+        return ""
+    head = "<tr><th>Images</th><th>Number</th><th>SHA-256 of the pixels</th></tr>"
+    return f"<details><summary>Images used</summary>{table(head, body)}</details>\n"
+
+
+def _comparison_table(title: str, body: list[str], labels: dict, findings: Findings) -> str:
+    columns = findings.columns
     models = "".join(
-        f'<th class="first" colspan="{span}">{escape(label)}</th>'
-        for label in findings.labels.values()
+        f'<th class="first" colspan="{len(columns)}">{escape(label)}</th>'
+        for label in labels.values()
     )
     units = "".join(
-        f"<th{_first(index)}>{column.heading}</th>" for index, column in enumerate(COLUMNS)
+        f"<th{_first(index)}>{column.heading}</th>" for index, column in enumerate(columns)
     )
-    head = f"<tr><th></th>{models}</tr><tr><th>{title}</th>{units * len(findings.labels)}</tr>"
-    return _table(head, body)
+    corner = f"{title}<br><small>{findings.convention}</small>"
+    return table(
+        f"<tr><th></th>{models}</tr><tr><th>{corner}</th>{units * len(labels)}</tr>", body
+    )
 
 
-def _row(row: Row, findings: Findings) -> str:
+def _row(row: Row, labels: dict) -> str:
     cells = []
-    for key in findings.labels:
+    for key in labels:
         for index, cell in enumerate(row.cells[key]):
             spread = "" if cell.std is None else f" <small>± {percent(cell.std)}</small>"
             cells.append(f"<td{_first(index, cell.best)}>{percent(cell.value)}{spread}</td>")
@@ -210,9 +244,3 @@ def _first(index: int, best: bool = False) -> str:
 def _set_head(title: str, note: str) -> str:
     noted = f"<br><small>{escape(note)}</small>" if note else ""
     return f'<th scope="row">{escape(title)}{noted}</th>'
-
-
-def _table(head: str, body: list[str]) -> str:
-    rows = "\n".join(body)
-    table = f"<table>\n<thead>{head}</thead>\n<tbody>\n{rows}\n</tbody></table>"
-    return f'<div class="scroll">{table}</div>'

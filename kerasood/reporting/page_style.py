@@ -3,11 +3,13 @@
 CSS = """
 :root { color-scheme: light dark; --page: #fff; --panel: #f6f7f9; --ink: #1f2328; --muted: #5f6873;
   --hairline: #d5d9de; --in: #7d8793; --out: #b3446c; --good: #00704f; --bad: #b3261e;
+  --warn: #8a5a00;
   --model-0: #7b848f; --model-1: #0072b2; --model-2: #c47500; --model-3: #00855f;
   --model-4: #8c5fb8; }
 @media (prefers-color-scheme: dark) { :root { --page: #14171a; --panel: #1c2024; --ink: #e6e8eb;
   --muted: #9aa4af; --hairline: #3a4047; --in: #a3adb8; --out: #e0789f; --good: #4cc79c;
-  --bad: #ff8a80; --model-0: #a3adb8; --model-1: #4aa8e0; --model-2: #f0a63a; --model-3: #2fbf93;
+  --bad: #ff8a80; --warn: #f0b35a; --model-0: #a3adb8; --model-1: #4aa8e0; --model-2: #f0a63a;
+  --model-3: #2fbf93;
   --model-4: #b48ce0; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 72rem; padding: 2.5rem 1.25rem 4rem; background: var(--page);
@@ -40,6 +42,13 @@ svg { display: block; width: 100%; min-width: 42rem; height: auto; }
 .share i { display: block; height: 100%; background: var(--out); }
 .good { color: var(--good); font-weight: 600; }
 .bad { color: var(--bad); font-weight: 600; }
+.warn { color: var(--warn); font-weight: 600; }
+h2.part { font-size: 1.5rem; border-top: 1px solid var(--hairline); padding-top: 1.4rem; }
+h3 { font-size: 1.05rem; margin: 2rem 0 .4rem; }
+th.left, td.left { text-align: left; white-space: normal; padding-left: 1.2rem; }
+td .quiet, small span { font-size: inherit; font-weight: 400; }
+tr.stand-in th, tr.stand-in td, tr.missing th, tr.missing td { color: var(--muted); }
+tr.ours th, tr.ours td { border-top: 1px solid var(--hairline); }
 summary { cursor: pointer; font-size: 1.15rem; font-weight: 600; margin: 2.8rem 0 .5rem; }
 pre { background: var(--panel); padding: .8rem 1rem; border-radius: 6px; white-space: pre-wrap;
   overflow-wrap: anywhere; }

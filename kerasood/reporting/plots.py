@@ -40,7 +40,7 @@ def roc_figure(results: dict, scores: dict, detector: str | None = None) -> Figu
     """
     findings = Findings(results)
     detector = detector or findings.primary
-    columns = max(3, min(4, len(findings.sets)))
+    columns = 4 if len(findings.sets) in (4, 7, 8) or len(findings.sets) > 9 else 3
     rows = -(-len(findings.sets) // columns)
     panel = (_WIDTH - _MARGIN) / columns
     height = rows * panel + 0.55
@@ -136,7 +136,9 @@ def _roc_panel(axes, findings: Findings, scores: dict, detector: str, entry: dic
     axes.set_xticks([0, 0.5, 1], ["0", "50", "100 %"])
     axes.set_yticks([0, 0.5, 0.95], ["0", "50", "95 %"])
     axes.plot([0, 1], [0, 1], color=HAIRLINE, linewidth=0.8)
-    axes.axhline(0.95, color=HAIRLINE, linewidth=0.8)
+    (axes.axhline if findings.positive == "in" else axes.axvline)(
+        0.95 if findings.positive == "in" else 0.05, color=HAIRLINE, linewidth=0.8
+    )
     title = shorten(entry["title"], 26)
     write(axes, 0, 1.08, title, weight="bold", transform=axes.transAxes)
     labels = []
@@ -149,7 +151,9 @@ def _roc_panel(axes, findings: Findings, scores: dict, detector: str, entry: dic
         fpr, tpr, _ = roc_curve(scores_in, scores_out)
         colour = model_colour(index)
         axes.plot(*thin(fpr, tpr, 0.002), color=colour, linewidth=1.7, solid_joinstyle="round")
-        axes.plot([metric["fpr95"]["mean"]], [0.95], "o", color=colour, markersize=4.5)
+        fpr95 = metric["fpr95"]["mean"]
+        dot = (fpr95, 0.95) if findings.positive == "in" else (0.05, 1 - fpr95)
+        axes.plot(*([value] for value in dot), "o", color=colour, markersize=4.5)
         labels.append((percent(metric["auroc"]["mean"]), colour))
     for line, (text, colour) in enumerate(reversed(labels)):
         write(axes, 1, 0.06 + 0.105 * line, text, color=colour, ha="right", weight="bold")

@@ -1,6 +1,10 @@
 """The report as Markdown."""
 
-from kerasood.reporting.findings import COLUMNS, ROLE_TITLES, Findings, Row, percent
+from kerasood.reporting.details import choices, images_used
+from kerasood.reporting.findings import ROLE_TITLES, Findings, Row, percent
+from kerasood.reporting.seeds import SPREAD, seed_rows, seed_titles
+
+IMAGES_TITLES = ["Images", "Number", "SHA-256 of the pixels"]
 
 
 def to_markdown(results: dict) -> str:
@@ -17,10 +21,11 @@ def to_markdown(results: dict) -> str:
         _header(findings),
         _models(findings),
         _comparison(findings),
+        _seeds(findings),
         _detectors(findings),
         _thresholds(findings),
         _missing(results["missing"]),
-        _reproduction(results),
+        _reproduction(findings),
     )
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -30,9 +35,9 @@ def _header(findings: Findings) -> str:
     dataset, protocol = results["dataset"], results["protocol"]
     return "\n\n".join(
         (
-            f"# {_inline(results['title'])}",
-            f"**{_inline(findings.headline())}**",
-            f"* In-distribution: {_inline(dataset['title'])}, {_inline(dataset['split'])} split, "
+            f"# {inline(results['title'])}",
+            f"**{inline(findings.headline())}**",
+            f"* In-distribution: {inline(dataset['title'])}, {inline(dataset['split'])} split, "
             f"{dataset['num_images']:,} images\n"
             f"* Protocol `{protocol['name']}`: {protocol['description']}\n"
             f"* Convention: {protocol['convention']}",
@@ -45,30 +50,50 @@ def _models(findings: Findings) -> str:
         [model["label"], f"{percent(model['accuracy'])} %", model["description"]]
         for model in findings.models
     ]
-    table = _table(["Model", "Accuracy", "What it is"], rows, right=(1,))
+    table = markdown_table(["Model", "Accuracy", "What it is"], rows, right=(1,))
     return f"## Models\n\n{table}"
 
 
 def _comparison(findings: Findings) -> str:
     lines = []
     for role in findings.roles:
-        lines.append([f"**{ROLE_TITLES[role]}**"] + [""] * (len(COLUMNS) * len(findings.models)))
-        lines += [_cells_of(row, findings) for row in findings.rows() if row.role == role]
+        lines.append(_role_line(role, findings.labels, findings))
+        lines += [_cells_of(row, findings.labels) for row in findings.rows() if row.role == role]
     parts = [
         f"## Before and after: {findings.primary}",
         "Percent; the best of each row and metric in bold.",
-        _comparison_table("OOD set", lines, findings),
+        _comparison_table("OOD set", lines, findings.labels, findings),
     ]
-    notes = [f"* {_inline(title)}: {_inline(note)}" for title, note in findings.notes()]
+    notes = [f"* {inline(title)}: {inline(note)}" for title, note in findings.notes()]
     return "\n\n".join(part for part in (*parts, "\n".join(notes)) if part)
+
+
+def _seeds(findings: Findings) -> str:
+    titles = seed_titles(findings)
+    if not titles:
+        return ""
+    lines = []
+    for role in findings.roles:
+        lines.append(_role_line(role, titles, findings))
+        lines += [_cells_of(row, titles) for row in seed_rows(findings, role)]
+    return "\n\n".join(
+        (
+            f"## Over training seeds: {findings.primary}",
+            f"Percent. {SPREAD}",
+            _comparison_table("OOD set", lines, titles, findings),
+        )
+    )
 
 
 def _detectors(findings: Findings) -> str:
     parts = ["## All detectors, means"]
     for role in findings.roles:
-        lines = [_cells_of(row, findings) for row in findings.detector_rows(role)]
+        lines = [_cells_of(row, findings.labels) for row in findings.detector_rows(role)]
         title = f"{ROLE_TITLES[role]} ({len(findings.of_role(role))})"
-        parts.append(_comparison_table(title, lines, findings))
+        parts.append(_comparison_table(title, lines, findings.labels, findings))
+    chosen = "\n".join(f"* {inline(line)}" for line in choices(findings))
+    if chosen:
+        parts += ["Parameters:", chosen]
     return "\n\n".join(parts)
 
 
@@ -83,10 +108,10 @@ def _thresholds(findings: Findings) -> str:
     return "\n\n".join(
         (
             "## Thresholds",
-            f"Calibrated on {_inline(calibrated_on)}. An image is flagged as OOD when its score is "
+            f"Calibrated on {inline(calibrated_on)}. An image is flagged as OOD when its score is "
             "above the threshold. Target: share of ID images to accept; promised: interval for "
             "the share accepted of the fresh ID images on which it was then measured. Percent.",
-            _table(titles, rows, right=range(2, len(titles))),
+            markdown_table(titles, rows, right=range(2, len(titles))),
         )
     )
 
@@ -111,51 +136,55 @@ def _missing(missing: list[dict]) -> str:
     if not missing:
         return ""
     lines = [
-        f"* {_inline(entry['title'])} (`{entry['name']}`): {_inline(entry['how_to_get'])}"
+        f"* {inline(entry['title'])} (`{entry['name']}`): {inline(entry['how_to_get'])}"
         for entry in missing
     ]
     return "\n".join(["## Not evaluated: sets that were not at hand", "", *lines])
 
 
-def _reproduction(results: dict) -> str:
+def _reproduction(findings: Findings) -> str:
+    results = findings.results
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
-    return "\n".join(
-        (
-            "## Reproduce",
-            "",
-            "```",
-            results["command"],
-            "```",
-            "",
-            f"Commit {results['commit'] or 'unknown'}; seed {results['seed']}; {results['date']}; "
-            f"{versions}.",
-            "",
-            "One training run per model: runs of one recipe with other seeds can differ by several "
-            "points.",
-        )
-    )
-
-
-def _comparison_table(title: str, lines: list[list[str]], findings: Findings) -> str:
-    titles = [title] + [
-        f"{label} {column.heading}" for label in findings.labels.values() for column in COLUMNS
+    parts = [
+        "## Reproduce",
+        f"```\n{results['command']}\n```",
+        f"Commit {results['commit'] or 'unknown'}; seed {results['seed']}; {results['date']}; "
+        f"{versions}.",
     ]
-    return _table(titles, lines, right=range(1, len(titles)))
+    images = images_used(findings)
+    if images:
+        parts.append(markdown_table(IMAGES_TITLES, images, right=(1,)))
+    parts.append(
+        "Runs of one recipe with other seeds can differ by several points"
+        + (": see the table over seeds." if findings.results.get("seeds") else ".")
+    )
+    return "\n\n".join(parts)
 
 
-def _cells_of(row: Row, findings: Findings) -> list[str]:
-    cells = [cell for key in findings.labels for cell in row.cells[key]]
+def _comparison_table(title: str, lines: list, labels: dict, findings: Findings) -> str:
+    titles = [f"{title} ({findings.convention})"] + [
+        f"{label} {column.heading}" for label in labels.values() for column in findings.columns
+    ]
+    return markdown_table(titles, lines, right=range(1, len(titles)))
+
+
+def _role_line(role: str, labels: dict, findings: Findings) -> list[str]:
+    return [f"**{ROLE_TITLES[role]}**"] + [""] * (len(findings.columns) * len(labels))
+
+
+def _cells_of(row: Row, labels: dict) -> list[str]:
+    cells = [cell for key in labels for cell in row.cells[key]]
     texts = [f"**{cell.text}**" if cell.best else cell.text for cell in cells]
     return [f"*{row.title}*" if row.is_mean else row.title, *texts]
 
 
-def _table(titles: list[str], rows: list[list[str]], right=()) -> str:
+def markdown_table(titles: list[str], rows: list[list[str]], right=()) -> str:
     rules = ["---:" if index in right else "---" for index in range(len(titles))]
     return "\n".join(
-        f"| {' | '.join(_inline(cell) for cell in line)} |" for line in (titles, rules, *rows)
+        f"| {' | '.join(inline(cell) for cell in line)} |" for line in (titles, rules, *rows)
     )
 
 
-def _inline(text: str) -> str:
+def inline(text: str) -> str:
     """Keeps a name within its line and its table cell."""
     return " ".join(str(text).split()).replace("|", "\\|").replace("<", "&lt;")

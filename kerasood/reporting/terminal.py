@@ -5,12 +5,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kerasood.reporting.findings import COLUMNS, ROLE_TITLES, Findings, Row
+from kerasood.reporting.findings import ROLE_TITLES, Findings, Row
+from kerasood.reporting.seeds import SPREAD, seed_rows, seed_titles
 
 _WIDTH = 100
 _TITLE_WIDTH = 20
 _NUMBER_WIDTH = 5
-_MODEL_WIDTH = (_NUMBER_WIDTH + 1) * len(COLUMNS) - 1
 
 
 def print_summary(results: dict, console: Console | None = None) -> None:
@@ -31,17 +31,40 @@ def print_summary(results: dict, console: Console | None = None) -> None:
     how = f"Detector {findings.primary}, protocol {protocol['name']}, percent."
     console.print(Text(f"{how} {protocol['convention']}", style="dim"))
     console.print()
-    for models in _blocks(findings.models, console.width):
+    for models in _blocks(findings, console.width):
         console.print(_table(findings, models))
         console.print()
     for title, note in findings.notes():
         console.print(Text(f"* {title}: {note}", style="dim"))
+    _print_seeds(findings, console)
     console.print(Text(findings.headline()))
 
 
-def _blocks(models: list[dict], width: int) -> list[list[dict]]:
+def _print_seeds(findings: Findings, console: Console) -> None:
+    """The means over sets, over training seeds; sets one by one are in the report."""
+    titles = seed_titles(findings)
+    if not titles:
+        return
+    console.print(Text("\nOver training seeds", style="bold"))
+    console.print(Text(SPREAD, style="dim"))
+    for key, title in titles.items():
+        console.print(Text(f"  {title}"))
+        for role in findings.roles:
+            (mean,) = (row for row in seed_rows(findings, role) if row.is_mean)
+            cells = zip(findings.columns, mean.cells[key], strict=True)
+            numbers = ", ".join(f"{column.title} {cell.text}" for column, cell in cells)
+            console.print(Text(f"    {mean.title}: {numbers}"))
+    console.print()
+
+
+def _model_width(findings: Findings) -> int:
+    return (_NUMBER_WIDTH + 1) * len(findings.columns) - 1
+
+
+def _blocks(findings: Findings, width: int) -> list[list[dict]]:
     """Models in blocks as wide as the terminal, each with the first model to compare with."""
-    fitting = (width - _TITLE_WIDTH - 2) // (_MODEL_WIDTH + 2)
+    models = findings.models
+    fitting = (width - _TITLE_WIDTH - 2) // (_model_width(findings) + 2)
     if len(models) <= fitting:
         return [models]
     if fitting < 2:
@@ -53,11 +76,18 @@ def _blocks(models: list[dict], width: int) -> list[list[dict]]:
 
 def _table(findings: Findings, models: list[dict]) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    table.add_column(Text("OOD set"), max_width=_TITLE_WIDTH, overflow="ellipsis", no_wrap=True)
-    units = " ".join(f"{column.title:>{_NUMBER_WIDTH}}" for column in COLUMNS)
+    table.add_column(
+        Text(f"OOD set\n{findings.convention}"),
+        max_width=_TITLE_WIDTH,
+        overflow="ellipsis",
+        no_wrap=True,
+    )
+    titles = (column.short or column.title for column in findings.columns)
+    units = " ".join(f"{title:>{_NUMBER_WIDTH}}" for title in titles)
+    width = _model_width(findings)
     for model in models:
         heading = Text(f"{model['label']}\naccuracy {100 * model['accuracy']:.2f}\n{units}")
-        table.add_column(heading, min_width=_MODEL_WIDTH, max_width=_MODEL_WIDTH)
+        table.add_column(heading, min_width=width, max_width=width)
     for role in findings.roles:
         rows = [row for row in findings.rows() if row.role == role]
         table.add_row(Text(ROLE_TITLES[role], style="bold"))
