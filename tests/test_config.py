@@ -1,10 +1,12 @@
 import dataclasses
+import pathlib
 
 import pytest
 from absl import flags
 from tiny_data import tiny_config
 
 from kerasood import config as configs
+from kerasood.commands import planning
 from kerasood.commands import train as command
 from kerasood.config import EvaluateConfig, ExportConfig, StageConfig, TrainConfig, stage_config
 from kerasood.data.in_distribution import load_training_data
@@ -144,15 +146,31 @@ OTHER = {
     "holdout": 0.3,
     "precision": "mixed_bfloat16",
     "seed": 77,
+    "seeds": ("7", "8"),
+    "outliers": "places365",
+    "max_outliers": 100,
+    "margins": "reference",
+    "margin_in": -9.0,
+    "margin_out": -2.0,
+}
+# What else must be given for a flag to act.
+BESIDE = {
+    "init": {"stage": "finetune"},
+    "run": {"stage": "finetune"},
+    "outliers": {"objective": "energy"},
+    "max_outliers": {"objective": "energy"},
+    "margins": {"objective": "energy"},
+    "margin_in": {"objective": "energy", "margin_in": -8.0, "margin_out": -1.0},
+    "margin_out": {"objective": "energy", "margin_in": -8.0, "margin_out": -1.0},
 }
 # They decide where data come from and whether a run may go on, not what it is.
 LOADING = {"data_dir": "/data", "download": False, "strict": True}
 
 
 def planned(monkeypatch, **values):
-    monkeypatch.setattr(command, "base_model_path", lambda path: command.pathlib.Path(path))
+    monkeypatch.setattr(planning, "base_model_path", pathlib.Path)
     stage = "finetune" if "init" in values or "run" in values else "all"
-    return command._plan(TrainConfig(**{"stage": stage, **values}))
+    return planning.planned_runs(TrainConfig(**{"stage": stage, **values}))
 
 
 def test_every_training_flag_is_known_here():
@@ -162,8 +180,9 @@ def test_every_training_flag_is_known_here():
 
 @pytest.mark.parametrize("name", OTHER)
 def test_every_flag_changes_a_run_or_its_place(monkeypatch, name):
-    stage = {"stage": "finetune"} if name in ("init", "run") else {}
-    assert planned(monkeypatch, **{name: OTHER[name]}) != planned(monkeypatch, **stage)
+    beside = BESIDE.get(name, {})
+    changed = planned(monkeypatch, **{**beside, name: OTHER[name]})
+    assert changed != planned(monkeypatch, **beside)
 
 
 @pytest.mark.parametrize("name", LOADING)
@@ -192,11 +211,11 @@ def test_every_field_of_a_stage_is_read_by_what_trains_it(tmp_path, monkeypatch)
             return super().__getattribute__(name)
 
     monkeypatch.setattr(Run, "start", lambda *_: None)
-    monkeypatch.setattr(command, "_describe", lambda *_: None)
+    monkeypatch.setattr(command, "describe", lambda *_: None)
     monkeypatch.setattr(CrossEntropyTraining, "fit", lambda *_, **__: None)
     config = tiny_config(tmp_path, stage="all")
     data = load_training_data(config)
-    for stage in [run.config for run in command._plan(config)]:
+    for stage in [run.config for run in planning.planned_runs(config)]:
         watched = dataclasses.asdict(stage)
         read.clear()
         command._train_stage(Run(tmp_path / "runs" / stage.name, Watched(**watched)), data, False)
@@ -232,8 +251,8 @@ def test_a_fine_tune_is_named_by_its_objective_and_has_the_sites_weight(values, 
 
 def test_run_and_init_are_refused_where_they_would_not_act(monkeypatch):
     with pytest.raises(ValueError, match="Expected --out for --stage=all"):
-        command._plan(TrainConfig(run="x"))
+        planning.planned_runs(TrainConfig(run="x"))
     for stage in ("all", "pretrain"):
         with pytest.raises(ValueError, match=f"with --stage=finetune only.*--stage={stage}"):
-            command._plan(TrainConfig(init="x", stage=stage))
+            planning.planned_runs(TrainConfig(init="x", stage=stage))
 

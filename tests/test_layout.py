@@ -10,6 +10,7 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "kerasood"
 ORDER = (
     "quiet",
     "files",
+    "recipes",
     "config",
     "runs",
     "data",
@@ -32,7 +33,7 @@ ORDER = (
 USES_TENSORFLOW = {
     "data/pipelines.py",
     "data/tfds_source.py",
-    "models/fine_tuning.py",
+    "models/cross_entropy.py",
     "export/metadata.py",
     "export/saved_model.py",
     "export/signature.py",

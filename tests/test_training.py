@@ -9,6 +9,7 @@ from tiny_models import random_images, small_network
 
 from kerasood import checkpoints, training
 from kerasood.config import TrainConfig, stage_config
+from kerasood.data.in_distribution import TrainingData
 from kerasood.runs import Run
 from kerasood.training import TrainingDiverged, build_trainer
 
@@ -19,17 +20,18 @@ SPARSE = stage_config(
     TrainConfig(finetune_epochs=1, batch_size=5, crop=0, flip=False), "finetune", init="base"
 )
 IMAGES = random_images((8, 8, 3))
-DATA = (IMAGES, np.arange(12, dtype="int32") % 4)
-VALIDATION = (IMAGES[:7], DATA[1][:7])
+LABELS = np.arange(12, dtype="int32") % 4
+VALIDATION = (IMAGES[:7], LABELS[:7])
 
 
-def fit(folder, config=CONFIG, network=None, validation=None):
+def fit(folder, config=CONFIG, network=None, validation=None, outliers=None):
     """Trains; 12 images in batches of 5 are 3 steps an epoch. Returns (history, network, run)."""
     run = Run(folder / "run", config)
     run.path.mkdir(exist_ok=True)
     keras.utils.set_random_seed(config.seed)
     network = network or small_network()
-    history = training.fit(build_trainer(network, config), DATA, validation, config, run, verbose=0)
+    data = TrainingData((IMAGES, LABELS), validation, 4, None, outliers)
+    history = training.fit(build_trainer(network, config), data, config, run, verbose=0)
     return history, network, run
 
 
