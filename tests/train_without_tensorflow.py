@@ -17,6 +17,7 @@ import kerasood.detectors  # noqa: E402
 from kerasood import objectives, training  # noqa: E402
 from kerasood.config import TrainConfig, stage_config  # noqa: E402
 from kerasood.data.in_distribution import TrainingData  # noqa: E402
+from kerasood.models.augmentation import Standardize  # noqa: E402
 from kerasood.models.extractor import build_extractor  # noqa: E402
 from kerasood.models.optimizers import NesterovSGD  # noqa: E402
 from kerasood.models.wide_resnet import WideResNet  # noqa: E402
@@ -52,7 +53,7 @@ def small_network():
     return keras.Sequential(
         [
             keras.Input((8, 8, 3), dtype="uint8"),
-            keras.layers.Rescaling(1 / 64, offset=-2),
+            Standardize(),
             keras.layers.Flatten(),
             keras.layers.BatchNormalization(),
             keras.layers.Dense(4),
