@@ -202,7 +202,16 @@ def test_flags_of_loading_reach_the_source(tmp_path, monkeypatch, name):
     assert asked[0][name] == LOADING[name] != dataclasses.asdict(TrainConfig())[name]
 
 
-def test_every_field_of_a_stage_is_read_by_what_trains_it(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("values", "loaded"),
+    [
+        ({"stage": "all"}, set()),
+        ({"objective": "energy", "outliers": "x", "max_outliers": 9}, {"outliers", "max_outliers"}),
+    ],
+)
+def test_every_field_of_a_stage_is_read_by_what_trains_it(
+    tmp_path, base, monkeypatch, values, loaded
+):
     read = set()
 
     class Watched(StageConfig):
@@ -213,8 +222,10 @@ def test_every_field_of_a_stage_is_read_by_what_trains_it(tmp_path, monkeypatch)
     monkeypatch.setattr(Run, "start", lambda *_: None)
     monkeypatch.setattr(command, "describe", lambda *_: None)
     monkeypatch.setattr(CrossEntropyTraining, "fit", lambda *_, **__: None)
-    config = tiny_config(tmp_path, stage="all")
+    config = tiny_config(tmp_path, **{"stage": "finetune", "init": str(base.path), **values})
+    config = dataclasses.replace(config, init=None if config.stage == "all" else config.init)
     data = load_training_data(config)
+    data = dataclasses.replace(data, outliers=data.training[0][::2] // 2)
     for stage in [run.config for run in planning.planned_runs(config)]:
         watched = dataclasses.asdict(stage)
         read.clear()
@@ -222,7 +233,7 @@ def test_every_field_of_a_stage_is_read_by_what_trains_it(tmp_path, monkeypatch)
         reads = read & set(watched)
         unread = {name for name in watched if name not in reads and watched[name] is not None}
         # The data are loaded before, from the TrainConfig; the stage's name names the directory.
-        assert unread == {"stage", "dataset", "holdout"}
+        assert unread == {"stage", "dataset", "holdout", *loaded}
 
 
 def test_a_pretrain_stage_has_no_part_of_a_fine_tune():
