@@ -221,6 +221,7 @@ def test_every_field_of_a_stage_is_read_by_what_trains_it(
 
     monkeypatch.setattr(Run, "start", lambda *_: None)
     monkeypatch.setattr(command, "describe", lambda *_: None)
+    monkeypatch.setattr(command, "derived_margins", lambda *_: (-2.0, -1.0))
     monkeypatch.setattr(CrossEntropyTraining, "fit", lambda *_, **__: None)
     config = tiny_config(tmp_path, **{"stage": "finetune", "init": str(base.path), **values})
     config = dataclasses.replace(config, init=None if config.stage == "all" else config.init)
