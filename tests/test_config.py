@@ -206,7 +206,10 @@ def test_flags_of_loading_reach_the_source(tmp_path, monkeypatch, name):
     ("values", "loaded"),
     [
         ({"stage": "all"}, set()),
-        ({"objective": "energy", "outliers": "x", "max_outliers": 9}, {"outliers", "max_outliers"}),
+        (
+            {"objective": "energy", "max_outliers": 9, "margin_in": -9.0, "margin_out": -2.0},
+            {"outliers", "max_outliers"},
+        ),
     ],
 )
 def test_every_field_of_a_stage_is_read_by_what_trains_it(
@@ -221,7 +224,6 @@ def test_every_field_of_a_stage_is_read_by_what_trains_it(
 
     monkeypatch.setattr(Run, "start", lambda *_: None)
     monkeypatch.setattr(command, "describe", lambda *_: None)
-    monkeypatch.setattr(command, "derived_margins", lambda *_: (-2.0, -1.0))
     monkeypatch.setattr(CrossEntropyTraining, "fit", lambda *_, **__: None)
     config = tiny_config(tmp_path, **{"stage": "finetune", "init": str(base.path), **values})
     config = dataclasses.replace(config, init=None if config.stage == "all" else config.init)
