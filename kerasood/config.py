@@ -49,8 +49,8 @@ class TrainConfig:
         "[auto].",
         ("auto", "reference"),
     )
-    margin_in: float | None = option(None, "Energy that energy pushes images below, nats.")
-    margin_out: float | None = option(None, "Energy that energy pushes outliers above, nats.")
+    margin_in: float | None = option(None, "Energy below which images are pushed, nats.")
+    margin_out: float | None = option(None, "Energy above which outliers are pushed, nats.")
     pretrain_epochs: int = option(100, "Epochs of the pretrain stage.")
     finetune_epochs: int = option(10, "Epochs of the finetune stage.")
     pretrain_learning_rate: float = option(0.1, "First learning rate of the pretrain stage.")

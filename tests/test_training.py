@@ -111,6 +111,29 @@ def test_without_tensorflow_the_batches_and_so_the_weights_are_the_same(
     assert not (run.path / "tensorboard").exists()
 
 
+def test_outliers_train_alike_with_and_without_tensorflow(tmp_path, monkeypatch):
+    config = stage_config(
+        TrainConfig(
+            finetune_epochs=2, batch_size=5, crop=1, objective="energy", margin_in=-3.0,
+            margin_out=-1.0,
+        ),
+        "finetune",
+        init="base",
+    )
+    results = []
+    for name in ("with", "without"):
+        monkeypatch.setattr(training, "HAS_TENSORFLOW", name == "with")
+        (tmp_path / name).mkdir()
+        results.append(fit(tmp_path / name, config, validation=VALIDATION, outliers=IMAGES[::2]))
+    (history, network, _), (other_history, other_network, _) = results
+    assert history == other_history
+    assert_same_weights(network, other_network)
+    for row in history:
+        assert row["loss"] > row["ce"] > 0 and row["energy_out"] < 0
+        assert row["val_loss"] == pytest.approx(row["val_ce"], rel=1e-5)
+        assert "val_energy_out" not in row
+
+
 def test_a_training_cut_off_after_two_epochs_goes_on_to_the_same_weights(
     tmp_path, trained, monkeypatch
 ):
