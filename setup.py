@@ -35,13 +35,23 @@ setup(
     extras_require={
         "tflite": ["ai-edge-litert>=1.2"],
         "jax": ["jax>=0.4.30"],
-        "dev": ["ai-edge-litert>=1.2", "jax>=0.4.30", "psutil", "pytest>=8", "ruff>=0.6"],
+        "safetensors": ["safetensors>=0.4"],
+        "torch": ["torch>=2.10"],  # in earlier ones a checkpoint can get round weights_only
+        "dev": [
+            "ai-edge-litert>=1.2",
+            "jax>=0.4.30",
+            "psutil",
+            "pytest>=8",
+            "ruff>=0.6",
+            "safetensors>=0.4",
+        ],
     },
     entry_points={
         "console_scripts": [
             "kerasood-train = kerasood.commands.train:main",
             "kerasood-evaluate = kerasood.commands.evaluate:main",
             "kerasood-export = kerasood.commands.export:main",
+            "kerasood-convert = kerasood.commands.convert:main",
         ]
     },
 )

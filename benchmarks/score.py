@@ -13,7 +13,6 @@ import pathlib
 import re
 import sys
 import tempfile
-import time
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from kerasood.commands.common import console, run_command  # first: silences Ten
 
 import keras  # isort: skip
 
+from benchmarks.timing import alternating_seconds
 from kerasood.config import option
 from kerasood.data.generated import GeneratedSource
 from kerasood.data.prefetch import image_batches
@@ -139,12 +139,7 @@ def measure_speed(extractor, num_images, batch_size, rounds):
         for name, values in outputs.items():
             expected = np.concatenate([part[name] for part in parts])
             np.testing.assert_allclose(values, expected, rtol=1e-3, atol=1e-4)
-        seconds = {name: np.zeros((rounds, 2)) for name in paths}
-        for number in range(rounds):
-            for name in sorted(paths, reverse=number % 2 == 1):
-                start = _clocks()
-                paths[name]()
-                seconds[name][number] = _clocks() - start
+        seconds = alternating_seconds(paths, rounds)
     return Speed(num_images, **seconds)
 
 
@@ -185,10 +180,6 @@ def measure_memory(num_images, batch_size=250):
         outputs_mb=sum(values.nbytes for values in outputs.values()) / 1e6,
         growth_mb=_status_mb("VmHWM") - before,
     )
-
-
-def _clocks():
-    return np.array([time.perf_counter(), time.process_time()])
 
 
 def _status_mb(field):

@@ -1,3 +1,65 @@
-"""Out-of-distribution detection for Keras 3 that ships inside the exported graph."""
+"""Out-of-distribution detection for Keras 3 that ships inside the exported graph.
+
+What one needs, each loaded when it is first used:
+
+    build_extractor, head_of   a classifier as a map from images to features and logits
+    DETECTORS, detectors       scores over them; `fit`, `score`
+    calibrate                  a threshold with what it promises
+    OODModel, recalibrate      classifier, detector and threshold as one Keras model
+    drift_check                is traffic still flagged as often as promised?
+    export_model               SavedModel and TFLite, verified
+    benchmark                  models x OOD sets x detectors -> tables and a report
+"""
+
+import importlib
+import typing
 
 __version__ = "0.1.0"
+
+if typing.TYPE_CHECKING:
+    from kerasood.benchmarking import benchmark
+    from kerasood.detectors import DETECTORS
+    from kerasood.export import export_model
+    from kerasood.models.extractor import build_extractor, head_of
+    from kerasood.recalibration import recalibrate
+    from kerasood.serving import OODModel
+    from kerasood.thresholds import calibrate, calibrate_per_class, drift_check
+
+_PLACES = {
+    "DETECTORS": "kerasood.detectors",
+    "OODModel": "kerasood.serving",
+    "benchmark": "kerasood.benchmarking",
+    "build_extractor": "kerasood.models.extractor",
+    "calibrate": "kerasood.thresholds",
+    "calibrate_per_class": "kerasood.thresholds",
+    "drift_check": "kerasood.thresholds",
+    "export_model": "kerasood.export",
+    "head_of": "kerasood.models.extractor",
+    "recalibrate": "kerasood.recalibration",
+}
+_MODULES = ("detectors", "metrics", "thresholds")
+
+__all__ = [
+    "DETECTORS",
+    "OODModel",
+    "benchmark",
+    "build_extractor",
+    "calibrate",
+    "calibrate_per_class",
+    "drift_check",
+    "export_model",
+    "head_of",
+    "recalibrate",
+]
+
+
+def __getattr__(name):
+    if name in _PLACES:
+        return getattr(importlib.import_module(_PLACES[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"kerasood.{name}")
+    raise AttributeError(f"module 'kerasood' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*__all__, *_MODULES, "__version__"])

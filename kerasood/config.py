@@ -6,7 +6,7 @@ import typing
 
 from absl import flags
 
-from kerasood.recipes import OBJECTIVES, objective_fields
+from kerasood.recipes import OBJECTIVES, PRESETS, objective_fields
 
 
 def option(default, text, choices=None):
@@ -33,9 +33,7 @@ class TrainConfig:
     objective: str = option("sparsity", "Objective of the fine-tune.", OBJECTIVES)
     site: str = option("logits", "What the sparsity term penalises.", ("logits", "features"))
     weight: float | None = option(
-        None,
-        "Weight of the objective's term beside the cross-entropy [sparsity: 0.01 logits, 0.02 "
-        "features; energy: 0.1; outlier_exposure: 0.5].",
+        None, "Weight beside the cross-entropy [sparsity 0.01 / 0.02, energy 0.1, outliers 0.5]."
     )
     outliers: str | None = option(
         None, "Outlier images of energy and outlier_exposure: name, .npz or folder [imagenet32]."
@@ -44,9 +42,7 @@ class TrainConfig:
         None, "Outliers held in memory, a random sample of them, 3 KB each [all]."
     )
     margins: str | None = option(
-        None,
-        "Margins of energy: from the base's energies (auto) or those of the reference for CIFAR "
-        "[auto].",
+        None, "Margins of energy: the base's quantiles, or for CIFAR the reference's [auto].",
         ("auto", "reference"),
     )
     margin_in: float | None = option(None, "Energy below which images are pushed, nats.")
@@ -64,9 +60,7 @@ class TrainConfig:
     holdout: float = option(0.0, "Share of the training images kept out for calibration.")
     precision: str = option("float32", "Compute type in training.", ("float32", "mixed_bfloat16"))
     seed: int = option(1, "Seed of weights, order, augmentation and dropout.")
-    seeds: tuple[str, ...] = option(
-        (), "Several seeds, comma-separated, each in its own OUT-seedSEED [--seed alone]."
-    )
+    seeds: tuple[int, ...] = option((), "Several seeds, each in OUT-seedSEED [--seed alone].")
 
     def __post_init__(self):
         for stage in ("pretrain", "finetune"):
@@ -134,15 +128,18 @@ class EvaluateConfig:
     detectors: tuple[str, ...] = option(("all",), "Detectors: all, or names, comma-separated.")
     protocol: str = option("full", "How sets are scored.", ("full", "paper"))
     tpr: float = option(0.95, "Share of in-distribution images that the threshold shall accept.")
+    tune: bool = option(True, "Whether detectors choose parameters on generated outliers.")
+    validation_images: int = option(200, "Images to choose them on, and of each kind of outlier.")
     data_dir: str | None = option(None, "Folder that is searched for data before any download.")
     download: bool = option(True, "Whether missing data may be downloaded.")
     strict: bool = option(False, "Whether an unreadable image file is an error, not a warning.")
+    cache: bool = option(True, "Whether outputs are kept in, and taken from, the run directory.")
     batch_size: int = option(250, "Images in a forward pass.")
     out: str | None = option(None, "Folder of the report [RUN/evaluation of the last run].")
-    seed: int = option(1, "Seed of the draws and of the calibration split.")
+    seed: int = option(1, "Seed of the draws, the calibration split and the generated outliers.")
 
     def __post_init__(self):
-        _check_positive(self, "batch_size")
+        _check_positive(self, "batch_size", "validation_images")
         _check_share(self, "tpr")
 
 
@@ -157,29 +154,41 @@ class ExportConfig:
     version: int | None = option(None, "Version number [the next free one].")
     detector: str = option("energy", "Detector whose score and threshold ship in the graph.")
     tpr: float = option(0.95, "Share of in-distribution images that the threshold shall accept.")
+    tune: bool = option(True, "Whether a detector not fitted yet chooses its parameters.")
+    validation_images: int = option(200, "Images to choose them on, and of each kind of outlier.")
+    guarantee: str = option(
+        "average",
+        "Whether that share holds on average over calibrations, or for this one with confidence.",
+        ("average", "confidence"),
+    )
+    confidence: float = option(0.95, "Confidence of that guarantee and of the stated interval.")
+    per_class: bool = option(False, "Whether each predicted class gets a threshold of its own.")
+    calibration: str | None = option(
+        None, "In-distribution images, never trained on: a name, .npz or folder [the run's own]."
+    )
     data_dir: str | None = option(None, "Folder that is searched for data before any download.")
     download: bool = option(True, "Whether missing data may be downloaded.")
     batch_size: int = option(250, "Images in a forward pass.")
-    seed: int = option(1, "Seed of the calibration split.")
+    seed: int = option(1, "Seed of the calibration split and the generated outliers.")
 
     def __post_init__(self):
-        _check_positive(self, "batch_size")
+        _check_positive(self, "batch_size", "validation_images")
         _check_share(self, "tpr")
+        _check_share(self, "confidence")
 
 
-# What a data set wants instead of the recipe's values, unless a flag says otherwise.
-PRESETS = {
-    "digits": {
-        "depth": 10,
-        "width": 1,
-        "dropout": 0.0,
-        "pretrain_epochs": 15,
-        "finetune_epochs": 10,
-        "batch_size": 64,
-        "crop": 2,
-        "flip": False,
-    }
-}
+@dataclasses.dataclass(frozen=True)
+class ConvertConfig:
+    """What `python -m kerasood.commands.convert` does: a PyTorch checkpoint as a .keras file."""
+
+    checkpoint: str | None = option(None, "State dict of a WideResNet: PyTorch or .safetensors.")
+    out: str | None = option(None, "The .keras file to write; must not exist.")
+    mean: tuple[float, ...] = option(
+        (125.3, 123.0, 113.9), "Mean per channel its images were normalised with, pixels 0-255."
+    )
+    std: tuple[float, ...] = option((63.0, 62.1, 66.7), "Their std per channel, pixels 0-255.")
+    dropout: float = option(0.3, "Dropout inside the residual blocks when it is trained on.")
+    image_size: int = option(32, "Height and width of the images, pixels.")
 
 
 def define_flags(config_class, flag_values=flags.FLAGS):
@@ -208,8 +217,12 @@ def from_flags(config_class, flag_values=flags.FLAGS):
     preset = PRESETS.get(values.get("dataset"), {})
     given = {name for name in values if flag_values[name].present}
     values |= {name: value for name, value in preset.items() if name not in given}
+    hints = typing.get_type_hints(config_class)
     return config_class(
-        **{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        **{
+            name: _items(name, value, hints[name]) if isinstance(value, list) else value
+            for name, value in values.items()
+        }
     )
 
 
@@ -238,20 +251,7 @@ def stage_config(config, stage, init=None):
             config.pretrain_learning_rate if pretrain else config.finetune_learning_rate
         ),
         **(objective if pretrain else objective_fields(config)),
-        **{
-            name: getattr(config, name)
-            for name in (
-                "final_learning_rate",
-                "momentum",
-                "weight_decay",
-                "batch_size",
-                "crop",
-                "flip",
-                "holdout",
-                "precision",
-                "seed",
-            )
-        },
+        **{name: getattr(config, name) for name in _OF_EVERY_STAGE},
     )
 
 
@@ -268,6 +268,21 @@ def _check_share(config, name):
         raise ValueError(f"Expected {name} in (0, 1). Received: {name}={value}")
 
 
+def _items(name, values, hint):
+    """The values of a list flag, in the type of the field's items."""
+    kind = typing.get_args(hint)[0]
+    try:
+        return tuple(kind(value) for value in values)
+    except ValueError as error:
+        raise ValueError(
+            f"Expected numbers, comma-separated, in --{name}. Received: {','.join(values)}"
+        ) from error
+
+
+_OF_EVERY_STAGE = (
+    "final_learning_rate", "momentum", "weight_decay", "batch_size", "crop", "flip", "holdout",
+    "precision", "seed",
+)
 _DEFINERS = {
     bool: flags.DEFINE_bool,
     int: flags.DEFINE_integer,

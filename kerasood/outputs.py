@@ -1,30 +1,82 @@
 """Features and logits of many images, one forward pass, outputs and not images in memory."""
 
+import dataclasses
 import functools
 
 import keras
 import numpy as np
 
+from kerasood.data.base import ImageDigest
+from kerasood.data.prefetch import prefetched
 
-def collect(extractor, batches, progress=None):
+
+@dataclasses.dataclass(frozen=True)
+class Collected:
+    """What one forward pass over a data set left.
+
+    Args:
+        outputs: {"features": (N, D), "logits": (N, K)} float32.
+        labels: (N,) int32, or None.
+        sha256: str, of the pixels of all images in order.
+    """
+
+    outputs: dict
+    labels: np.ndarray | None
+    sha256: str
+
+    @property
+    def num_images(self):
+        return len(next(iter(self.outputs.values())))
+
+
+def collect_source(extractor, source, batch_size=250, progress=None):
+    """Runs the extractor over all images of a source, the next batch being read meanwhile.
+
+    Args:
+        extractor: keras.Model, images -> {"features": (B, D), "logits": (B, K)}.
+        source: ImageSource.
+        batch_size: int.
+        progress: called with the number of images after each batch, or None.
+
+    Returns:
+        Collected.
+
+    Raises:
+        ValueError: as `collect`.
+    """
+    digest, labels = ImageDigest(), []
+
+    def batches():
+        for images, batch_labels in prefetched(source.batches(batch_size)):
+            digest.update(images)
+            labels.append(batch_labels)
+            yield images
+
+    outputs = collect(extractor, batches(), progress)
+    known = labels[0] is not None
+    return Collected(outputs, np.concatenate(labels) if known else None, digest.hexdigest)
+
+
+def collect(extractor, batches, progress=None, dtype="uint8"):
     """Runs the extractor over batches of images and keeps its outputs.
 
     Args:
         extractor: keras.Model, images -> {"features": (B, D), "logits": (B, K)}.
         batches: iterable of uint8 (B, H, W, 3).
         progress: called with the number of images after each batch, or None.
+        dtype: what the images must be: "uint8", unless an extractor takes pixels as float32.
 
     Returns:
         {"features": (N, D), "logits": (N, K)} float32.
 
     Raises:
-        ValueError: there is no image, one is not uint8, or an output is not finite.
+        ValueError: there is no image, one is of another type, or an output is not finite.
     """
     collected = {}
     num_images = full_batch = 0
     for images in batches:
-        if np.dtype(getattr(images.dtype, "name", images.dtype)) != np.uint8:
-            raise ValueError(f"Expected uint8 images, pixels 0-255. Received: {images.dtype}")
+        if np.dtype(getattr(images.dtype, "name", images.dtype)) != dtype:
+            raise ValueError(f"Expected {dtype} images, pixels 0-255. Received: {images.dtype}")
         full_batch = full_batch or len(images)
         for name, part in _forward(extractor, images, full_batch).items():
             _check_finite(name, part, num_images)

@@ -1,4 +1,4 @@
-"""What each fine-tuning objective takes: weight, outliers, margins, and which flags act on it."""
+"""What each data set and each fine-tuning objective takes, and which flags act on it."""
 
 OBJECTIVES = ("sparsity", "ce", "energy", "outlier_exposure", "logit_norm")
 # The paper's text penalises logits, its released code features; each came with its own weight.
@@ -7,6 +7,20 @@ OUTLIER_WEIGHTS = {"energy": 0.1, "outlier_exposure": 0.5}
 DEFAULT_OUTLIERS = "imagenet32"
 # (margin_in, margin_out) in nats, as the energy-score code chose them for its WRN-40-2.
 REFERENCE_MARGINS = {"cifar10": (-23.0, -5.0), "cifar100": (-27.0, -5.0)}
+
+# What a data set wants instead of the recipe's values, unless a flag says otherwise.
+PRESETS = {
+    "digits": {
+        "depth": 10,
+        "width": 1,
+        "dropout": 0.0,
+        "pretrain_epochs": 15,
+        "finetune_epochs": 10,
+        "batch_size": 64,
+        "crop": 2,
+        "flip": False,
+    }
+}
 
 
 def objective_fields(config):

@@ -53,6 +53,16 @@ class Run:
         return self.path / "thresholds.json"
 
     @property
+    def outputs(self):
+        """Outputs of the run's networks for the data sets they were evaluated on."""
+        return self.path / "outputs"
+
+    @property
+    def detectors(self):
+        """Fitted detectors of the trained network, one file each."""
+        return self.path / "detectors"
+
+    @property
     def evaluation(self):
         return self.path / "evaluation"
 

@@ -8,7 +8,9 @@ from keras import ops
 
 from kerasood import objectives
 from kerasood.detectors import DETECTORS
+from kerasood.detectors.saving import fitted_arrays, from_config, restore_arrays, to_config
 from kerasood.models.extractor import build_extractor, has_graph
+from kerasood.models.input_gradient import SteppedExtractor
 from kerasood.models.precision import in_float32
 
 
@@ -24,23 +26,30 @@ class OODModel(keras.Model):
         network: keras.Model, Functional or Sequential, images -> logits (N, K), or an extractor,
             images -> {"features": (N, D), "logits": (N, K)}.
         detector: Detector, fitted.
-        threshold: float, finite; stored as float32. An image is OOD when its score is larger.
+        threshold: float, or (K,) floats, one per predicted class, finite; or what `calibrate`
+            or `calibrate_per_class` returned. Stored as float32; an image is OOD when its score
+            is larger. Of equal logits the first class is predicted.
 
     Input: uint8 (N, H, W, 3), pixels 0-255. Output, float32 unless said otherwise: "logits"
     (N, K), "probabilities" (N, K), "energy" (N,) at temperature 1, "score" (N,) of the detector,
     higher = more OOD, and "is_ood" (N,) bool.
 
     Raises:
-        ValueError: the network is no graph from images to logits, or the threshold is not finite.
+        ValueError: the network is no graph from images to logits, or the threshold is not finite
+            or not one per class.
     """
 
     def __init__(self, network, detector, threshold, name="ood_model"):
-        if not abs(threshold) <= float(np.finfo("float32").max):
-            raise ValueError(f"Expected a finite threshold. Received: threshold={threshold}")
         super().__init__(name=name, dtype="float32")
         self.network = in_float32(_as_extractor(network))
         self.detector = copy.deepcopy(detector)
-        self.threshold = float(np.float32(threshold))
+        threshold = getattr(threshold, "value", threshold)
+        self.threshold = _checked_threshold(threshold, self.num_classes)
+        self._stepped = None
+        if detector.input_step:
+            self._stepped = SteppedExtractor(
+                self.network, self.detector.input_loss, detector.input_step
+            )
         self.built = True
 
     @property
@@ -59,13 +68,14 @@ class OODModel(keras.Model):
         _check(images.shape, keras.backend.standardize_dtype(images.dtype), self.image_shape)
         outputs = self.network(images, training=False)
         outputs = {name: ops.cast(value, "float32") for name, value in outputs.items()}
-        score = ops.cast(self.detector.score(outputs), "float32")
+        to_score = self._stepped(images) if self._stepped is not None else outputs
+        score = ops.cast(self.detector.score(to_score), "float32")
         return {
             "logits": outputs["logits"],
             "probabilities": ops.softmax(outputs["logits"], axis=-1),
             "energy": objectives.energy(outputs["logits"]),
             "score": score,
-            "is_ood": score > self.threshold,
+            "is_ood": score > _threshold_per_image(self.threshold, outputs["logits"]),
         }
 
     def predict(self, images, batch_size=128, verbose=0, **kwargs):
@@ -89,21 +99,20 @@ class OODModel(keras.Model):
         return super().predict(images, batch_size=batch_size, verbose=verbose, **kwargs)
 
     def save_own_variables(self, store):
-        for name, value in vars(self.detector).items():
-            if name.endswith("_") and not name.startswith("_"):
-                store[name] = np.asarray(value)
+        # A slash in a name would be a group of its own in the file.
+        for name, value in fitted_arrays(self.detector).items():
+            store[name.replace("/", ".")] = value
 
     def load_own_variables(self, store):
-        for name in store.keys():
-            setattr(self.detector, name, np.asarray(store[name]))
+        arrays = {name.replace(".", "/"): np.asarray(store[name]) for name in store.keys()}
+        restore_arrays(self.detector, arrays)
 
     def get_config(self):
         return {
             "name": self.name,
             "network": keras.saving.serialize_keras_object(self.network),
-            "detector": detector_name(self.detector),
-            "detector_params": self.detector.get_params(),
-            "threshold": self.threshold,
+            "detector": to_config(self.detector, DETECTORS),
+            "threshold": np.asarray(self.threshold).tolist(),
         }
 
     @classmethod
@@ -111,7 +120,7 @@ class OODModel(keras.Model):
         network = keras.saving.deserialize_keras_object(
             config["network"], custom_objects=custom_objects
         )
-        detector = DETECTORS[config["detector"]](**config["detector_params"])
+        detector = from_config(config["detector"], DETECTORS)
         return cls(network, detector, config["threshold"], name=config["name"])
 
 
@@ -136,19 +145,33 @@ def check_images(images, image_shape):
     return images
 
 
-def detector_name(detector):
-    """The name of a detector's class in DETECTORS.
+def _checked_threshold(threshold, num_classes):
+    """A float, or K of them in a tuple, each a float32 number."""
+    values = np.asarray(threshold, "float64")
+    if not np.all(np.abs(values) <= float(np.finfo("float32").max)):
+        raise ValueError(f"Expected a finite threshold. Received: threshold={threshold}")
+    if values.shape not in ((), (num_classes,)):
+        raise ValueError(
+            f"Expected one threshold, or one for each of {num_classes} classes. "
+            f"Received: threshold with shape={values.shape}"
+        )
+    values = values.astype("float32").tolist()
+    return tuple(values) if isinstance(values, list) else values
 
-    Raises:
-        ValueError: the table has no such class, so that a file could not be read back.
+
+def _threshold_per_image(threshold, logits):
+    """The threshold of the predicted class, of equal logits the first, as in `np.argmax`.
+
+    `ops.argmax` would put ops into the graph that TFLite lacks.
     """
-    for name, detector_class in DETECTORS.items():
-        if type(detector) is detector_class:
-            return name
-    raise ValueError(
-        f"Expected a detector of one of the classes {', '.join(DETECTORS)}. "
-        f"Received: detector={type(detector).__name__}"
-    )
+    if isinstance(threshold, float):
+        return threshold
+    classes = np.arange(len(threshold), dtype="int32")
+    is_largest = ops.equal(logits, ops.max(logits, axis=-1, keepdims=True))
+    candidates = ops.where(is_largest, classes, np.int32(len(threshold)))
+    is_predicted = ops.equal(candidates, ops.min(candidates, axis=-1, keepdims=True))
+    values = ops.where(is_predicted, np.array(threshold, "float32"), np.float32(0))
+    return ops.sum(values, axis=-1)
 
 
 def _check(shape, dtype, image_shape, received=None):

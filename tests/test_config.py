@@ -8,12 +8,19 @@ from tiny_data import tiny_config
 from kerasood import config as configs
 from kerasood.commands import planning
 from kerasood.commands import train as command
-from kerasood.config import EvaluateConfig, ExportConfig, StageConfig, TrainConfig, stage_config
+from kerasood.config import (
+    ConvertConfig,
+    EvaluateConfig,
+    ExportConfig,
+    StageConfig,
+    TrainConfig,
+    stage_config,
+)
 from kerasood.data.in_distribution import load_training_data
 from kerasood.models.fine_tuning import CrossEntropyTraining
 from kerasood.runs import Run
 
-CONFIGS = (TrainConfig, EvaluateConfig, ExportConfig)
+CONFIGS = (TrainConfig, EvaluateConfig, ExportConfig, ConvertConfig)
 TYPES = {"b": True, "i": 3, "f": 0.25, "s": "text"}
 
 
@@ -44,7 +51,11 @@ def test_a_flag_has_the_type_of_its_field(config_class):
         if field.metadata["choices"]:
             continue
         kind = str(field.type).removeprefix("<class '")[0]
-        if kind == "t":
+        if field.type == tuple[float, ...]:
+            given, expected = "1,0.5", (1.0, 0.5)
+        elif field.type == tuple[int, ...]:
+            given, expected = "3,12", (3, 12)
+        elif kind == "t":
             given, expected = "a,b", ("a", "b")
         else:
             given = expected = TYPES[kind]
@@ -146,7 +157,7 @@ OTHER = {
     "holdout": 0.3,
     "precision": "mixed_bfloat16",
     "seed": 77,
-    "seeds": ("7", "8"),
+    "seeds": (7, 8),
     "outliers": "places365",
     "max_outliers": 100,
     "margins": "reference",

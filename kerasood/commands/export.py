@@ -1,6 +1,6 @@
 """`python -m export`: a run's model, detector and threshold as SavedModel and TFLite."""
 
-import functools
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -9,12 +9,15 @@ from kerasood import thresholds
 from kerasood.commands.candidates import run_candidates
 from kerasood.commands.common import choose, console, run_command
 from kerasood.config import ExportConfig
-from kerasood.data.prefetch import image_batches
+from kerasood.data.base import OOD_SPLIT
 from kerasood.data.sources import open_source
 from kerasood.detectors import DETECTORS
-from kerasood.evaluation import Settings, calibration_outputs, score
+from kerasood.detectors.saving import load_detector, save_detector
+from kerasood.evaluation import calibration_scores
 from kerasood.export import FORMATS, describe_signature, export_model
 from kerasood.files import read_json, write_json
+from kerasood.fitting import CandidateOutputs, FittedDetectors
+from kerasood.recalibration import calibrate_outputs
 from kerasood.runs import Run, git_commit, newest_run, versions
 from kerasood.serving import OODModel
 
@@ -42,13 +45,12 @@ def export(config):
     name = choose("detector", config.detector, DETECTORS)
     where = {"data_dir": config.data_dir, "download": config.download}
     candidate = run_candidates(run, where)[-1]
-    detector = DETECTORS[name]()
+    outputs = CandidateOutputs(candidate, config.batch_size)
+    detector, is_new = _detector(run, config, outputs, name)
     test = open_source(run.config.dataset, "test", **where)
-    threshold, calibrated_on = _threshold(run, config, candidate, name, detector, test)
+    threshold, calibrated_on = _threshold(run, config, outputs, name, detector, test, is_new)
     console.print(
-        f"{run.path}: {name}, threshold {threshold.value:.6g} accepts {threshold.tpr:.0%} of "
-        f"in-distribution images ({threshold.interval[0]:.1%} to {threshold.interval[1]:.1%} "
-        f"with {threshold.confidence:.0%} confidence; {calibrated_on})"
+        f"{run.path}: {name}, {_in_words(threshold)}; calibrated on {calibrated_on}", markup=False
     )
     model_name = config.model or pathlib.Path(run.config.dataset).stem
     exported = export_model(
@@ -74,25 +76,64 @@ def export(config):
     return exported
 
 
-def _threshold(run, config, candidate, name, detector, test):
-    """The threshold the evaluation stored for this detector and rate, or a new one."""
+def _detector(run, config, outputs, name):
+    """The detector that the evaluation fitted, or a new one; and whether it is new."""
+    path = run.detectors / f"{name}.npz"
+    if path.exists():
+        return load_detector(path, DETECTORS), False
+    fitter = FittedDetectors(outputs, config.tune, config.validation_images, config.seed)
+    detector = fitter.fit(DETECTORS[name]())
+    save_detector(path, detector, DETECTORS)
+    return detector, True
+
+
+def _threshold(run, config, outputs, name, detector, test, is_new):
+    """The threshold the evaluation stored for this detector and promise, or a new one.
+
+    What the evaluation did not ask for, thresholds per class or from other images, stays out of
+    its file.
+    """
     stored = read_json(run.thresholds) if run.thresholds.exists() else {}
-    if name in stored:
-        threshold = thresholds.Threshold.from_json(stored[name]["threshold"])
-        if threshold.tpr == config.tpr:
+    is_usual = not (config.per_class or config.calibration)
+    if is_usual and name in stored and not is_new:
+        threshold = thresholds.read_threshold(stored[name]["threshold"])
+        promise = threshold.tpr, threshold.confidence, threshold.guarantee
+        if promise == (config.tpr, config.confidence, config.guarantee):
             return threshold, stored[name]["calibrated_on"]
-    settings = Settings(
-        detectors={name: detector},
-        protocol=None,
-        tpr=config.tpr,
-        seed=config.seed,
-        batches=functools.partial(image_batches, batch_size=config.batch_size),
+    calibration = _calibration(config, outputs, detector, test)
+    threshold = calibrate_outputs(
+        calibration.scores,
+        calibration.logits,
+        config.tpr,
+        config.confidence,
+        config.guarantee,
+        config.per_class,
     )
-    outputs, calibrated_on = calibration_outputs(candidate, lambda: test, settings)
-    threshold = thresholds.calibrate(score(detector, outputs), config.tpr)
-    entry = {"threshold": threshold.to_json(), "calibrated_on": calibrated_on}
-    write_json(run.thresholds, {**stored, name: entry})
-    return threshold, calibrated_on
+    if is_usual:
+        entry = {"threshold": threshold.to_json(), "calibrated_on": calibration.described}
+        write_json(run.thresholds, {**stored, name: entry})
+    return threshold, calibration.described
+
+
+def _calibration(config, outputs, detector, test):
+    """Scores of the run's own calibration images, or of those of --calibration."""
+    if not config.calibration:
+        return calibration_scores(detector, outputs, test, config.seed)
+    source = open_source(
+        config.calibration, OOD_SPLIT, data_dir=config.data_dir, download=config.download
+    )
+    candidate = dataclasses.replace(outputs.candidate, calibration=source, cache=None)
+    outputs = CandidateOutputs(candidate, config.batch_size)
+    calibration = calibration_scores(detector, outputs, test, config.seed)
+    described = f"{len(calibration.scores):,} images of {source.name}"
+    return dataclasses.replace(calibration, described=described)
+
+
+def _in_words(threshold):
+    values = np.atleast_1d(threshold.value)
+    if values.size == 1:
+        return f"threshold {values[0]:.6g} {threshold.promise}"
+    return f"thresholds from {values.min():.6g} to {values.max():.6g} {threshold.promise}"
 
 
 def _images_to_verify(test):

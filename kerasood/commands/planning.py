@@ -67,9 +67,10 @@ def _per_seed(config):
     default_seed = next(f.default for f in dataclasses.fields(config) if f.name == "seed")
     if config.seed != default_seed:
         raise ValueError(f"Expected --seed or --seeds. Received: --seed={config.seed} as well")
-    seeds = [_as_seed(text) for text in config.seeds]
-    if len(set(seeds)) < len(seeds):
-        raise ValueError(f"Expected different --seeds. Received: {','.join(config.seeds)}")
+    if len(set(config.seeds)) < len(config.seeds) or min(config.seeds) < 0:
+        raise ValueError(
+            "Expected different --seeds >= 0. Received: " + ",".join(map(str, config.seeds))
+        )
     return [
         dataclasses.replace(
             config,
@@ -77,14 +78,8 @@ def _per_seed(config):
             seeds=(),
             out=f"{config.out}-seed{seed}" if config.out else _default_out(config, seed),
         )
-        for seed in seeds
+        for seed in config.seeds
     ]
-
-
-def _as_seed(text):
-    if not text.isdecimal():
-        raise ValueError(f"Expected --seeds of whole numbers, such as 1,2,3. Received: {text!r}")
-    return int(text)
 
 
 def _default_out(config, seed):

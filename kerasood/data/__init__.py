@@ -1,5 +1,5 @@
 """Images in: the registry of data sets, their sources, and the tf.data pipelines over them."""
-from kerasood.data.registry import DATASETS, DatasetSpec, find, ood_names, role
+from kerasood.data.registry import DATASETS, DatasetSpec, find, ood_names, overlap, role
 from kerasood.data.sources import availability, available_splits, open_source
 
 __all__ = [
@@ -10,5 +10,6 @@ __all__ = [
     "find",
     "ood_names",
     "open_source",
+    "overlap",
     "role",
 ]

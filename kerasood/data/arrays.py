@@ -14,6 +14,7 @@ from kerasood.data.base import (
     offered_splits,
     part_rows,
     rebatch,
+    rows_identity,
 )
 
 ROWS_PER_READ = 512
@@ -41,7 +42,8 @@ class NpzSource(ImageSource):
         self.path = pathlib.Path(path)
         members = read_headers(path)
         self._key, labels_key, part = _choose(path, members, split, divisible=spec is None)
-        count = _checked_count(path, self._key, members[self._key], image_size)
+        where = f"{path}[{self._key}]"
+        count = checked_count(where, members[self._key], image_size)
         num_classes = self._labels = self._rows = None
         if labels_key is not None:
             num_classes = (spec and spec.num_classes) or _largest_label(path, members) + 1
@@ -55,6 +57,15 @@ class NpzSource(ImageSource):
 
     def batches(self, batch_size):
         return rebatch(self._chunks(), batch_size)
+
+    def _known_labels(self):
+        return self._labels
+
+    def _identity(self):
+        with _readable(self.path), zipfile.ZipFile(self.path) as archive:
+            member = archive.getinfo(f"{self._key}.npy")
+        rows = rows_identity(self._rows)
+        return [self._key, member.CRC, member.file_size, self.num_images, rows]
 
     def _chunks(self):
         taken = 0
@@ -82,7 +93,7 @@ def read_headers(path):
         headers = {}
         for key in keys:
             with archive.open(key) as stream:
-                headers[key.removesuffix(".npy")] = _read_header(stream)
+                headers[key.removesuffix(".npy")] = read_header(stream)
     for key, (_, _, dtype) in headers.items():
         if dtype.hasobject:
             raise ValueError(
@@ -95,7 +106,7 @@ def read_headers(path):
 def stream_images(path, key):
     """Yields (first row, uint8 images `(<= ROWS_PER_READ, H, W, 3)`) of one array."""
     with _readable(path), zipfile.ZipFile(path) as archive, archive.open(f"{key}.npy") as stream:
-        shape, _, _ = _read_header(stream)
+        shape, _, _ = read_header(stream)
         row_bytes = math.prod(shape[1:])
         for first_row in range(0, shape[0], ROWS_PER_READ):
             rows = min(ROWS_PER_READ, shape[0] - first_row)
@@ -116,7 +127,8 @@ def _readable(path):
         raise ValueError(f"{path}: not a readable npz (truncated download?): {error}") from error
 
 
-def _read_header(stream):
+def read_header(stream):
+    """Returns (shape, fortran_order, dtype) of an array in the .npy format."""
     version = np.lib.format.read_magic(stream)
     if version == (1, 0):
         return np.lib.format.read_array_header_1_0(stream)
@@ -140,9 +152,13 @@ def _choose(path, members, split, divisible):
     return key, labels_key if labels_key in members else None, part
 
 
-def _checked_count(path, key, header, image_size):
+def checked_count(where, header, image_size: int) -> int:
+    """Returns the number of images of an array, given the header that `read_header` returns.
+
+    Raises:
+        ValueError: for an array of anything but uint8 `(N, S, S, 3)` in C order.
+    """
     shape, fortran_order, dtype = header
-    where = f"{path}[{key}]"
     size = f"{image_size}, {image_size}"
     if dtype != np.uint8:
         raise ValueError(f"{where}: expected uint8 images, 0-255. Received: dtype={dtype}")

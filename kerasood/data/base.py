@@ -1,9 +1,13 @@
-"""What all image sources share: the interface, batching, labels, and the choice of a split."""
+"""What all image sources share: the interface, batching, labels, identity, choice of a split."""
+import hashlib
+import json
+
 import numpy as np
 from absl import logging
 
 SPLITS = ("train", "validation", "test")
 OOD_SPLIT = "ood"
+OUTLIERS = "outliers"
 # Dealt round and round within each class, so every part holds its share of every class.
 TENTHS = ("test", *("train",) * 4, "validation", *("train",) * 4)
 LOAD_BATCH = 1024
@@ -42,6 +46,25 @@ class ImageSource:
         """
         raise NotImplementedError
 
+    def fingerprint(self) -> str:
+        """Returns a cheap identity of the images and labels that this source yields, 64 hex digits.
+
+        The same source opened again has the same one, sources of other images have another.
+        Nothing is decoded: files count as other files when their time of change is another, and
+        an image that turns out to be unreadable changes nothing.
+        """
+        labels = rows_identity(self._known_labels())
+        identity = [type(self).__name__, self.image_size, labels, *self._identity()]
+        return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+
+    def _known_labels(self):
+        """Returns the labels, int `(N,)`, where they are known without reading, or None."""
+        return None
+
+    def _identity(self) -> list:
+        """Returns strings and numbers (or lists of them) that tell these images from others."""
+        raise NotImplementedError
+
     def load(self):
         """Returns images uint8 `(N, S, S, 3)` and labels int32 `(N,)` or None, all in memory."""
         parts = list(self.batches(LOAD_BATCH))
@@ -68,6 +91,61 @@ class ArraySource(ImageSource):
 
     def load(self):
         return self._images, self._labels
+
+    def _known_labels(self):
+        return self._labels
+
+    def _identity(self):
+        digest = ImageDigest()
+        for images, _ in self.batches(LOAD_BATCH):
+            digest.update(images)
+        return [digest.hexdigest, digest.count]
+
+
+class ImageDigest:
+    """SHA-256 of images as they pass, whatever batches they come in.
+
+    Attributes:
+        count: number of images so far.
+    """
+
+    def __init__(self):
+        self.count = 0
+        self._shape = None
+        self._pixels = hashlib.sha256()
+
+    def update(self, images):
+        """Adds a batch.
+
+        Args:
+            images: uint8 `(B, H, W, 3)`; all batches have images of one shape.
+
+        Raises:
+            ValueError: for other images.
+        """
+        images = np.asarray(images)
+        shape = self._shape or images.shape[1:]
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != shape:
+            expected = ", ".join(str(side) for side in shape) if self._shape else "H, W, 3"
+            raise ValueError(
+                f"Expected uint8 images of shape (B, {expected}). "
+                f"Received: shape={images.shape}, dtype={images.dtype}"
+            )
+        self._shape = shape
+        self.count += len(images)
+        self._pixels.update(np.ascontiguousarray(images).data)
+
+    @property
+    def hexdigest(self) -> str:
+        """64 hex digits: of the shape of the images and of all their pixels."""
+        whole = self._pixels.copy()
+        whole.update(str(self._shape).encode())
+        return whole.hexdigest()
+
+
+def rows_identity(rows):
+    """Returns an identity of an int array of rows or labels; of None, `"all"`."""
+    return "all" if rows is None else hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()
 
 
 def rebatch(chunks, batch_size: int):
@@ -131,7 +209,9 @@ def choose_split(where, split: str, named: tuple[str, ...], divisible: bool):
     """Decides what a requested split means for a file or folder.
 
     `"ood"` asks for the images to score as outliers: the test split where there are splits,
-    otherwise everything. Data in one piece are all `"test"`, unless they are divisible (a user's
+    otherwise everything. `"outliers"` asks for images to train with that belong to no class: the
+    training split where there are splits, otherwise everything; a single split is everything,
+    whatever its name. Data in one piece are all `"test"`, unless they are divisible (a user's
     own labelled data): then each of train, validation and test is a fixed part of them.
 
     Args:
@@ -147,11 +227,12 @@ def choose_split(where, split: str, named: tuple[str, ...], divisible: bool):
         ValueError: when there is no such split; names those that there are.
     """
     if named:
-        if split == OOD_SPLIT:
-            split = named[0] if len(named) == 1 else "test"
+        meant = {OOD_SPLIT: "test", OUTLIERS: "train"}
+        if split in meant:
+            split = named[0] if len(named) == 1 else meant[split]
         if split in named:
             return split, None
-    elif split == OOD_SPLIT or (split == "test" and not divisible):
+    elif split in (OOD_SPLIT, OUTLIERS) or (split == "test" and not divisible):
         return None, None
     elif divisible and split in SPLITS:
         return None, split
@@ -160,7 +241,7 @@ def choose_split(where, split: str, named: tuple[str, ...], divisible: bool):
 
 
 def offered_splits(named: tuple[str, ...], divisible: bool) -> tuple[str, ...]:
-    """Returns the splits that `choose_split` can serve, `"ood"` aside."""
+    """Returns the splits that `choose_split` can serve, `"ood"` and `"outliers"` aside."""
     return named or (SPLITS if divisible else ("test",))
 
 

@@ -4,6 +4,8 @@ import io
 import os
 
 import numpy as np
+import PIL
+from absl import logging
 from PIL import Image, ImageOps
 
 from kerasood.data.registry import AS_THEY_ARE, SHORT_SIDE, ZERO_PADDED
@@ -11,6 +13,10 @@ from kerasood.data.registry import AS_THEY_ARE, SHORT_SIDE, ZERO_PADDED
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 MAX_PIXELS = 89_478_485  # Pillow's own decompression-bomb limit, here also for the resized image
 PUBLISHED_SIZE = 32
+# LSUN-Crop has been described both as 32x32 and as 36x36 with a plain border.
+FRAMED_SIZE, FRAME, FRAME_RANGE = 36, 2, 16
+# Part of the identity of decoded images: raise the number when a rule of this module changes.
+RULES = f"1, Pillow {PIL.__version__}"
 WORKERS = min(8, os.cpu_count() or 1)
 
 
@@ -76,12 +82,19 @@ def fit_to_square(image, image_size: int, resizing: str = SHORT_SIDE):
         image: Pillow image, RGB.
         image_size: wanted side, pixels.
         resizing: `AS_THEY_ARE` refuses, and `ZERO_PADDED` pads, what is not 32x32 when 32x32 is
-            wanted; `SHORT_SIDE` always resizes.
+            wanted; `SHORT_SIDE` always resizes. Of 36x36 images with a plain border, two pixels
+            wide, `AS_THEY_ARE` takes the 32x32 inside, and warns.
     """
     wanted = (image_size, image_size)
     if image.size == wanted:
         return image
     if image_size == PUBLISHED_SIZE and resizing == AS_THEY_ARE:
+        if _is_framed(image):
+            logging.log_first_n(
+                logging.WARNING, "Images of %dx%d pixels: their plain border of %d is cut off", 1,
+                *image.size, FRAME,
+            )
+            return image.crop((FRAME, FRAME, FRAME + image_size, FRAME + image_size))
         raise ValueError(
             f"expected {image_size}x{image_size} pixels, the size this set is published in; crop "
             f"or resize it beforehand. Received: {image.width}x{image.height}"
@@ -91,6 +104,15 @@ def fit_to_square(image, image_size: int, resizing: str = SHORT_SIDE):
     image = image.resize(_resized(image.size, image_size), Image.Resampling.BILINEAR)
     left, top = ((side - image_size) // 2 for side in image.size)
     return image.crop((left, top, left + image_size, top + image_size))
+
+
+def _is_framed(image):
+    if image.size != (FRAMED_SIZE, FRAMED_SIZE):
+        return False
+    pixels = np.asarray(image)
+    inside = np.zeros(pixels.shape[:2], bool)
+    inside[FRAME:-FRAME, FRAME:-FRAME] = True
+    return bool(np.ptp(pixels[~inside], axis=0).max() <= FRAME_RANGE)
 
 
 def _pad(image, image_size):

@@ -9,6 +9,7 @@ from kerasood.data.embedded import photo_patches
 CHUNK = 256
 DEFAULT_NUM_IMAGES = 2000
 GAUSSIAN_STD = 0.5  # in units in which the pixel range is [-1, 1]
+VERSION = 1  # raise it when a maker changes what it makes
 BLOB_DENSITY, BLOB_SIGMA, BLOB_THRESHOLD = 0.7, 1.5, 0.75
 
 
@@ -73,6 +74,9 @@ class GeneratedSource(ImageSource):
 
     def batches(self, batch_size):
         return rebatch(self._chunks(), batch_size)
+
+    def _identity(self):
+        return [self.name, *self._key, self.num_images, VERSION]
 
     def _chunks(self):
         for first in range(0, self.num_images, CHUNK):

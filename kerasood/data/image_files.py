@@ -15,7 +15,7 @@ from kerasood.data.base import (
     part_rows,
     rebatch,
 )
-from kerasood.data.decoding import decode, decode_all
+from kerasood.data.decoding import RULES, decode, decode_all
 from kerasood.data.registry import SHORT_SIDE
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
@@ -29,7 +29,7 @@ class FolderSource(ImageSource):
     Subfolders `train`, `validation` and `test` are splits. When every image of a split lies in a
     subfolder of its own class (at least two of them, one level deep), the sorted names of these
     subfolders are the classes. Labelled images without splits are divided for training, unless
-    the folder holds a registered set.
+    the folder holds a registered set. Of a set with `spec.first` only so many images are taken.
 
     Args:
         folder: path.
@@ -47,7 +47,7 @@ class FolderSource(ImageSource):
         self._root = _split_root(folder, split)
         self._strict = strict
         self._resizing = spec.resizing if spec else SHORT_SIDE
-        self._files = list(image_paths(self._root))
+        self._files = first_by_name(image_paths(self._root), spec.first if spec else None)
         _check_first(self._root, next(iter(self._files), None), image_size, self._resizing)
         class_names = _class_names(folder)
         self._labels = _labels(self._root, self._files, class_names)
@@ -72,6 +72,16 @@ class FolderSource(ImageSource):
 
     def batches(self, batch_size):
         return rebatch(self._chunks(), batch_size)
+
+    def _known_labels(self):
+        return self._labels
+
+    def _identity(self):
+        files = []
+        for file in self._files:
+            status = os.stat(file)
+            files.append([os.path.relpath(file, self._root), status.st_size, status.st_mtime_ns])
+        return [files, self._resizing, RULES]
 
     def _chunks(self):
         known = {file for file, _ in self.skipped}
@@ -109,8 +119,32 @@ def image_paths(folder):
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for file in sorted(files):
-            if file.lower().endswith(SUFFIXES) and not file.startswith("."):
+            if is_visible_image(file):
                 yield os.path.join(parent, file)
+
+
+def is_visible_image(path: str) -> bool:
+    """Whether a relative path, its parts joined by slashes, is that of a visible image file."""
+    hidden = any(part.startswith(".") for part in path.split("/"))
+    return path.lower().endswith(SUFFIXES) and not hidden
+
+
+def path_order(path: str):
+    """Key that sorts relative paths as `image_paths` lists them: the files before the folders."""
+    *folders, file = path.split("/")
+    return [*((1, folder) for folder in folders), (0, file)]
+
+
+def first_by_name(paths, count: int | None) -> list[str]:
+    """Returns the `count` paths whose file names come first, in the order given; None for all.
+
+    The folders do not matter, so that images sorted into folders by class are not chosen by class.
+    """
+    paths = list(paths)
+    if count is None:
+        return paths
+    chosen = set(sorted(paths, key=lambda path: (os.path.basename(path), path))[:count])
+    return [path for path in paths if path in chosen]
 
 
 def folder_splits(folder, spec=None) -> tuple[str, ...]:

@@ -1,14 +1,13 @@
 """Which in-distribution images train a model, which calibrate its threshold, which test it."""
 
 import dataclasses
-import hashlib
 
 import numpy as np
 from absl import logging
 from sklearn.model_selection import train_test_split
 
-from kerasood.data.base import ArraySource
-from kerasood.data.sources import available_splits, open_source
+from kerasood.data.base import ArraySource, ImageDigest
+from kerasood.data.sources import availability, available_splits, open_source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +39,9 @@ class TrainingData:
 
 
 def _digest(images):
-    sha256 = hashlib.sha256(np.ascontiguousarray(images)).hexdigest()
-    return {"count": len(images), "sha256": sha256}
+    digest = ImageDigest()
+    digest.update(images)
+    return {"count": digest.count, "sha256": digest.hexdigest}
 
 
 def load_training_data(config, holdout_seed=None):
@@ -82,6 +82,29 @@ def load_training_data(config, holdout_seed=None):
     elif "validation" in available_splits(config.dataset, config.data_dir):
         validation = open_source(config.dataset, "validation", **where).load()
     return TrainingData((images, labels), validation, source.num_classes, source.class_names)
+
+
+def training_source(stage, data_dir=None, download=True):
+    """The labelled images that a finished run was trained on, for detectors that learn from them.
+
+    Args:
+        stage: StageConfig of the run.
+        data_dir: str or None, searched first.
+        download: bool.
+
+    Returns:
+        ImageSource, unaugmented, in a fixed order; or None when they are not at hand.
+    """
+    if availability(stage.dataset, "train", data_dir, download) is not None:
+        return None
+    source = open_source(stage.dataset, "train", data_dir=data_dir, download=download)
+    if not stage.holdout:
+        return source
+    images, labels = source.load()
+    kept, _ = holdout_rows(labels, stage.holdout, stage.split_seed)
+    return ArraySource(
+        f"{stage.dataset} kept", images[kept], labels[kept], source.num_classes, source.class_names
+    )
 
 
 def calibration_source(stage, data_dir=None, download=True):

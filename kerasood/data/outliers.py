@@ -3,10 +3,9 @@
 import numpy as np
 from absl import logging
 
-from kerasood.data.base import LOAD_BATCH, ArraySource
+from kerasood.data.base import LOAD_BATCH, OUTLIERS, ArraySource
 from kerasood.data.sources import open_source
 
-SPLIT = "train"
 # Not the run's: several seeds shall train on the same images.
 SAMPLE_SEED = 0
 
@@ -26,7 +25,7 @@ def open_outliers(name, data_dir=None, download=True, strict=False):
     Raises:
         FileNotFoundError, ValueError, OSError: as `open_source`.
     """
-    return open_source(name, SPLIT, data_dir=data_dir, download=download, strict=strict)
+    return open_source(name, OUTLIERS, data_dir=data_dir, download=download, strict=strict)
 
 
 def load_outliers(source, max_outliers=None):

@@ -1,6 +1,7 @@
 """The one table of data sets: where each comes from, what it holds and what it may be used for."""
 import dataclasses
 import difflib
+import pathlib
 
 AS_THEY_ARE = "as they are"
 SHORT_SIDE = "short side to the image size (antialiased bilinear), centre crop"
@@ -9,7 +10,22 @@ UPSCALED = "upscaled from 8x8 (bilinear)"
 
 DIGIT_SETS = ("svhn", "mnist", "digits", "digits_heldout")
 CIFARS = ("cifar10", "cifar100")
-ODIN = "www.dropbox.com/s/"
+ODIN = "https://www.dropbox.com/s/"
+
+
+@dataclasses.dataclass(frozen=True)
+class Archive:
+    """The one published file that holds a data set.
+
+    Args:
+        file: its name in the data directory, where it is looked for and downloaded to.
+        url: where it is published.
+        md5: its checksum.
+    """
+
+    file: str
+    url: str
+    md5: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,8 +35,10 @@ class DatasetSpec:
     Args:
         name: what the user types; also the name of its npz or folder in the data directory.
         title: what the tables print.
-        source: `"tfds"`, `"manual"` (the user fetches it), `"embedded"` or `"generated"`.
-        tfds_name: its name in tensorflow-datasets.
+        source: `"tfds"`, `"archive"`, `"manual"` (the user fetches it), `"embedded"` or
+            `"generated"`.
+        tfds_name: its name in tensorflow-datasets, with a configuration where it has several.
+        archive: the published file, for `"archive"`.
         num_classes: number of classes, where the labels matter.
         splits: the splits it is published with.
         tfds_test: the TFDS splits that together are its `"test"`.
@@ -28,18 +46,23 @@ class DatasetSpec:
         never_for: in-distribution sets whose classes it shares: never OOD for them.
         only_for: if given, the only in-distribution sets for which this one is OOD.
         synthetic: whether the images are noise or drawn rather than photographed or written.
+        outliers: whether these are auxiliary images to train with, and never a test set.
+        collection: larger collection that its images were taken from: sets of one collection may
+            share images. None where no other registered set draws on it.
+        first: how many images, the first by file name, an archive or folder of them contributes;
+            None for all.
         in_paper: whether the paper's tables contain it.
         stand_in_for: title of the published set that this one replaces without being it.
         resizing: how other image sizes become the wanted one.
         licence: terms of use of the images.
         how_to_get: one line for the user who lacks it.
-        md5: checksum of the published archive named in `how_to_get`.
     """
 
     name: str
     title: str
     source: str
     tfds_name: str | None = None
+    archive: Archive | None = None
     num_classes: int | None = None
     splits: tuple[str, ...] = ("test",)
     tfds_test: tuple[str, ...] = ("test",)
@@ -47,12 +70,26 @@ class DatasetSpec:
     never_for: tuple[str, ...] = ()
     only_for: tuple[str, ...] = ()
     synthetic: bool = False
+    outliers: bool = False
+    collection: str | None = None
+    first: int | None = None
     in_paper: bool = False
     stand_in_for: str | None = None
     resizing: str = SHORT_SIDE
     licence: str = ""
     how_to_get: str = ""
-    md5: str | None = None
+
+    @property
+    def downloadable(self) -> bool:
+        """Whether `open_source` can fetch it."""
+        return self.source in ("tfds", "archive")
+
+    @property
+    def prepared_name(self) -> str | None:
+        """Name of its prepared TFDS directory: an archive of images has a builder of ours."""
+        if self.archive is not None and not self.archive.file.endswith(".npy"):
+            return self.name
+        return self.tfds_name
 
 
 def _tfds(name, title, tfds_name, licence, **fields):
@@ -65,10 +102,23 @@ def _tfds(name, title, tfds_name, licence, **fields):
     )
 
 
-def _manual(name, title, archive, licence, md5=None, **fields):
-    how = f"get {archive}" + (f" (md5 {md5})" if md5 else "")
-    how += f", and put it unpacked at <data_dir>/{name}/ or as <data_dir>/{name}.npz"
-    return DatasetSpec(name, title, "manual", licence=licence, how_to_get=how, md5=md5, **fields)
+def _archive(name, title, file, url, md5, licence, note="", **fields):
+    how = (
+        f"allow the download ({url}{note}), or put {file} (md5 {md5}), its images unpacked as "
+        f"{name}/, or {name}.npz into the data directory"
+    )
+    return DatasetSpec(name, title, "archive", archive=Archive(file, url, md5), licence=licence,
+                       how_to_get=how, **fields)
+
+
+def _odin(name, title, key, file, md5, **fields):
+    url = f"{ODIN}{key}/{file}?dl=1"
+    return _archive(name, title, file, url, md5, RESEARCH, resizing=AS_THEY_ARE, **fields)
+
+
+def _manual(name, title, images, licence, **fields):
+    how = f"get {images}, and put it unpacked at <data_dir>/{name}/ or as <data_dir>/{name}.npz"
+    return DatasetSpec(name, title, "manual", licence=licence, how_to_get=how, **fields)
 
 
 def _generated(name, title, **fields):
@@ -79,7 +129,7 @@ TRAIN_TEST = ("train", "test")
 TRAIN_VALIDATION_TEST = ("train", "validation", "test")
 RESEARCH = "non-commercial research"
 MINIPLACES = "MiniPlaces (a 100-class subset of Places2), its scene classes shared with LSUN"
-ODIN_IMAGES = {"resizing": AS_THEY_ARE, "licence": RESEARCH}
+FIRST_PLACES = 10_000  # the paper used 10,000 of 36,500 and never said which
 
 DATASETS = {
     spec.name: spec
@@ -88,25 +138,26 @@ DATASETS = {
               tfds_test=TRAIN_VALIDATION_TEST),
         _tfds("svhn", "SVHN", "svhn_cropped", RESEARCH, num_classes=10, in_paper=True,
               splits=TRAIN_TEST, never_for=DIGIT_SETS, resizing=AS_THEY_ARE),
-        _manual("places365", "Places365",
-                "data.csail.mit.edu/places/places365/val_256.tar (36,500 images)", "CC BY",
-                md5="e27b17d8d44f4af9a78502beb927f808", in_paper=True),
-        _manual("lsun_crop", "LSUN-Crop", f"{ODIN}fhtsw1m3qxlwj6h/LSUN.tar.gz?dl=1",
-                md5="458a0a0ab8e5f1cb4516d7400568e460", in_paper=True, **ODIN_IMAGES),
-        _manual("lsun_resize", "LSUN-Resize", f"{ODIN}moqh2wh8696c3yl/LSUN_resize.tar.gz?dl=1",
-                md5="278b7b31c8cb7e804a1465a8ce03a2dc", in_paper=True, **ODIN_IMAGES),
-        _manual("isun", "iSUN", f"{ODIN}ssz7qxfqae0cca5/iSUN.tar.gz?dl=1",
-                md5="be77b0f2c26fda898afac5f99645ee70", in_paper=True, **ODIN_IMAGES),
+        _archive("places365", "Places365", "val_256.tar",
+                 "http://data.csail.mit.edu/places/places365/val_256.tar",
+                 "e27b17d8d44f4af9a78502beb927f808", "CC BY", in_paper=True, first=FIRST_PLACES,
+                 note=f": 36,500 images, the first {FIRST_PLACES:,} by name are used",
+                 collection="Places2"),
+        _odin("lsun_crop", "LSUN-Crop", "fhtsw1m3qxlwj6h", "LSUN.tar.gz",
+              "458a0a0ab8e5f1cb4516d7400568e460", in_paper=True, collection="LSUN"),
+        _odin("lsun_resize", "LSUN-Resize", "moqh2wh8696c3yl", "LSUN_resize.tar.gz",
+              "278b7b31c8cb7e804a1465a8ce03a2dc", in_paper=True, collection="LSUN"),
+        _odin("isun", "iSUN", "ssz7qxfqae0cca5", "iSUN.tar.gz",
+              "be77b0f2c26fda898afac5f99645ee70", in_paper=True),
         _manual("scenes_crop", "Scenes-Crop", f"{MINIPLACES}; cut a random 32x32 patch of each",
-                RESEARCH, stand_in_for="LSUN-Crop"),
+                RESEARCH, stand_in_for="LSUN-Crop", collection="Places2"),
         _manual("scenes_resize", "Scenes-Resize", MINIPLACES, RESEARCH,
-                stand_in_for="LSUN-Resize"),
-        _manual("tiny_imagenet_crop", "Tiny-ImageNet-Crop",
-                f"{ODIN}avgm2u562itwpkl/Imagenet.tar.gz?dl=1", near_for=CIFARS,
-                md5="7c0827e4246c3718a5ee076e999e52e5", **ODIN_IMAGES),
-        _manual("tiny_imagenet_resize", "Tiny-ImageNet-Resize",
-                f"{ODIN}kp3my3412u5k9rl/Imagenet_resize.tar.gz?dl=1", near_for=CIFARS,
-                md5="0f9ff11d45babf2eff5fe12281d1ac31", **ODIN_IMAGES),
+                stand_in_for="LSUN-Resize", collection="Places2"),
+        _odin("tiny_imagenet_crop", "Tiny-ImageNet-Crop", "avgm2u562itwpkl", "Imagenet.tar.gz",
+              "7c0827e4246c3718a5ee076e999e52e5", near_for=CIFARS, collection="ImageNet"),
+        _odin("tiny_imagenet_resize", "Tiny-ImageNet-Resize", "kp3my3412u5k9rl",
+              "Imagenet_resize.tar.gz", "0f9ff11d45babf2eff5fe12281d1ac31", near_for=CIFARS,
+              collection="ImageNet"),
         _tfds("cifar10", "CIFAR-10", "cifar10", "none stated (research use)", num_classes=10,
               splits=TRAIN_TEST, near_for=("cifar100",), resizing=AS_THEY_ARE),
         _tfds("cifar100", "CIFAR-100", "cifar100", "none stated (research use)", num_classes=100,
@@ -121,6 +172,15 @@ DATASETS = {
         _generated("uniform_noise", "Uniform noise"),
         _generated("gaussian_noise", "Gaussian noise"),
         _generated("blobs", "Blobs"),
+        _tfds("imagenet32", "ImageNet 32x32", "imagenet_resized/32x32", RESEARCH,
+              splits=("train",), outliers=True, collection="ImageNet", resizing=AS_THEY_ARE),
+        _archive("random_images_300k", "300K random images", "300K_random_images.npy",
+                 "https://people.eecs.berkeley.edu/~hendrycks/300K_random_images.npy",
+                 "64ca64357de98351f28454274a112dc3", "none stated (research use)",
+                 splits=("train",), outliers=True, resizing=AS_THEY_ARE),
+        # Whose images these are is the user's to know; most such sets are cut out of ImageNet.
+        _manual("outliers", "Outliers", "any images unrelated to all classes and test sets",
+                "that of the images", splits=("train",), outliers=True, collection="ImageNet"),
     )
 }
 
@@ -136,21 +196,26 @@ def find(name: str) -> DatasetSpec:
     near = difflib.get_close_matches(name.lower(), DATASETS, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(
-        f"Expected a data set ({', '.join(DATASETS)}), a .npz file or an image folder that "
-        f"exists.{hint} Received: name={name!r}"
+        f"Expected a data set ({', '.join(DATASETS)}), a .npz or .npy file or an image folder "
+        f"that exists.{hint} Received: name={name!r}"
     )
 
 
 def role(name: str, in_name: str) -> str:
-    """Returns what an OOD set is to an in-distribution set: `"near"`, `"far"` or `"synthetic"`.
+    """Returns what a set is to an in-distribution set.
 
     Args:
         name: registered name; anything else (a user's own set) is far.
         in_name: the in-distribution set, a registered name or a path.
+
+    Returns:
+        `"near"`, `"far"` or `"synthetic"` for OOD sets; `"outliers"` for auxiliary training images.
     """
     spec = DATASETS.get(name)
     if spec is None:
         return "far"
+    if spec.outliers:
+        return "outliers"
     if spec.synthetic:
         return "synthetic"
     return "near" if in_name in spec.near_for else "far"
@@ -162,6 +227,34 @@ def ood_names(in_name: str) -> tuple[str, ...]:
 
 
 def _is_ood_for(spec, in_name):
-    if spec.name == in_name or in_name in spec.never_for:
+    if spec.outliers or spec.name == in_name or in_name in spec.never_for:
         return False
     return not spec.only_for or in_name in spec.only_for
+
+
+def overlap(outliers_name: str, ood_name: str) -> str | None:
+    """Says why a model that was trained with outliers must not be tested on a set.
+
+    Args:
+        outliers_name: the auxiliary training set, a registered name or a path; a file or folder
+            that bears a registered name is taken for that set.
+        ood_name: the test set, likewise.
+
+    Returns:
+        One line, or None when nothing is known against it.
+    """
+    if pathlib.Path(outliers_name) == pathlib.Path(ood_name):
+        return f"{ood_name} is the set of outliers that the model was trained with"
+    seen, tested = (DATASETS.get(_bare_name(name)) for name in (outliers_name, ood_name))
+    if seen is None or tested is None:
+        return None
+    if seen is tested:
+        return f"{outliers_name} and {ood_name} are both {seen.title}"
+    if seen.collection is not None and seen.collection == tested.collection:
+        return f"{outliers_name} and {ood_name} may share images: both come from {seen.collection}"
+    return None
+
+
+def _bare_name(name):
+    path = pathlib.Path(name)
+    return path.stem if path.suffix in (".npz", ".npy") else path.name

@@ -1,23 +1,21 @@
-"""From a name or path to an ImageSource: where things are looked for, and what is said if not."""
-import os
-import pathlib
-
+"""From a name or path to an ImageSource."""
 from kerasood.data import embedded
 from kerasood.data.arrays import NpzSource, npz_splits
-from kerasood.data.base import OOD_SPLIT, ImageSource
+from kerasood.data.base import OOD_SPLIT, OUTLIERS, ImageSource, offered_splits
+from kerasood.data.download import fetch_archive
 from kerasood.data.generated import GeneratedSource
 from kerasood.data.image_files import FolderSource, check_folder, folder_splits
-from kerasood.data.registry import DATASETS, find
+from kerasood.data.npy import NpySource
+from kerasood.data.places import locate, missing
 from kerasood.data.tfds_source import (
     TfdsSource,
     default_root,
     download_and_prepare,
-    prepared_directory,
+    prepare,
     prepared_splits,
     stored_splits,
 )
 
-DATA_DIR_VARIABLE = "KERASOOD_DATA_DIR"
 AT_HAND = {"digits": embedded.digits, "digits_heldout": embedded.digits_heldout}
 
 
@@ -31,16 +29,19 @@ def open_source(
 ) -> ImageSource:
     """Opens a split of a data set.
 
-    A registered set is looked for as `<data_dir>/<name>.npz`, as the image folder or prepared
-    TFDS directory `<data_dir>/<name>/`, as `<data_dir>/<tfds_name>/`, and in the directory of
-    tensorflow-datasets; then it is downloaded, if that is allowed and possible. The first place
-    that has it decides, also when it lacks the split.
+    A registered set is looked for as `<data_dir>/<name>.npz` or `.npy`, as the image folder or
+    prepared TFDS directory `<data_dir>/<name>/`, as `<data_dir>/<tfds_name>/`, and in the directory
+    of tensorflow-datasets; then as its published archive `<data_dir>/<file>`, which is prepared
+    for TFDS beside it; then it is downloaded, if that is allowed and possible. The first place that
+    has it decides, also when it lacks the split.
 
     Args:
-        name: registered name, or the path of an .npz file or image folder. A folder whose name is
-            that of a registered set is written with a slash: `./svhn`.
-        split: `"train"`, `"validation"`, `"test"`, or `"ood"`: the images to score as outliers,
-            which is `"test"` where there are splits and otherwise everything.
+        name: registered name, or the path of an .npz or .npy file or image folder. A folder whose
+            name is that of a registered set is written with a slash: `./svhn`.
+        split: `"train"`, `"validation"`, `"test"`; `"ood"`: the images to score as outliers, which
+            is `"test"` where there are splits and otherwise everything; or `"outliers"`: auxiliary
+            images to train with, which is `"train"` where there are splits and otherwise
+            everything. Registered outlier sets have `"train"` alone, which is the same.
         data_dir: the data directory; `$KERASOOD_DATA_DIR` by default.
         download: whether the network may be used.
         strict: whether an unreadable image file is an error instead of being skipped.
@@ -49,23 +50,22 @@ def open_source(
     Raises:
         ValueError: unknown name, missing directory or split, or unsuitable contents.
         FileNotFoundError: a registered set that is not on disk and may not or cannot be downloaded.
-        OSError: a download that failed.
+        OSError: a download that failed, or an archive that could not be prepared.
     """
-    kind, place, spec = _locate(name, data_dir)
+    kind, place, spec = locate(name, data_dir)
     if spec:
-        split = _registered_split(split)
-    if kind == "missing":
-        if not (download and spec.tfds_name):
-            raise FileNotFoundError(_not_found(spec, place))
-        _check_published(spec, split)
-        kind, place = "tfds", download_and_prepare(spec, place[0] if place else None)
+        split = _registered_split(spec, split)
+    if kind == "missing" and not (download and spec.downloadable):
+        raise FileNotFoundError(missing(spec, place))
     if kind == "at hand":
-        _check_published(spec, split)
-        if spec.name in AT_HAND:
-            return AT_HAND[spec.name](split, image_size)
-        return GeneratedSource(spec.name, image_size)
+        return _at_hand(spec, _published_split(spec, split), image_size)
+    if kind in ("missing", "archive"):
+        _published_split(spec, split)
+        kind, place = _fetched(kind, place, spec)
     if kind == "npz":
         return NpzSource(place, split, image_size, spec)
+    if kind == "npy":
+        return NpySource(place, split, image_size, spec)
     if kind == "folder":
         return FolderSource(place, split, image_size, strict, spec)
     return TfdsSource(place, split, image_size, spec)
@@ -88,16 +88,18 @@ def availability(
     Raises:
         ValueError: unknown name, or a data directory that does not exist.
     """
-    kind, place, spec = _locate(name, data_dir)
+    kind, place, spec = locate(name, data_dir)
     try:
-        if kind == "missing":
-            if not (download and spec.tfds_name):
-                return _not_found(spec, place)
-            _check_published(spec, _registered_split(split))
+        if spec:
+            split = _registered_split(spec, split)
+        if kind == "missing" and not (download and spec.downloadable):
+            return missing(spec, place)
+        if kind in ("missing", "archive"):
+            _published_split(spec, split)
         elif kind == "tfds":
-            stored_splits(place, _registered_split(split), spec)
+            stored_splits(place, split, spec)
         elif kind == "folder" and spec:
-            check_folder(place, _registered_split(split), image_size, spec)
+            check_folder(place, split, image_size, spec)
         else:
             open_source(name, split, data_dir, download=False, image_size=image_size)
     except (ValueError, OSError) as error:
@@ -108,87 +110,59 @@ def availability(
 def available_splits(
     name: str, data_dir: str | None = None, download: bool = True
 ) -> tuple[str, ...]:
-    """Returns the splits (`"ood"` aside) that `open_source` serves for a data set.
+    """Returns the splits (`"ood"` and `"outliers"` aside) that `open_source` serves for a data set.
 
     Raises:
         ValueError, FileNotFoundError: as `open_source`.
     """
-    kind, place, spec = _locate(name, data_dir)
+    kind, place, spec = locate(name, data_dir)
+    if kind == "missing" and not (download and spec.downloadable):
+        raise FileNotFoundError(missing(spec, place))
+    if spec and spec.outliers:
+        return spec.splits
     if kind == "npz":
         return npz_splits(place, spec)
     if kind == "folder":
         return folder_splits(place, spec)
     if kind == "tfds":
         return prepared_splits(place, spec)
-    if kind == "missing" and not (download and spec.tfds_name):
-        raise FileNotFoundError(_not_found(spec, place))
+    if kind == "npy":
+        return offered_splits((), divisible=False)
     return spec.splits
 
 
-def _locate(name, data_dir):
-    """Returns (kind, place, spec): spec is None for a path; a missing set's place: directories."""
-    roots = _roots(data_dir)
-    if name not in DATASETS:
-        path = pathlib.Path(name).expanduser()
-        if path.is_dir():
-            return "folder", path, None
-        if path.is_file() and path.suffix == ".npz":
-            return "npz", path, None
-        _refuse_path(name, path)
-    spec = find(name)
-    if spec.source in ("embedded", "generated"):
-        return "at hand", None, spec
-    return *_place_of(spec, roots), spec
+def _at_hand(spec, split, image_size):
+    if spec.name in AT_HAND:
+        return AT_HAND[spec.name](split, image_size)
+    return GeneratedSource(spec.name, image_size)
 
 
-def _place_of(spec, roots):
-    for root in roots:
-        npz, folder = root / f"{spec.name}.npz", root / spec.name
-        if npz.is_file():
-            return "npz", npz
-        if folder.is_dir() and not list(folder.glob("*/dataset_info.json")):
-            return "folder", folder
-    if spec.tfds_name:
-        for root in (*roots, default_root()):
-            directory = prepared_directory(root, spec.tfds_name)
-            if directory:
-                return "tfds", directory
-    return "missing", roots
+def _fetched(kind, place, spec):
+    """Downloads what is missing and prepares an archive; returns (kind, place) of the result."""
+    if kind == "missing":
+        if spec.archive is None:
+            return "tfds", download_and_prepare(spec, place[0] if place else None)
+        place = fetch_archive(spec, place[0] if place else default_root())
+    return ("tfds", prepare(spec, place)) if spec.prepared_name else ("npy", place)
 
 
-def _roots(data_dir):
-    given = data_dir or os.environ.get(DATA_DIR_VARIABLE)
-    if not given:
-        return ()
-    root = pathlib.Path(given).expanduser()
-    if not root.is_dir():
-        source = "data_dir" if data_dir else DATA_DIR_VARIABLE
-        raise ValueError(f"Expected a data directory that exists. Received: {source}={given}")
-    return (root,)
-
-
-def _refuse_path(name, path):
-    if path.is_file():
-        raise ValueError(f"Expected an .npz file or an image folder. Received: name={name!r}")
-    if path.suffix == ".npz" or "/" in name or os.sep in name:
-        raise ValueError(f"Expected a path that exists. Received: name={name!r}")
-
-
-def _registered_split(split):
+def _registered_split(spec, split):
+    if spec.outliers:
+        if split not in (OUTLIERS, "train"):
+            raise ValueError(
+                f"{spec.name}: no split {split!r}: these are images to train with, never a test "
+                "set; splits there: train"
+            )
+        return OUTLIERS
     return "test" if split == OOD_SPLIT else split
 
 
-def _check_published(spec, split):
+def _published_split(spec, split):
+    """Returns the split to take of a set as published; `"outliers"` means one of its own."""
+    if split == OUTLIERS:
+        return "train" if "train" in spec.splits else "test"
     if split not in spec.splits:
         raise ValueError(
             f"{spec.name}: no split {split!r}; splits there: {', '.join(spec.splits)}"
         )
-
-
-def _not_found(spec, roots):
-    places = [str(root) for root in roots]
-    if spec.tfds_name:
-        places.append(str(default_root()))
-    where = f" in {', '.join(places)}" if places else ""
-    hint = "" if roots else f" (no data directory given: data_dir or {DATA_DIR_VARIABLE})"
-    return f"{spec.name}: not found{where}{hint}; {spec.how_to_get}"
+    return split

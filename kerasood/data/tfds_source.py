@@ -1,4 +1,5 @@
 """Sets prepared by tensorflow-datasets, read in their stored order without network or builder."""
+import contextlib
 import itertools
 import json
 import os
@@ -7,8 +8,8 @@ import re
 
 import numpy as np
 
-from kerasood.data.base import ImageSource, checked_labels, rebatch
-from kerasood.data.decoding import decode_all
+from kerasood.data.base import OUTLIERS, ImageSource, checked_labels, rebatch
+from kerasood.data.decoding import RULES, decode_all
 
 EXAMPLES_PER_READ = 256
 INFO_FILE = "dataset_info.json"
@@ -19,25 +20,38 @@ class TfdsSource(ImageSource):
 
     Args:
         directory: the prepared version directory, see `prepared_directory`.
-        split: `"test"`, or another stored split.
+        split: `"test"`, `"outliers"`, or another stored split.
         image_size: side of the squares, pixels.
-        spec: the registered set.
+        spec: the registered set. Without `num_classes` stored labels are left out.
     """
 
     def __init__(self, directory, split, image_size, spec):
         self._builder = _tfds().builder_from_directory(directory)
-        self._split = "+".join(stored_splits(directory, split, spec))
+        self._stored = stored_splits(directory, split, spec)
+        self._split = "+".join(self._stored)
         self._resizing = spec.resizing
+        info = self._builder.info
+        labelled = spec.num_classes is not None
         super().__init__(
             spec.name,
-            self._builder.info.splits[self._split].num_examples,
+            info.splits[self._split].num_examples,
             image_size,
             spec.num_classes,
-            tuple(self._builder.info.features["label"].names),
+            tuple(info.features["label"].names) if labelled else None,
         )
 
     def batches(self, batch_size):
         return rebatch(self._chunks(), batch_size)
+
+    def _identity(self):
+        directory = pathlib.Path(self._builder.data_dir)
+        shards = []
+        for split in self._stored:
+            for shard in self._builder.info.splits[split].filepaths:
+                status = pathlib.Path(shard).stat()
+                shards.append([shard.name, status.st_size, status.st_mtime_ns])
+        info = (directory / INFO_FILE).read_text(encoding="utf-8")
+        return [info, self._split, shards, self._resizing, RULES]
 
     def _chunks(self):
         tfds = _tfds()
@@ -54,8 +68,13 @@ class TfdsSource(ImageSource):
             damaged = [result for result in images if isinstance(result, str)]
             if damaged:
                 raise ValueError(f"{self.name}: damaged TFDS record. Received: {damaged[0]}")
-            labels = np.array([example["label"] for example in read])
-            yield np.stack(images), checked_labels(labels, len(read), self.num_classes, self.name)
+            yield np.stack(images), self._labels(read)
+
+    def _labels(self, examples):
+        if self.num_classes is None:
+            return None
+        labels = np.array([example["label"] for example in examples])
+        return checked_labels(labels, len(examples), self.num_classes, self.name)
 
 
 def prepared_directory(root, tfds_name: str):
@@ -85,6 +104,8 @@ def stored_splits(directory, split: str, spec) -> tuple[str, ...]:
         ValueError: when there is no such split.
     """
     offered = prepared_splits(directory, spec)
+    if split == OUTLIERS:
+        split = "train" if "train" in offered else "test"
     wanted = spec.tfds_test if split == "test" else (split,)
     found = tuple(name for name in wanted if name in _stored(directory))
     if not found or split not in offered:
@@ -98,7 +119,14 @@ def _stored(directory):
 
 
 def download_and_prepare(spec, root):
-    """Downloads and prepares a set; returns its prepared directory.
+    """Has tensorflow-datasets download and prepare a set of its own.
+
+    Args:
+        spec: DatasetSpec with a `tfds_name`.
+        root: directory to prepare it in; None for that of tensorflow-datasets.
+
+    Returns:
+        Path of the prepared directory.
 
     Raises:
         OSError: when that fails; says how else to get the set.
@@ -106,11 +134,46 @@ def download_and_prepare(spec, root):
     tfds = _tfds()
     try:
         builder = tfds.builder(spec.tfds_name, data_dir=root)
-        config = tfds.download.DownloadConfig(try_download_gcs=False)
-        builder.download_and_prepare(download_config=config)
+        return _prepared(builder, tfds.download.DownloadConfig(try_download_gcs=False))
     except Exception as error:
         raise OSError(f"{spec.name}: the download failed ({error}); {spec.how_to_get}") from error
-    return pathlib.Path(builder.data_dir)
+
+
+def prepare(spec, archive):
+    """Prepares a set from its archive on disk, beside the archive where that can be written.
+
+    Args:
+        spec: DatasetSpec of one of `kerasood.data.builders`.
+        archive: Path of the file.
+
+    Returns:
+        Path of the prepared directory.
+
+    Raises:
+        OSError: when that fails, for instance because the checksum is wrong.
+    """
+    tfds = _tfds()
+    from kerasood.data.builders import BUILDERS
+
+    root = archive.parent if os.access(archive.parent, os.W_OK) else default_root()
+    try:
+        config = tfds.download.DownloadConfig(
+            try_download_gcs=False, manual_dir=os.fspath(archive.parent)
+        )
+        return _prepared(BUILDERS[spec.name](data_dir=root), config)
+    except Exception as error:
+        raise OSError(f"{spec.name}: cannot be prepared: {error}; {spec.how_to_get}") from error
+
+
+def _prepared(builder, config):
+    directory = pathlib.Path(builder.data_dir)
+    try:
+        builder.download_and_prepare(download_config=config)
+    except Exception:
+        with contextlib.suppress(OSError):  # else an empty folder would pass for the user's images
+            directory.parent.rmdir()
+        raise
+    return directory
 
 
 def _tfds():

@@ -2,9 +2,17 @@
 
 from kerasood.detectors.base import Detector
 from kerasood.detectors.energy import Energy
+from kerasood.detectors.mahalanobis import Mahalanobis
 from kerasood.detectors.max_logit import MaxLogit
 from kerasood.detectors.msp import MSP
+from kerasood.detectors.odin import ODIN
 
-DETECTORS = {"msp": MSP, "max_logit": MaxLogit, "energy": Energy}
+DETECTORS = {
+    "msp": MSP,
+    "max_logit": MaxLogit,
+    "energy": Energy,
+    "odin": ODIN,
+    "mahalanobis": Mahalanobis,
+}
 
-__all__ = ["DETECTORS", "Detector", "Energy", "MSP", "MaxLogit"]
+__all__ = ["DETECTORS", "Detector", "Energy", "MSP", "Mahalanobis", "MaxLogit", "ODIN"]

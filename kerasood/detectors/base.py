@@ -2,31 +2,73 @@
 
 import abc
 
+import numpy as np
 from keras import ops
 from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
 
 
 class Detector(BaseEstimator, abc.ABC):
     """A scikit-learn estimator over a model's outputs; it knows no model.
 
-    `__init__` only stores its arguments; `fit` writes attributes that end in `_` and returns the
-    detector; `score` uses `keras.ops` alone, so that the same line runs on NumPy arrays, eagerly
-    and inside an exported graph.
+    `__init__` only stores its arguments. `fit` writes attributes that end in `_`, computed in
+    float64 and stored as float32 arrays, and returns the detector. `score` uses `keras.ops` alone,
+    so that the same line runs on NumPy arrays, eagerly and inside an exported graph.
+
+    A subclass implements `_score` and, if it learns, `_fit`, and says what they need:
+
+    Attributes:
+        reads: names of the outputs that it works on, out of "features" and "logits", or "hidden"
+            for all outputs whose names start with "hidden/".
+        learns: whether it must be fitted.
+        needs_labels: whether fitting needs the classes of the images.
+        needs_head: whether fitting needs the weights of the classifier's head.
+        GRID: {parameter: values} to choose from, for parameters that depend on the model; the
+            default of each is among its values.
     """
 
-    def fit(self, outputs, labels=None):
+    reads: tuple[str, ...] = ("logits",)
+    learns = False
+    needs_labels = False
+    needs_head = False
+    GRID: dict[str, tuple] = {}
+
+    @property
+    def input_step(self):
+        """Step against the gradient of `input_loss` that images take before they are scored.
+
+        A share of the pixel range 0-255; 0 means that images are scored as they are.
+        """
+        return 0.0
+
+    def fit(self, outputs, labels=None, head=None):
         """Learns what the detector needs from in-distribution training images.
 
         Args:
-            outputs: {"features": (N, D), "logits": (N, K)} float32.
+            outputs: {"features": (N, D), "logits": (N, K)} float32; memory-mapped arrays will do.
             labels: (N,) int in [0, K), for detectors that need classes.
+            head: (kernel (D, K), bias (K,)) with logits = features @ kernel + bias, for detectors
+                that need the weights of the classifier's last layer.
 
         Returns:
             The detector itself.
+
+        Raises:
+            ValueError: an output is missing, of another shape or not finite, or labels or head are
+                missing or do not fit.
         """
+        for name in [name for name in vars(self) if name.endswith("_")]:
+            delattr(self, name)
+        if self.learns:
+            outputs = {name: _array(name, value) for name, value in self._read(outputs).items()}
+            num_images = _common_length(outputs)
+            if self.needs_labels:
+                labels = _labels(labels, num_images, outputs)
+            if self.needs_head:
+                head = _head(head, outputs)
+            self._fit(outputs, labels, head)
         return self
 
-    @abc.abstractmethod
     def score(self, outputs):
         """Scores images; higher = more out-of-distribution.
 
@@ -35,14 +77,141 @@ class Detector(BaseEstimator, abc.ABC):
 
         Returns:
             (N,) float32 tensor.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: the detector learns and was not fitted; a ValueError.
+            ValueError: an output is missing or of another shape.
         """
-
-
-def logits_of(outputs):
-    """The logits of `outputs` as a float32 tensor of shape (N, K)."""
-    logits = ops.convert_to_tensor(outputs["logits"], dtype="float32")
-    if len(logits.shape) != 2 or logits.shape[-1] < 2:
-        raise ValueError(
-            f"Expected logits of shape (N, K) with K >= 2. Received: shape={tuple(logits.shape)}"
+        if self.learns:
+            check_is_fitted(self)
+        return self._score(
+            {name: tensor_of(outputs, name) for name in self._read(outputs)}
         )
-    return logits
+
+    def input_loss(self, outputs):
+        """What a step on the image lowers before it is scored, for detectors with such a step.
+
+        Args:
+            outputs: as for `score`.
+
+        Returns:
+            (N,) float32 tensor.
+        """
+        raise NotImplementedError(f"{type(self).__name__} scores images as they are")
+
+    def _fit(self, outputs, labels, head):
+        """Fits on checked NumPy arrays; leaves its results through `_keep`."""
+        raise NotImplementedError
+
+    def _keep(self, **attributes):
+        """Stores the results of a fit, computed in float64, as float32 arrays."""
+        for name, value in attributes.items():
+            setattr(self, name, np.asarray(value, "float32"))
+
+    @abc.abstractmethod
+    def _score(self, outputs):
+        """Scores checked float32 tensors."""
+
+    def _read(self, outputs):
+        """The outputs that this detector reads, in a fixed order."""
+        names = [name for name in self.reads if name != "hidden"]
+        if "hidden" in self.reads:
+            hidden = sorted(name for name in outputs if name.startswith("hidden/"))
+            names += hidden or ["hidden/..."]
+        missing = [name for name in names if name not in outputs]
+        if missing:
+            raise ValueError(
+                f"{type(self).__name__} needs the outputs {', '.join(names)}. "
+                f"Received: {', '.join(sorted(outputs)) or 'none'}"
+            )
+        return {name: outputs[name] for name in names}
+
+
+def tensor_of(outputs, name):
+    """An output as a float32 tensor of shape (N, D), or (N, K) with K >= 2 for logits."""
+    tensor = ops.convert_to_tensor(outputs[name], dtype="float32")
+    _check_shape(name, tensor.shape)
+    return tensor
+
+
+def row_blocks(*arrays, rows=16384):
+    """Yields the same rows of several arrays in float64, some at a time: bounded memory.
+
+    Args:
+        arrays: arrays of one length N; None stays None.
+        rows: int, rows of a block.
+
+    Yields:
+        tuple of float64 arrays (B, ...), B <= rows; integer arrays keep their type.
+    """
+    num_rows = next(len(array) for array in arrays if array is not None)
+    for start in range(0, num_rows, rows):
+        yield tuple(_block(array, slice(start, start + rows)) for array in arrays)
+
+
+def _block(array, rows):
+    if array is None:
+        return None
+    block = np.asarray(array[rows])
+    return block if block.dtype.kind in "iub" else block.astype("float64")
+
+
+def _array(name, value):
+    array = np.asarray(value)
+    if array.dtype.kind != "f" or array.dtype.itemsize < 4:
+        array = np.asarray(ops.convert_to_numpy(ops.cast(value, "float32")))
+    _check_shape(name, array.shape)
+    for (block,) in row_blocks(array):
+        if not np.isfinite(block).all():
+            raise ValueError(f"Expected finite {name} to fit on. Received: NaN or infinity in them")
+    return array
+
+
+def _check_shape(name, shape):
+    columns = "K" if name == "logits" else "D"
+    least = 2 if name == "logits" else 1
+    if len(shape) != 2 or shape[-1] is not None and shape[-1] < least:
+        raise ValueError(
+            f"Expected {name} of shape (N, {columns}) with {columns} >= {least}. "
+            f"Received: shape={tuple(shape)}"
+        )
+
+
+def _common_length(outputs):
+    lengths = {name: len(array) for name, array in outputs.items()}
+    if len(set(lengths.values())) > 1 or 0 in lengths.values():
+        raise ValueError(f"Expected outputs of as many images, at least one. Received: {lengths}")
+    return next(iter(lengths.values()))
+
+
+def _labels(labels, num_images, outputs):
+    if labels is None:
+        raise ValueError("Expected the labels of the images to fit on. Received: None")
+    labels = np.asarray(labels)
+    limit = outputs["logits"].shape[1] if "logits" in outputs else np.iinfo("int32").max
+    if labels.shape != (num_images,) or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"Expected labels of shape ({num_images},), integers. "
+            f"Received: shape={labels.shape}, dtype={labels.dtype}"
+        )
+    if labels.min() < 0 or labels.max() >= limit:
+        raise ValueError(
+            f"Expected labels from 0 to {limit - 1}. "
+            f"Received: labels from {labels.min()} to {labels.max()}"
+        )
+    return labels
+
+
+def _head(head, outputs):
+    if head is None:
+        raise ValueError(
+            "Expected the head's weights, (kernel (D, K), bias (K,)), to fit on. Received: None"
+        )
+    kernel, bias = (np.asarray(part, "float64") for part in head)
+    num_features = outputs["features"].shape[1] if "features" in outputs else kernel.shape[0]
+    if kernel.ndim != 2 or bias.shape != kernel.shape[1:] or len(kernel) != num_features:
+        raise ValueError(
+            f"Expected a head of shapes ({num_features}, K) and (K,). "
+            f"Received: {kernel.shape} and {bias.shape}"
+        )
+    return kernel, bias

@@ -1,7 +1,7 @@
 """Free energy of the logits."""
 
 from kerasood import objectives
-from kerasood.detectors.base import Detector, logits_of
+from kerasood.detectors.base import Detector
 
 
 class Energy(Detector):
@@ -17,7 +17,7 @@ class Energy(Detector):
     def __init__(self, temperature=1.0):
         self.temperature = temperature
 
-    def score(self, outputs):
+    def _score(self, outputs):
         if not self.temperature > 0:
             raise ValueError(f"Expected temperature > 0. Received: {self.temperature}")
-        return objectives.energy(logits_of(outputs), self.temperature)
+        return objectives.energy(outputs["logits"], self.temperature)

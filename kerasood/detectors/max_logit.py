@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from kerasood.detectors.base import Detector, logits_of
+from kerasood.detectors.base import Detector
 
 
 class MaxLogit(Detector):
@@ -13,5 +13,5 @@ class MaxLogit(Detector):
         ICML 2022.
     """
 
-    def score(self, outputs):
-        return -ops.max(logits_of(outputs), axis=-1)
+    def _score(self, outputs):
+        return -ops.max(outputs["logits"], axis=-1)

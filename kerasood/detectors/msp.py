@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from kerasood.detectors.base import Detector, logits_of
+from kerasood.detectors.base import Detector
 
 
 class MSP(Detector):
@@ -13,5 +13,5 @@ class MSP(Detector):
         Examples in Neural Networks", ICLR 2017.
     """
 
-    def score(self, outputs):
-        return -ops.max(ops.softmax(logits_of(outputs), axis=-1), axis=-1)
+    def _score(self, outputs):
+        return -ops.max(ops.softmax(outputs["logits"], axis=-1), axis=-1)

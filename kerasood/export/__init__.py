@@ -5,7 +5,7 @@ import dataclasses
 import pathlib
 import re
 
-from kerasood.export.metadata import read_metadata
+from kerasood.export.metadata import read_calibration, read_metadata
 from kerasood.export.saved_model import export_saved_model, run_saved_model
 from kerasood.export.signature import describe_signature
 from kerasood.export.tflite import export_tflite, run_tflite
@@ -25,6 +25,7 @@ __all__ = [
     "export_model",
     "export_saved_model",
     "export_tflite",
+    "read_calibration",
     "read_metadata",
     "run_saved_model",
     "run_tflite",
@@ -41,7 +42,9 @@ class Exported:
     reports: dict[str, Report]
 
 
-def export_model(ood_model, folder, *, images, metadata, model_name, formats=FORMATS, version=None):
+def export_model(
+    ood_model, folder, *, images, metadata=None, model_name="model", formats=FORMATS, version=None
+):
     """Writes `<folder>/<model_name>/<version>/`, verified before anyone can load it.
 
     Everything happens in a folder beside it whose name TF Serving ignores, and is renamed at the
@@ -52,7 +55,7 @@ def export_model(ood_model, folder, *, images, metadata, model_name, formats=FOR
         folder: str or Path of the model base path.
         images: uint8 array (N, H, W, 3), N >= 1, pixels 0-255, to verify with; better a mixture
             of in-distribution and OOD images.
-        metadata: dict of JSON values that travel with the model.
+        metadata: dict of JSON values that travel with the model, or None.
         model_name: str of letters, digits, `_`, `.` and `-`.
         formats: any of "saved_model" (the folder itself) and "tflite" (model.tflite in it).
         version: int > 0; by default one more than the largest there is.
@@ -63,20 +66,32 @@ def export_model(ood_model, folder, *, images, metadata, model_name, formats=FOR
     Raises:
         ExportMismatch: an exported file does not answer as the model does.
         FileExistsError: the version exists.
-        ValueError: an unknown format, a model name or version that cannot be served.
+        ValueError: an unknown format, a model name or version that cannot be served, or TFLite
+            for a detector that needs a gradient.
         OSError: the folder cannot be written.
     """
     if not formats or set(formats) - set(FORMATS):
         raise ValueError(
             f"Expected formats out of {', '.join(FORMATS)}. Received: formats={formats!r}"
         )
+    _refuse_gradients(ood_model, formats)
     target = _version_folder(pathlib.Path(folder), model_name, version)
     expected = eager_outputs(ood_model, images)
     with _no_empty_parents(target), atomic_path(target) as temporary:
-        paths = _write(ood_model, temporary, formats, metadata)
+        paths = _write(ood_model, temporary, formats, metadata or {})
         reports = {name: verify(path, images, expected) for name, path in paths.items()}
     final_paths = {name: target / path.relative_to(temporary) for name, path in paths.items()}
     return Exported(target, final_paths, reports)
+
+
+def _refuse_gradients(ood_model, formats):
+    detector = ood_model.detector
+    if "tflite" in formats and detector.input_step:
+        raise ValueError(
+            "Expected a detector without a step on the image for TFLite, which has no gradients: "
+            "export the SavedModel alone, or set the step to 0. "
+            f"Received: {type(detector).__name__} with a step of {detector.input_step:g}"
+        )
 
 
 def _write(ood_model, folder, formats, metadata):

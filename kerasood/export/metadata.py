@@ -1,12 +1,18 @@
-"""What an exported file says about itself."""
+"""What an exported file says about itself.
+
+`threshold` is a number, or a list of one number per predicted class.
+"""
 
 import pathlib
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from kerasood.detectors import DETECTORS
+from kerasood.detectors.saving import to_config
 from kerasood.files import read_json, write_json
-from kerasood.serving import detector_name
+from kerasood.thresholds import read_threshold
 
 FILE_NAME = "kerasood.json"
 
@@ -21,10 +27,11 @@ def build_metadata(ood_model, metadata):
     Raises:
         ValueError: `metadata` holds a key that only the model may set.
     """
+    detector = to_config(ood_model.detector, DETECTORS)
     facts = {
-        "threshold": ood_model.threshold,
-        "detector": detector_name(ood_model.detector),
-        "detector_params": ood_model.detector.get_params(),
+        "threshold": np.asarray(ood_model.threshold).tolist(),
+        "detector": detector["detector"],
+        "detector_params": detector["params"],
         "image_shape": list(ood_model.image_shape),
         "num_classes": ood_model.num_classes,
         "exported_with": {"keras": keras.__version__, "tensorflow": tf.__version__},
@@ -54,6 +61,25 @@ def read_metadata(path):
     if not location.is_file():
         raise FileNotFoundError(f"Expected the metadata of {path} in {location}. Received: no file")
     return read_json(location)
+
+
+def read_calibration(path):
+    """Reads what the threshold of an exported file promises, for `drift_check`.
+
+    Args:
+        path: str or Path of a SavedModel folder or a .tflite file.
+
+    Returns:
+        Threshold or PerClassThreshold.
+
+    Raises:
+        FileNotFoundError: there is no metadata beside it.
+        ValueError: it was exported without a calibration, or the metadata are damaged.
+    """
+    content = read_metadata(path).get("calibration")
+    if content is None:
+        raise ValueError(f"Expected a 'calibration' in the metadata of {path}. Received: none")
+    return read_threshold({k: v for k, v in content.items() if k != "calibrated_on"})
 
 
 def _location(path):

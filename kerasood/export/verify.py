@@ -29,8 +29,8 @@ class Difference:
 class Report:
     """How near an exported file comes to Keras.
 
-    `num_near_threshold` images have a score so near to the threshold that the measured float noise
-    could decide about them; all others have the same `is_ood`.
+    `num_near_threshold` images have a score so near to the threshold, or two logits so near to each
+    other, that the measured float noise could decide about them; all others have the same `is_ood`.
     """
 
     num_images: int
@@ -90,7 +90,9 @@ def verify(path, images, expected):
     threshold = read_metadata(path)["threshold"]
     _check_decisions("Keras", expected, threshold)
     _check_decisions(path, actual, threshold)
-    near = np.abs(expected["score"] - np.float64(threshold)) <= differences["score"].absolute
+    limits = _limits(expected, threshold)
+    near = np.abs(expected["score"] - np.float64(limits)) <= differences["score"].absolute
+    near |= limits != _limits(actual, threshold)
     return Report(len(images), differences, int(near.sum()))
 
 
@@ -132,11 +134,20 @@ def _compare(path, name, actual, expected):
 
 def _check_decisions(source, outputs, threshold):
     """Scores agree by now, so a wrong decision is one that its own score contradicts."""
-    wrong = outputs["is_ood"] != (outputs["score"] > np.float32(threshold))
+    limits = _limits(outputs, threshold)
+    wrong = outputs["is_ood"] != (outputs["score"] > limits)
     if wrong.any():
         image = int(np.argmax(wrong))
         raise ExportMismatch(
             f"Expected is_ood={not outputs['is_ood'][image]} for image {image} from {source}: "
-            f"score={outputs['score'][image]:.9g} against threshold={threshold:.9g}. "
+            f"score={outputs['score'][image]:.9g} against threshold={limits[image]:.9g}. "
             f"Received: is_ood={outputs['is_ood'][image]} ({wrong.sum()} images)"
         )
+
+
+def _limits(outputs, threshold):
+    """The threshold of each image, (N,) float32: the one, or that of its predicted class."""
+    threshold = np.asarray(threshold, "float32")
+    if threshold.ndim:
+        return threshold[np.argmax(outputs["logits"], axis=-1)]
+    return np.broadcast_to(threshold, outputs["score"].shape)

@@ -84,3 +84,15 @@ def _input_of_head(model):
     # Not `head.input`, which is that of the layer's first call, maybe in another model.
     head, node, _ = model.outputs[0]._keras_history
     return head._inbound_nodes[node].input_tensors[0]
+
+
+def with_float_input(extractor):
+    pixels = keras.Input(extractor.inputs[0].shape[1:], dtype="float32")
+    return keras.models.clone_model(
+        extractor, input_tensors=pixels, clone_function=lambda layer: layer
+    )
+
+
+def head_of(extractor):
+    head = extractor.outputs[-1]._keras_history.operation
+    return head.kernel.numpy(), head.bias.numpy()

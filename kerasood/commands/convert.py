@@ -1,0 +1,68 @@
+"""`python -m kerasood.commands.convert`: a published PyTorch checkpoint as a .keras file."""
+
+import pathlib
+
+from kerasood.commands.common import console, run_command
+from kerasood.config import ConvertConfig
+from kerasood.models.saving import save_network
+from kerasood.models.torch_files import read_state_dict
+from kerasood.models.torch_weights import wide_resnet_from_torch
+
+
+def main():
+    """Entry point of the console script."""
+    run_command(ConvertConfig, convert)
+
+
+def convert(config):
+    """Converts the checkpoint of a ConvertConfig.
+
+    Args:
+        config: ConvertConfig.
+
+    Returns:
+        Path of the .keras file.
+
+    Raises:
+        ValueError: the checkpoint is none of the supported network, or the file exists.
+    """
+    out = _checked_out(config)
+    network = wide_resnet_from_torch(
+        read_state_dict(config.checkpoint),
+        config.dropout,
+        config.image_size,
+        config.mean,
+        config.std,
+    )
+    save_network(network, out)
+    size = network.get_config()
+    console.print(
+        f"WRN-{size['depth']}-{size['width']}, {size['num_classes']} classes, "
+        f"{network.count_params():,} parameters; pixels 0-255 minus {_in_brackets(config.mean)} "
+        f"over {_in_brackets(config.std)}\nsaved {out}\n"
+        f"fine-tune it with: python train.py --stage=finetune --init={out}",
+        markup=False,
+    )
+    return out
+
+
+def _checked_out(config):
+    if not config.checkpoint or not config.out:
+        raise ValueError(
+            "Expected --checkpoint=<PyTorch or .safetensors file> and --out=<.keras file>. "
+            f"Received: checkpoint={config.checkpoint!r}, out={config.out!r}"
+        )
+    out = pathlib.Path(config.out)
+    if out.suffix != ".keras":
+        raise ValueError(f"Expected --out to end in .keras. Received: {out}")
+    if out.exists():
+        raise ValueError(f"Expected --out to be a new file. Received: {out}, which exists")
+    return out
+
+
+def _in_brackets(values):
+    return "(" + ", ".join(f"{value:g}" for value in values) + ")"
+
+
+if __name__ == "__main__":
+    main()

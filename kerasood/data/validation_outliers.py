@@ -1,0 +1,99 @@
+"""Outliers made from in-distribution images, to choose a detector's parameters without OOD data."""
+
+import numpy as np
+from PIL import Image
+
+TILES = 4
+PIXELATED = 0.2
+
+
+def uniform_noise(rng, images):
+    """Independent uniform pixels."""
+    return rng.integers(0, 256, images.shape, np.uint8)
+
+
+def pairwise_means(rng, images):
+    """The arithmetic mean of each image and another one."""
+    others = images[(np.arange(len(images)) + rng.integers(1, max(2, len(images)))) % len(images)]
+    return ((images.astype("uint16") + others) // 2).astype("uint8")
+
+
+def jigsaw(rng, images):
+    """Four by four tiles of each image in random order."""
+    num_images, height, width, channels = images.shape
+    rows, columns = height // TILES, width // TILES
+    tiled = images[:, : rows * TILES, : columns * TILES].reshape(
+        num_images, TILES, rows, TILES, columns, channels
+    )
+    tiles = tiled.transpose(0, 1, 3, 2, 4, 5).reshape(num_images, TILES**2, -1)
+    order = rng.permuted(np.tile(np.arange(TILES**2), (num_images, 1)), axis=1)
+    shuffled = np.take_along_axis(tiles, order[:, :, None], axis=1)
+    shuffled = shuffled.reshape(num_images, TILES, TILES, rows, columns, channels)
+    result = images.copy()
+    result[:, : rows * TILES, : columns * TILES] = shuffled.transpose(0, 1, 3, 2, 4, 5).reshape(
+        num_images, rows * TILES, columns * TILES, channels
+    )
+    return result
+
+
+def speckle(rng, images):
+    """Each pixel times one plus Gaussian noise of standard deviation 1, clipped."""
+    noisy = images * (1 + rng.standard_normal(images.shape))
+    return np.clip(np.round(noisy), 0, 255).astype("uint8")
+
+
+def pixelate(rng, images):
+    """Box-averaged down to a fifth of the size and repeated up again."""
+    height, width = images.shape[1:3]
+    small = max(1, int(width * PIXELATED)), max(1, int(height * PIXELATED))
+    box = Image.Resampling.BOX
+    resized = (Image.fromarray(image).resize(small, box).resize((width, height), box)
+               for image in images)
+    return np.stack([np.asarray(image) for image in resized])
+
+
+def rgb_ghost(rng, images):
+    """Green, mirrored, as red; blue as green; red as blue."""
+    return np.stack([images[:, :, ::-1, 1], images[..., 2], images[..., 0]], axis=-1)
+
+
+def invert(rng, images):
+    """Green and blue inverted, red as it was."""
+    return np.concatenate([images[..., :1], 255 - images[..., 1:]], axis=-1)
+
+
+OUTLIER_KINDS = {
+    function.__name__: function
+    for function in (
+        uniform_noise, pairwise_means, jigsaw, speckle, pixelate, rgb_ghost, invert
+    )
+}
+
+
+def validation_outliers(images, seed=0):
+    """All kinds of outliers, made from the same images.
+
+    Args:
+        images: uint8 (N, H, W, 3), in-distribution, pixels 0-255.
+        seed: int >= 0.
+
+    Returns:
+        {kind: uint8 (N, H, W, 3)} in the order of `OUTLIER_KINDS`.
+
+    Raises:
+        ValueError: the images are no uint8 RGB images, or fewer than two.
+
+    Reference:
+        Hendrycks et al., "Deep Anomaly Detection with Outlier Exposure", ICLR 2019, appendix A;
+        kinds as in its released code.
+    """
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3 or len(images) < 2:
+        raise ValueError(
+            "Expected at least two uint8 images of shape (N, H, W, 3). "
+            f"Received: dtype={images.dtype}, shape={images.shape}"
+        )
+    return {
+        kind: make(np.random.default_rng([seed, index]), images)
+        for index, (kind, make) in enumerate(OUTLIER_KINDS.items())
+    }

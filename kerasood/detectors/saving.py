@@ -1,0 +1,153 @@
+"""A detector as plain values: a JSON configuration and named arrays; and as one file of both."""
+
+import json
+import zipfile
+import zlib
+
+import numpy as np
+from sklearn.base import clone
+
+from kerasood.detectors.base import Detector
+from kerasood.files import atomic_path
+
+
+def detector_name(detector, table):
+    """The name of a detector's class in a table of classes.
+
+    Raises:
+        ValueError: the table has no such class, so that a file could not be read back.
+    """
+    for name, detector_class in table.items():
+        if type(detector) is detector_class:
+            return name
+    raise ValueError(
+        f"Expected a detector of one of the classes {', '.join(table)}. "
+        f"Received: detector={type(detector).__name__}"
+    )
+
+
+def to_config(detector, table):
+    """What rebuilds a detector without what it learned.
+
+    Args:
+        detector: Detector.
+        table: {name: class}.
+
+    Returns:
+        JSON values: {"detector": name, "params": {...}}, detectors among the parameters likewise,
+        and "choice" when its parameters were chosen on images.
+    """
+    params = {
+        name: to_config(value, table) if isinstance(value, Detector) else _plain(value)
+        for name, value in detector.get_params(deep=False).items()
+    }
+    config = {"detector": detector_name(detector, table), "params": params}
+    if hasattr(detector, "choice_"):
+        config["choice"] = detector.choice_
+    return config
+
+
+def from_config(config, table):
+    """The detector that `to_config` described, not fitted.
+
+    Raises:
+        ValueError: the table has no such detector, or the class no such parameters.
+    """
+    if config["detector"] not in table:
+        raise ValueError(
+            f"Expected a detector out of {', '.join(table)}. Received: {config['detector']!r}"
+        )
+    params = {
+        name: from_config(value, table) if _is_config(value) else _unlisted(value)
+        for name, value in config["params"].items()
+    }
+    try:
+        detector = table[config["detector"]](**params)
+    except TypeError as error:
+        raise ValueError(
+            f"Expected parameters of {config['detector']}. Received: {error}"
+        ) from error
+    if "choice" in config:
+        detector.choice_ = config["choice"]
+    return detector
+
+
+def fitted_arrays(detector):
+    """What a detector learned: {name: array}; of a fitted detector in it as "detector_/name"."""
+    arrays = {}
+    for name, value in vars(detector).items():
+        if isinstance(value, Detector) and name.endswith("_"):
+            inner = fitted_arrays(value)
+            arrays |= {f"{name}/{key}": array for key, array in inner.items()}
+        elif name.endswith("_") and name != "choice_":
+            arrays[name] = np.asarray(value)
+    return arrays
+
+
+def restore_arrays(detector, arrays):
+    """Gives a detector back what `fitted_arrays` took from one with equal parameters."""
+    inner: dict[str, dict] = {}
+    for key, array in arrays.items():
+        name, _, rest = key.partition("/")
+        if rest:
+            inner.setdefault(name, {})[rest] = array
+        else:
+            setattr(detector, name, np.asarray(array))
+    for name, value in detector.get_params(deep=False).items():
+        if isinstance(value, Detector) and detector.learns:
+            fitted = clone(value)
+            restore_arrays(fitted, inner.get(f"{name}_", {}))
+            setattr(detector, f"{name}_", fitted)
+
+
+def save_detector(path, detector, table):
+    """Writes a fitted detector to an .npz file, atomically.
+
+    Args:
+        path: str or Path that ends in `.npz`.
+        detector: Detector.
+        table: {name: class} that has its class.
+    """
+    config = np.array(json.dumps(to_config(detector, table)))
+    with atomic_path(path) as temporary:
+        np.savez(temporary, config=config, **{
+            f"fitted/{name}": array for name, array in fitted_arrays(detector).items()
+        })
+
+
+def load_detector(path, table):
+    """Reads what `save_detector` wrote; nothing is unpickled.
+
+    Raises:
+        ValueError: the file holds no detector.
+    """
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            config = json.loads(str(stored["config"]))
+            arrays = {
+                name.removeprefix("fitted/"): stored[name]
+                for name in stored.files
+                if name != "config"
+            }
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"Expected a detector in {path}. Received: {error}") from error
+    detector = from_config(config, table)
+    restore_arrays(detector, arrays)
+    return detector
+
+
+def _is_config(value):
+    return isinstance(value, dict) and value.keys() >= {"detector", "params"}
+
+
+def _plain(value):
+    """NumPy numbers as Python's, sequences as lists: what JSON keeps."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _unlisted(value):
+    return tuple(value) if isinstance(value, list) else value

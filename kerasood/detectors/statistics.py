@@ -1,0 +1,106 @@
+"""Means, covariances and whitening in float64: one pass over the rows, in bounded memory."""
+
+import numpy as np
+
+from kerasood.detectors.base import row_blocks
+
+# Directions with less than this share of the largest variance carry rounding, not data: the
+# features of a small network had a condition number of 8e6.
+SMALLEST_VARIANCE = 1e-6
+
+
+class Moments:
+    """Mean and scatter of rows, overall and by class.
+
+    Rows are shifted by the mean of the first block, so that nothing large cancels.
+
+    Args:
+        num_classes: int, or None for the overall moments alone.
+    """
+
+    def __init__(self, num_classes=None):
+        self._num_classes = num_classes or 1
+        self._shift = None
+
+    def update(self, rows, labels=None):
+        """Adds a block.
+
+        Args:
+            rows: (B, D) float64.
+            labels: (B,) int in [0, num_classes), or None for one class.
+        """
+        if self._shift is None:
+            self._shift = rows.mean(axis=0)
+            self._counts = np.zeros(self._num_classes)
+            self._sums = np.zeros((self._num_classes, rows.shape[1]))
+            self._squares = np.zeros((rows.shape[1], rows.shape[1]))
+        shifted = rows - self._shift
+        labels = np.zeros(len(rows), int) if labels is None else labels
+        self._counts += np.bincount(labels, minlength=self._num_classes)
+        members = labels == np.arange(self._num_classes)[:, None]
+        self._sums += members.astype("float64") @ shifted
+        self._squares += shifted.T @ shifted
+
+    @property
+    def counts(self):
+        """(K,) number of rows of each class."""
+        return self._counts
+
+    @property
+    def mean(self):
+        """(D,) mean of all rows."""
+        return self._shift + self._sums.sum(axis=0) / self._counts.sum()
+
+    @property
+    def class_means(self):
+        """(K, D) mean of each class; NaN for a class without rows."""
+        with np.errstate(invalid="ignore"):
+            return self._shift + self._sums / self._counts[:, None]
+
+    @property
+    def covariance(self):
+        """(D, D) covariance of all rows around their mean, divided by their number."""
+        shifted_mean = self._sums.sum(axis=0) / self._counts.sum()
+        return self._squares / self._counts.sum() - np.outer(shifted_mean, shifted_mean)
+
+    @property
+    def within_covariance(self):
+        """(D, D) covariance of the rows around their class mean, divided by their number."""
+        present = self._counts > 0
+        weighted = self._sums[present] / np.sqrt(self._counts[present])[:, None]
+        return (self._squares - weighted.T @ weighted) / self._counts.sum()
+
+
+def moments(rows, labels=None, num_classes=None):
+    """The Moments of an array of rows (N, D), streamed through float64."""
+    result = Moments(num_classes)
+    for block, block_labels in row_blocks(rows, labels):
+        result.update(block, block_labels)
+    return result
+
+
+def whitening(covariance, smallest=SMALLEST_VARIANCE):
+    """A matrix W with W @ W.T = the inverse of a covariance, on the directions that vary.
+
+    Args:
+        covariance: (D, D) float64, symmetric.
+        smallest: float, share of the largest eigenvalue below which directions are dropped.
+
+    Returns:
+        (D, R) float64, R <= D: squared Mahalanobis distance = ||(x - mean) @ W||^2. Without any
+        variance R is 1 and the column zero.
+    """
+    variances, directions = np.linalg.eigh(covariance)
+    kept = variances > max(variances[-1], 0) * smallest
+    if not kept.any():
+        return np.zeros((len(covariance), 1))
+    return directions[:, kept] / np.sqrt(variances[kept])
+
+
+def whitened_means(means, centre, whitener):
+    """Class means (K, D) in whitened coordinates around `centre`, those of empty classes left out.
+
+    Returns:
+        (C, R) float64, C <= K.
+    """
+    return (means[np.isfinite(means).all(axis=1)] - centre) @ whitener

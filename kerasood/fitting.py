@@ -1,0 +1,152 @@
+"""What a model answers to each data set, and detectors fitted to it."""
+
+import numpy as np
+from sklearn.base import clone
+
+from kerasood.detectors import Detector
+from kerasood.models.input_gradient import SteppedExtractor
+from kerasood.outputs import collect_source
+from kerasood.outputs_cache import OutputsCache
+from kerasood.tuning import Fitting, Validation, choose
+
+
+class CandidateOutputs:
+    """A model's outputs and scores, each set of images computed once.
+
+    Args:
+        candidate: what has extractor, training, calibration, head and cache; see
+            `kerasood.evaluation.Candidate`.
+        batch_size: int.
+        progress: function of (set name, images done), or None.
+    """
+
+    def __init__(self, candidate, batch_size=250, progress=None):
+        self.candidate = candidate
+        self.images = {}
+        self._batch_size = batch_size
+        self._progress = progress
+        self._cache = OutputsCache(candidate.cache)
+        self._collected = {}
+        self._stepped_scores = {}
+
+    def collect(self, source, name):
+        """Outputs and labels of a set: Collected.
+
+        Args:
+            source: ImageSource.
+            name: str, its name in results; the same name means the same images.
+        """
+        if name not in self._collected:
+            collected = self._cache.collect(
+                self.candidate.extractor, source, self._batch_size, self._step(name)
+            )
+            self._collected[name] = collected
+            self.images[name] = {
+                "num_images": collected.num_images, "sha256": collected.sha256
+            }
+        return self._collected[name]
+
+    def scores(self, detector, source, name):
+        """Scores of a fitted detector for a set: (N,) float32."""
+        if not detector.input_step:
+            return score(detector, self.collect(source, name).outputs)
+        if (id(detector), name) not in self._stepped_scores:
+            # The detector is kept too, so that its id stays its own.
+            stepped = self._collect_stepped(detector, source, name)
+            self._stepped_scores[id(detector), name] = detector, score(detector, stepped.outputs)
+        return self._stepped_scores[id(detector), name][1]
+
+    def _collect_stepped(self, detector, source, name):
+        extractor = SteppedExtractor(
+            self.candidate.extractor, detector.input_loss, detector.input_step
+        )
+        step = self._step(f"{name}, {type(detector).__name__}'s step on the image")
+        return collect_source(extractor, source, self._batch_size, step)
+
+    def fitting(self, detector):
+        """What the detector is fitted on: Fitting.
+
+        Raises:
+            ValueError: the detector learns, and the training images or the head are not to be had.
+        """
+        if not detector.learns:
+            return Fitting(None, None, None)
+        kind = type(detector).__name__
+        if self.candidate.training is None:
+            raise ValueError(
+                f"Expected training images that are at hand, since {kind} learns from them. "
+                f"Received: none for {self.candidate.label}"
+            )
+        if detector.needs_head and self.candidate.head is None:
+            raise ValueError(
+                f"Expected a classifier that ends in a Dense layer, whose weights {kind} needs. "
+                f"Received: {self.candidate.label}, whose head cannot be read"
+            )
+        collected = self.collect(self.candidate.training, "train")
+        return Fitting(collected.outputs, collected.labels, self.candidate.head)
+
+    def validation(self, num_images, seed):
+        """In-distribution images and outliers made from them, to choose parameters on.
+
+        Images kept out of training where there are some, else training images; never test images.
+        """
+        source, described = self.candidate.calibration, "images kept out of training"
+        if source is None:
+            source, described = self.candidate.training, "training images"
+        if source is None:
+            raise ValueError(
+                "Expected training images that are at hand, to choose parameters on. "
+                f"Received: none for {self.candidate.label}"
+            )
+        images = _spread_images(source, num_images)
+        return Validation(
+            self.candidate.extractor, images, described, seed, self._batch_size
+        )
+
+    def _step(self, name):
+        if self._progress is None:
+            return None
+        return lambda count: self._progress(name, count)
+
+
+class FittedDetectors:
+    """Fits detectors to one model; the images they choose parameters on are made once.
+
+    Args:
+        outputs: CandidateOutputs.
+        tune: whether detectors with a grid choose their parameters on generated outliers.
+        validation_images: int, see `CandidateOutputs.validation`.
+        seed: int.
+    """
+
+    def __init__(self, outputs, tune, validation_images, seed):
+        self._outputs = outputs
+        self._tune = tune
+        self._validation_arguments = (validation_images, seed)
+        self._validation = None
+
+    def fit(self, detector: Detector):
+        """A fitted copy of a detector, its parameters chosen where that is wanted."""
+        fitting = self._outputs.fitting(detector)
+        if not (self._tune and detector.GRID):
+            return clone(detector).fit(fitting.outputs, fitting.labels, fitting.head)
+        if self._validation is None:
+            self._validation = self._outputs.validation(*self._validation_arguments)
+        return choose(detector, fitting, self._validation)
+
+
+def score(detector, outputs):
+    """Scores of a detector as a NumPy array (N,) float32."""
+    return np.asarray(detector.score(outputs), dtype="float32")
+
+
+def _spread_images(source, num_images):
+    """Evenly spaced images of a source, in bounded memory: (N, H, W, 3) uint8."""
+    total = source.num_images
+    wanted = np.unique(np.linspace(0, total - 1, min(num_images, total)).astype(int))
+    parts, start = [], 0
+    for images, _ in source.batches(1024):
+        rows = wanted[(wanted >= start) & (wanted < start + len(images))] - start
+        parts.append(images[rows])
+        start += len(images)
+    return np.concatenate(parts)

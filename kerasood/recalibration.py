@@ -1,0 +1,61 @@
+"""A new threshold for a model that is in use, from new images, without touching its weights."""
+
+from kerasood import thresholds
+from kerasood.serving import OODModel
+
+
+def recalibrate(
+    ood_model,
+    images,
+    tpr=0.95,
+    confidence=0.95,
+    guarantee="average",
+    per_class=None,
+    batch_size=128,
+):
+    """Calibrates a model anew on in-distribution images as they arrive where it is in use.
+
+    The old threshold has no say in the new one. The images must not have been chosen by the model:
+    calibrated on those alone that it accepted, it would flag more and more.
+
+    Args:
+        ood_model: OODModel; it stays as it is.
+        images: uint8 array (N, H, W, 3), pixels 0-255, or batches as `OODModel.predict` takes
+            them: in-distribution images that the model was never trained on.
+        tpr, confidence, guarantee: see `thresholds.calibrate`.
+        per_class: bool, whether each predicted class gets a threshold of its own; None: as it is in
+            `ood_model`.
+        batch_size: int, images in a forward pass.
+
+    Returns:
+        (OODModel, Threshold or PerClassThreshold): a model of the same weights, shared with
+        `ood_model`, and what its threshold promises.
+
+    Raises:
+        ValueError: dtype or shape is not what the network was trained on; too few images.
+    """
+    outputs = ood_model.predict(images, batch_size=batch_size)
+    if per_class is None:
+        per_class = not isinstance(ood_model.threshold, float)
+    threshold = calibrate_outputs(
+        outputs["score"], outputs["logits"], tpr, confidence, guarantee, per_class
+    )
+    network, detector = ood_model.network, ood_model.detector
+    return OODModel(network, detector, threshold.value, name=ood_model.name), threshold
+
+
+def calibrate_outputs(scores_in, logits, tpr, confidence, guarantee, per_class):
+    """One threshold for all images, or one for each predicted class; see `thresholds.calibrate`.
+
+    Args:
+        scores_in: (N,) scores.
+        logits: (N, K).
+        per_class: bool.
+    """
+    if not per_class:
+        return thresholds.calibrate(scores_in, tpr, confidence, guarantee)
+    predicted = thresholds.predicted_classes(logits)
+    num_classes = logits.shape[-1]
+    return thresholds.calibrate_per_class(
+        scores_in, predicted, num_classes, tpr, confidence, guarantee
+    )

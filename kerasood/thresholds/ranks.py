@@ -1,0 +1,118 @@
+"""Which order statistic keeps a promise, and how the counts above and below it are distributed.
+
+The share of all ID images that score at most the k-th smallest of n calibration scores follows
+Beta(k, n + 1 - k) where no scores tie, and is stochastically larger where they do.
+"""
+
+import bisect
+import math
+from fractions import Fraction
+
+import numpy as np
+
+GUARANTEES = ("average", "confidence")
+# Further from a tie than this, floats decide rightly; nearer, integers do.
+CLEAR = 1e-12
+
+
+def required_rank(num_images: int, tpr: float, confidence: float, guarantee: str) -> int:
+    """The smallest rank k whose score, as a threshold, keeps the promise.
+
+    Args:
+        num_images: number n of calibration images.
+        tpr: promised share of accepted ID images, in (0, 1).
+        confidence: probability of the promise for `guarantee="confidence"`, in (0, 1).
+        guarantee: "average": k / (n + 1) >= tpr, the mean of Beta(k, n + 1 - k); or "confidence":
+            P(Beta(k, n + 1 - k) >= tpr) >= confidence, a one-sided tolerance limit.
+
+    Returns:
+        k; n + 1 when even the largest score does not keep it.
+
+    Reference:
+        Wilks, "Determination of sample sizes for setting tolerance limits", 1941; Vovk,
+        "Conditional validity of inductive conformal predictors", 2012, proposition 2.
+    """
+    share = as_fraction(tpr)
+    if guarantee == "average":
+        return min(math.ceil((num_images + 1) * share), num_images + 1)
+    ranks = range(1, num_images + 1)
+    return 1 + bisect.bisect_left(
+        ranks, True, key=lambda rank: _is_confident(rank, num_images, share, confidence)
+    )
+
+
+def needed_images(tpr: float = 0.95, confidence: float = 0.95, guarantee: str = "average") -> int:
+    """The smallest number of calibration images that can keep the promise; see `calibrate`.
+
+    Raises:
+        ValueError: a share outside (0, 1), or an unknown guarantee.
+    """
+    check_promise(tpr, confidence, guarantee)
+    share = as_fraction(tpr)
+    if guarantee == "average":
+        return math.ceil(share / (1 - share))
+    needed = max(1, math.floor(math.log1p(-confidence) / math.log(tpr)) - 1)
+    while not _is_confident(needed, needed, share, confidence):
+        needed += 1
+    return needed
+
+
+def check_promise(tpr, confidence, guarantee):
+    """Raises ValueError for a share outside (0, 1) or an unknown guarantee."""
+    check_fraction("tpr", tpr)
+    check_fraction("confidence", confidence)
+    if guarantee not in GUARANTEES:
+        raise ValueError(
+            f"`guarantee` must be one of {', '.join(GUARANTEES)}. Received: {guarantee=}"
+        )
+
+
+def check_fraction(name, value):
+    """Raises ValueError for a number outside (0, 1)."""
+    if not 0 < value < 1:
+        raise ValueError(f"`{name}` must be in (0, 1). Received: {name}={value}")
+
+
+def as_fraction(share: float) -> Fraction:
+    """The share as it is written.
+
+    The float 0.95 is a little below 19 / 20, and 0.95 * 20 may round either way.
+    """
+    return Fraction(repr(float(share)))
+
+
+def beta_binomial_masses(num_images: int, a: int, b: int) -> np.ndarray:
+    """Probabilities of 0..m successes among m images whose common chance follows Beta(a, b).
+
+    Args:
+        num_images: m >= 0.
+        a, b: parameters, > 0.
+
+    Returns:
+        (m + 1,) float64.
+    """
+    count = np.arange(num_images, dtype=np.float64)
+    rest = num_images - count
+    steps = np.log(rest) - np.log(count + 1) + np.log(count + a) - np.log(rest - 1 + b)
+    logarithms = np.concatenate([[0.0], np.cumsum(steps)])
+    masses = np.exp(logarithms - logarithms.max())
+    return masses / masses.sum()
+
+
+def _is_confident(rank, num_images, share, confidence):
+    from scipy.special import betainc
+
+    probability = 1 - betainc(rank, num_images + 1 - rank, float(share))
+    if abs(probability - confidence) > CLEAR:
+        return bool(probability >= confidence)
+    return _binomial_cdf(rank - 1, num_images, share) >= as_fraction(confidence)
+
+
+def _binomial_cdf(count, num_images, share):
+    """P(Binomial(n, share) <= count), which is P(Beta(count + 1, n - count) >= share)."""
+    hits, misses = share.numerator, share.denominator - share.numerator
+    term = total = misses**num_images
+    for i in range(count):
+        term = term * (num_images - i) * hits // ((i + 1) * misses)
+        total += term
+    return Fraction(total, share.denominator**num_images)

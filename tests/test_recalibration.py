@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+from tiny_models import random_images, small_network
+
+from kerasood.detectors import Energy
+from kerasood.recalibration import recalibrate
+from kerasood.serving import OODModel
+from kerasood.thresholds import PerClassThreshold, Threshold, calibrate, calibrate_per_class
+
+
+@pytest.fixture(scope="module")
+def images():
+    return random_images((8, 8, 3), 60)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return OODModel(small_network(), Energy(), -1000.0, name="in_use")
+
+
+def test_a_new_threshold_for_the_same_weights(model, images):
+    before = [weight.tobytes() for weight in model.get_weights()]
+    assert model.predict(images)["is_ood"].all()
+    new, threshold = recalibrate(model, images, tpr=0.8)
+    outputs = new.predict(images)
+    assert threshold == calibrate(outputs["score"], tpr=0.8)
+    # k = ceil(61 * 0.8) = 49 of 60 images.
+    assert outputs["is_ood"].sum() == 60 - 49
+    assert new.threshold == threshold.value
+    assert (new.name, model.threshold) == ("in_use", -1000.0)
+    assert new.network is model.network
+    assert [weight.tobytes() for weight in new.get_weights()] == before
+    np.testing.assert_array_equal(outputs["score"], model.predict(images)["score"])
+
+
+def test_per_class_on_request_and_then_by_habit(model, images):
+    first, threshold = recalibrate(model, images, tpr=0.5, per_class=True)
+    outputs = model.predict(images)
+    predicted = outputs["logits"].argmax(axis=-1)
+    assert threshold == calibrate_per_class(outputs["score"], predicted, 4, tpr=0.5)
+    assert first.threshold == tuple(threshold.value.tolist())
+    np.testing.assert_array_equal(
+        first.predict(images)["is_ood"], ~threshold.accepts(outputs["score"], predicted)
+    )
+    again, threshold = recalibrate(first, images, tpr=0.9, guarantee="confidence")
+    assert isinstance(threshold, PerClassThreshold)
+    assert threshold.pooled.guarantee == "confidence"
+    assert isinstance(recalibrate(again, images, per_class=False)[1], Threshold)
+
+
+def test_images_in_batches(model, images):
+    from_array = recalibrate(model, images, batch_size=7)[1]
+    assert from_array.num_images == 60
+    assert from_array.value == pytest.approx(recalibrate(model, images)[1].value, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x[:10], "at least 19 images. Received: scores_in with 10"),
+        (lambda x: x[:0], "at least one score"),
+        (lambda x: x / 255, "dtype uint8"),
+        (lambda x: x[:, :7], r"\(N, 8, 8, 3\)"),
+    ],
+)
+def test_unsuitable_images_are_refused(model, images, change, message):
+    with pytest.raises(ValueError, match=message):
+        recalibrate(model, change(images))

@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+
+from kerasood.data.validation_outliers import (
+    OUTLIER_KINDS,
+    invert,
+    jigsaw,
+    pairwise_means,
+    pixelate,
+    rgb_ghost,
+    speckle,
+    uniform_noise,
+    validation_outliers,
+)
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (6, 8, 12, 3), np.uint8)
+
+
+def rng():
+    return np.random.default_rng(1)
+
+
+def test_there_are_the_seven_kinds_of_the_reference():
+    assert list(OUTLIER_KINDS) == [
+        "uniform_noise", "pairwise_means", "jigsaw", "speckle", "pixelate", "rgb_ghost", "invert"
+    ]
+
+
+@pytest.mark.parametrize("kind", OUTLIER_KINDS)
+def test_every_kind_changes_every_image_and_not_its_argument(kind):
+    before = IMAGES.copy()
+    made = OUTLIER_KINDS[kind](rng(), IMAGES)
+    assert (made.shape, made.dtype) == (IMAGES.shape, np.uint8)
+    np.testing.assert_array_equal(IMAGES, before)
+    assert np.all(np.any(made != IMAGES, axis=(1, 2, 3)))
+
+
+def test_the_same_seed_gives_the_same_outliers_and_another_others():
+    first, again, other = (validation_outliers(IMAGES, seed) for seed in (0, 0, 1))
+    for kind in OUTLIER_KINDS:
+        np.testing.assert_array_equal(first[kind], again[kind])
+    assert np.any(first["jigsaw"] != other["jigsaw"])
+
+
+def test_uniform_noise_uses_the_whole_range():
+    noise = uniform_noise(rng(), np.zeros((20, 16, 16, 3), np.uint8))
+    assert (noise.min(), noise.max()) == (0, 255)
+    assert 120 < noise.mean() < 135
+
+
+def test_a_pairwise_mean_is_that_of_the_image_and_another_one():
+    values = np.array([0, 10, 100, 250], np.uint8)
+    made = pairwise_means(rng(), np.broadcast_to(values[:, None, None, None], (4, 2, 2, 3)))
+    for value, mean in zip(values.astype(int), made[:, 0, 0, 0], strict=True):
+        assert mean in {(value + other) // 2 for other in values.astype(int) if other != value}
+
+
+def test_a_jigsaw_keeps_all_tiles():
+    made = jigsaw(rng(), IMAGES)
+
+    def tiles(image):
+        return sorted(
+            image[row : row + 2, column : column + 3].tobytes()
+            for row in range(0, 8, 2)
+            for column in range(0, 12, 3)
+        )
+
+    for before, after in zip(IMAGES, made, strict=True):
+        assert tiles(before) == tiles(after)
+        assert not np.array_equal(before, after)
+
+
+def test_a_jigsaw_leaves_the_rest_of_sizes_that_four_does_not_divide():
+    images = np.random.default_rng(0).integers(0, 256, (2, 10, 9, 3), np.uint8)
+    made = jigsaw(rng(), images)
+    np.testing.assert_array_equal(made[:, 8:], images[:, 8:])
+    np.testing.assert_array_equal(made[:, :, 8:], images[:, :, 8:])
+
+
+def test_speckle_is_noise_in_proportion_to_the_pixel():
+    images = np.stack([np.full((64, 64, 3), value, np.uint8) for value in (0, 20, 40)])
+    noise = speckle(rng(), images).astype(float)
+    assert np.all(noise[0] == 0)
+    # Clipped at zero: mean of max(0, 1 + z) is 1.0833.
+    np.testing.assert_allclose(noise[1:].mean(axis=(1, 2, 3)), [21.67, 43.33], rtol=0.03)
+
+
+def test_pixelate_averages_boxes():
+    image = np.zeros((1, 10, 10, 3), np.uint8)
+    image[0, :5] = 200
+    image[0, 0, 0] = 0
+    made = pixelate(rng(), image)[0]
+    assert len(np.unique(made.reshape(-1, 3), axis=0)) == 3
+    assert made[0, 0, 0] == 192  # 24 of 25 pixels are 200
+    assert np.all(made[5:] == 0)
+
+
+def test_rgb_ghost_and_invert_worked_by_hand():
+    image = np.array([[[[1, 2, 3], [4, 5, 6]]]], np.uint8)
+    np.testing.assert_array_equal(rgb_ghost(rng(), image), [[[[5, 3, 1], [2, 6, 4]]]])
+    np.testing.assert_array_equal(invert(rng(), image), [[[[1, 253, 252], [4, 250, 249]]]])
+
+
+@pytest.mark.parametrize("images", [IMAGES[:1], IMAGES / 255.0, IMAGES[0], IMAGES[..., :1]])
+def test_other_images_are_refused(images):
+    with pytest.raises(ValueError, match="at least two uint8 images.*Received: dtype="):
+        validation_outliers(images)
