@@ -33,7 +33,7 @@ class TrainConfig:
     objective: str = option("sparsity", "Objective of the fine-tune.", OBJECTIVES)
     site: str = option("logits", "What the sparsity term penalises.", ("logits", "features"))
     weight: float | None = option(
-        None, "Weight beside the cross-entropy [sparsity 0.01 / 0.02, energy 0.1, outliers 0.5]."
+        None, "Weight of the added term [sparsity .01 / .02, energy .1, outlier_exposure .5]."
     )
     outliers: str | None = option(
         None, "Outlier images of energy and outlier_exposure: name, .npz or folder [imagenet32]."
