@@ -18,7 +18,7 @@ class OutputsCache:
 
     The model's hash covers weights and configuration, and with it the standardisation; the
     source's fingerprint covers which images, their size and how they were resized. A file that
-    cannot be read is computed again.
+    cannot be read is computed again; a model without a configuration is always computed anew.
 
     Args:
         folder: str or Path, made when it is needed; None computes everything anew.
@@ -51,6 +51,8 @@ class OutputsCache:
         if id(extractor) not in self._model_hashes:
             self._model_hashes[id(extractor)] = (extractor, model_hash(extractor))
         model = self._model_hashes[id(extractor)][1]
+        if model is None:
+            return None
         return self.folder / model[:16] / f"{source.name}-{source.fingerprint()[:16]}.npz"
 
 

@@ -9,7 +9,7 @@ from keras import ops
 from kerasood import objectives
 from kerasood.detectors import DETECTORS
 from kerasood.detectors.saving import fitted_arrays, from_config, restore_arrays, to_config
-from kerasood.models.extractor import build_extractor, has_graph
+from kerasood.models.extractor import build_extractor, is_extractor
 from kerasood.models.input_gradient import SteppedExtractor
 from kerasood.models.precision import in_float32
 
@@ -18,13 +18,13 @@ from kerasood.models.precision import in_float32
 class OODModel(keras.Model):
     """Classifies images and says which of them are out-of-distribution.
 
-    The layers of `network` are shared, not copied; only a network that computes in less than
+    The layers of `network` are shared, not copied; only a graph that computes in less than
     float32 is rebuilt in float32 from the same weights, since scores must not depend on which
     device answers and small runtimes lack bfloat16. The detector is copied as it was fitted.
 
     Args:
-        network: keras.Model, Functional or Sequential, images -> logits (N, K), or an extractor,
-            images -> {"features": (N, D), "logits": (N, K)}.
+        network: keras.Model that `build_extractor` takes, images -> logits or softmax
+            probabilities (N, K); or an extractor, images -> {"features": (N, D), "logits": (N, K)}.
         detector: Detector, fitted.
         threshold: float, or (K,) floats, one per predicted class, finite; or what `calibrate`
             or `calibrate_per_class` returned. Stored as float32; an image is OOD when its score
@@ -35,8 +35,8 @@ class OODModel(keras.Model):
     higher = more OOD, and "is_ood" (N,) bool.
 
     Raises:
-        ValueError: the network is no graph from images to logits, or the threshold is not finite
-            or not one per class.
+        ValueError: the network's logits cannot be found, or the threshold is not finite or not
+            one per class.
     """
 
     def __init__(self, network, detector, threshold, name="ood_model"):
@@ -188,8 +188,7 @@ def _check(shape, dtype, image_shape, received=None):
 
 
 def _as_extractor(network):
-    is_extractor = has_graph(network) and isinstance(_output_shapes(network), dict)
-    extractor = network if is_extractor else build_extractor(network)
+    extractor = network if is_extractor(network) else build_extractor(network)
     outputs = sorted(_output_shapes(extractor))
     if "logits" not in outputs:
         raise ValueError(f"Expected an output 'logits'. Received: {outputs=}")

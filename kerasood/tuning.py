@@ -133,16 +133,18 @@ def choose(detector, fitting, validation):
 
 def _points(detector, grid, fitting, validation):
     """Yields (parameters, fitted detector, {name: outputs to score}) of every point."""
-    steps = grid.get("magnitude", (detector.input_step,))
     rest = {name: values for name, values in grid.items() if name != "magnitude"}
     for values in itertools.product(*rest.values()):
         params = dict(zip(rest, values, strict=True))
         fitted = clone(detector).set_params(**params)
         fitted.fit(fitting.outputs, fitting.labels, fitting.head)
-        if not any(steps):
-            yield params, fitted, validation.outputs
+        if not any(grid.get("magnitude", ())):
+            # At most one step, that of a detector inside this one, whose parameters stay.
+            steps = (fitted.input_step,)
+            for _, outputs in validation.stepped_outputs(fitted.input_loss, steps):
+                yield params, fitted, outputs
             continue
-        for step, outputs in validation.stepped_outputs(fitted.input_loss, steps):
+        for step, outputs in validation.stepped_outputs(fitted.input_loss, grid["magnitude"]):
             at_step = copy.copy(fitted).set_params(magnitude=step)
             yield {**params, "magnitude": step}, at_step, outputs
 

@@ -6,10 +6,14 @@ import re
 import numpy as np
 import pytest
 import tensorflow as tf
+from detector_twins_logits import EXAMPLE_PARAMETERS, extra_outputs
+from detector_twins_logits import TWINS as TWINS_LOGITS
 from sklearn.base import clone
+from tflite_scores import tflite_scores
 
 from kerasood import detectors, metrics
 from kerasood.detectors import DETECTORS, Detector
+from kerasood.detectors.base import CLASS_OUTPUTS
 from kerasood.detectors.saving import load_detector, save_detector
 
 NUM_CLASSES, NUM_FEATURES = 4, 6
@@ -44,6 +48,7 @@ TWINS = {
     "odin": lambda fitted, labels, outputs: naive_msp(outputs["logits"] / 1000),
     "mahalanobis": naive_mahalanobis,
 }
+TWINS |= TWINS_LOGITS
 
 
 def example_outputs(labels, seed):
@@ -51,8 +56,9 @@ def example_outputs(labels, seed):
     generator = np.random.default_rng(seed)
     directions = np.vstack([4 * np.eye(NUM_CLASSES, NUM_FEATURES), np.zeros(NUM_FEATURES)])
     features = np.abs(directions[labels] + generator.normal(0, 0.5, (len(labels), NUM_FEATURES)))
-    logits = features @ HEAD[0] + HEAD[1]
-    return {"features": features.astype("float32"), "logits": logits.astype("float32")}
+    outputs = {"features": features, "logits": features @ HEAD[0] + HEAD[1]}
+    outputs |= extra_outputs(features)
+    return {key: values.astype("float32") for key, values in outputs.items()}
 
 
 LABELS = np.arange(60) % NUM_CLASSES
@@ -72,6 +78,7 @@ def detector(name):
 
 
 def fitted(name, outputs=TRAINING, labels=LABELS, **params):
+    params = {**EXAMPLE_PARAMETERS.get(name, {}), **params}
     return DETECTORS[name](**params).fit(outputs, labels, HEAD)
 
 
@@ -102,7 +109,9 @@ def test_scores_are_one_finite_float32_per_image(detector):
     assert np.isfinite(scores).all()
 
 
-def test_scores_are_higher_for_images_without_evidence(detector):
+def test_scores_are_higher_for_images_without_evidence(name):
+    labels = np.arange(1000) % NUM_CLASSES
+    detector = fitted(name, example_outputs(labels, seed=0), labels)
     scores_in, scores_out = detector.score(OUTPUTS_IN), detector.score(OUTPUTS_OUT)
     assert np.mean(scores_out) > np.mean(scores_in)
     assert metrics.auroc(scores_in, scores_out) > 0.9
@@ -138,6 +147,11 @@ def test_tensors_and_compiled_graphs_score_as_arrays_do(detector, how):
     np.testing.assert_allclose(
         score(tensors), detector.score(OUTPUTS_IN), rtol=tolerance, atol=1e-6
     )
+
+
+def test_tflite_of_builtin_ops_scores_as_arrays_do(detector, tmp_path):
+    scores = tflite_scores(detector, OUTPUTS_IN, tmp_path / "score.tflite")
+    np.testing.assert_allclose(scores, detector.score(OUTPUTS_IN), rtol=1e-4, atol=1e-5)
 
 
 def test_an_image_scores_the_same_alone_and_in_any_batch(detector):
@@ -241,7 +255,7 @@ def test_grids_hold_the_default_among_values_of_parameters(name):
 
 def test_two_classes_are_enough(name):
     labels = LABELS % 2
-    outputs = {**TRAINING, "logits": TRAINING["logits"][:, :2]}
+    outputs = TRAINING | {key: TRAINING[key][:, :2] for key in CLASS_OUTPUTS}
     head = HEAD[0][:, :2], HEAD[1][:2]
     scores = DETECTORS[name]().fit(outputs, labels, head).score(outputs)
     assert np.isfinite(scores).all() and np.ptp(scores) > 0

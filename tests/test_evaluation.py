@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 import pytest
-from tiny_models import random_images, small_network
+from tiny_models import DETECTORS_FOR_ANY, random_images, small_network
 
 from kerasood import protocols
 from kerasood.data.base import ArraySource, ImageDigest
@@ -22,7 +22,7 @@ OUTSIDE = {
     "noise": ArraySource("noise", random_images((8, 8, 3), num_images=45)[::-1]),
 }
 SETTINGS = Settings(
-    detectors={name: make() for name, make in DETECTORS.items()},
+    detectors={name: make() for name, make in DETECTORS_FOR_ANY.items()},
     protocol=protocols.find("full"),
     tpr=0.8,
     seed=3,
@@ -71,7 +71,7 @@ def test_the_entry_describes_the_model_and_its_accuracy(evaluated):
 
 def test_scores_are_kept_for_every_detector_and_set(evaluated, extractor):
     scores = evaluated.scores
-    expected = {("key", d, s) for d in DETECTORS for s in ("in", "dark", "noise")}
+    expected = {("key", d, s) for d in DETECTORS_FOR_ANY for s in ("in", "dark", "noise")}
     assert set(scores) == expected
     assert {name: len(scores["key", "msp", name]) for name in ("in", "dark", "noise")} == {
         "in": 60, "dark": 20, "noise": 45
@@ -85,7 +85,7 @@ def test_scores_are_kept_for_every_detector_and_set(evaluated, extractor):
 
 def test_metrics_are_those_of_the_kept_scores(evaluated):
     metrics, scores = evaluated.metrics, evaluated.scores
-    assert len(metrics) == len(DETECTORS) * len(OUTSIDE)
+    assert len(metrics) == len(DETECTORS_FOR_ANY) * len(OUTSIDE)
     for entry in metrics:
         scores_in, scores_out = (
             scores[entry["model"], entry["detector"], name] for name in ("in", entry["set"])
@@ -178,7 +178,7 @@ def test_every_image_is_seen_once_whatever_the_number_of_detectors(extractor, te
     def count(name, num_images):
         seen[name] = seen.get(name, 0) + num_images
 
-    plain = {name: make() for name, make in DETECTORS.items() if not make().input_step}
+    plain = {name: make() for name, make in DETECTORS_FOR_ANY.items() if not make().input_step}
     for detectors in (plain, {"mahalanobis": DETECTORS["mahalanobis"]()}):
         seen.clear()
         settings = dataclasses.replace(SETTINGS, detectors=detectors)

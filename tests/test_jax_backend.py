@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from test_detectors_common import TWINS
+from tiny_models import DETECTORS_FOR_ANY
 
 pytest.importorskip("jax")
 HERE = pathlib.Path(__file__).parent
@@ -76,9 +76,11 @@ def test_logit_norm_minimises_another_loss_than_the_cross_entropy_it_logs(report
         assert row["loss"] != pytest.approx(row["ce"], rel=1e-3)
 
 
-@pytest.mark.parametrize("name", TWINS)
-def test_detectors_score_as_their_float64_twins(report, name):
-    outputs = {"logits": np.array(report["logits"])}
+@pytest.mark.parametrize("name", DETECTORS_FOR_ANY)
+def test_detectors_learn_and_score_as_on_tensorflow(report, name):
+    outputs = {key: np.array(values, "float32") for key, values in report["outputs"].items()}
+    detector = DETECTORS_FOR_ANY[name]()
+    detector.fit(outputs, outputs["logits"].argmax(axis=1), report["head"])
     np.testing.assert_allclose(
-        report["scores"][name], TWINS[name](None, None, outputs), rtol=1e-5, atol=1e-6
+        report["scores"][name], detector.score(outputs), rtol=1e-4, atol=1e-5
     )

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from tiny_models import random_images, small_network
@@ -109,3 +110,25 @@ def test_hashes_tell_weights_and_structure_apart():
     wide.set_weights(narrow.get_weights())
     assert weights_hash(narrow) == weights_hash(wide)
     assert model_hash(narrow) != model_hash(wide)
+
+
+class Own(keras.Model):
+    """A model with code of its own and no configuration."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
+        self.head = keras.layers.Dense(4)
+
+    def call(self, images):
+        return self.head(self.scale * keras.ops.mean(images, axis=(1, 2)))
+
+
+def test_models_without_a_configuration_are_not_cached(tmp_path):
+    model = Own(1.0)
+    model(IMAGES.astype("float32"))
+    assert model_hash(model) is None
+    extractor = build_extractor(model)
+    for _ in range(2):
+        assert OutputsCache(tmp_path).collect(extractor, SOURCE).num_images == 20
+    assert not files(tmp_path)

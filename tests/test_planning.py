@@ -5,7 +5,8 @@ from tiny_data import tiny_config
 
 from kerasood.commands.planning import planned_runs, with_init_hash
 from kerasood.config import TrainConfig
-from kerasood.models.saving import load_network, save_network, weights_hash
+from kerasood.models.fingerprint import weights_hash
+from kerasood.models.saving import load_network, save_network
 
 
 def places(config):

@@ -3,7 +3,7 @@ import copy
 import keras
 import numpy as np
 import pytest
-from tiny_models import random_images, small_network
+from tiny_models import DETECTORS_FOR_ANY, random_images, small_network
 
 from kerasood.detectors import DETECTORS, MSP, Detector, Energy, MaxLogit
 from kerasood.models.extractor import build_extractor, head_of
@@ -176,7 +176,10 @@ def fitted_detectors(network):
     training, labels = random_images((8, 8, 3), 40), np.arange(40) % 4
     outputs = collect(build_extractor(network), [training])
     head = head_of(build_extractor(network))
-    detectors = {name: kind().fit(outputs, labels, head) for name, kind in DETECTORS.items()}
+    detectors = {
+        name: kind().fit(outputs, labels, head)
+        for name, kind in DETECTORS_FOR_ANY.items()
+    }
     steps = {
         f"{name} with a step": copy.copy(detector).set_params(magnitude=0.01)
         for name, detector in detectors.items()

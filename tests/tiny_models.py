@@ -3,8 +3,14 @@
 import keras
 import numpy as np
 
+from kerasood.detectors import DETECTORS
 from kerasood.models.wide_resnet import WideResNet
 from kerasood.serving import OODModel
+
+# The detectors that any classifier's features and logits are enough for.
+DETECTORS_FOR_ANY = {
+    name: kind for name, kind in DETECTORS.items() if not kind().missing(("features", "logits"))
+}
 
 
 def small_network(num_classes=4, policy="float32"):

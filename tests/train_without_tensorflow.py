@@ -18,7 +18,7 @@ from kerasood import objectives, training  # noqa: E402
 from kerasood.config import TrainConfig, stage_config  # noqa: E402
 from kerasood.data.in_distribution import TrainingData  # noqa: E402
 from kerasood.models.augmentation import Standardize  # noqa: E402
-from kerasood.models.extractor import build_extractor  # noqa: E402
+from kerasood.models.extractor import build_extractor, head_of  # noqa: E402
 from kerasood.models.optimizers import NesterovSGD  # noqa: E402
 from kerasood.models.wide_resnet import WideResNet  # noqa: E402
 from kerasood.runs import Run  # noqa: E402
@@ -72,17 +72,23 @@ def trained(network, outliers=None, **values):
 
 def main():
     features, network = features_site()
-    outputs = build_extractor(network)(IMAGES)
+    extractor = build_extractor(network)
+    outputs = extractor(IMAGES)
+    predicted = np.asarray(outputs["logits"]).argmax(axis=1)
     scores = {
-        name: np.asarray(detector().score(outputs)).tolist()
+        name: np.asarray(
+            detector().fit(outputs, predicted, head_of(extractor)).score(outputs)
+        ).tolist()
         for name, detector in kerasood.detectors.DETECTORS.items()
+        if not detector().missing(outputs)
     }
     report = {
         "backend": keras.backend.backend(),
         "tensorflow": [name for name in sys.modules if name.startswith("tensorflow.")],
         "features": features,
         "cross_entropy": cross_entropy(outputs["logits"]),
-        "logits": np.asarray(outputs["logits"]).tolist(),
+        "outputs": {name: np.asarray(values).tolist() for name, values in outputs.items()},
+        "head": [weights.tolist() for weights in head_of(extractor)],
         "energy": np.asarray(objectives.energy(outputs["logits"])).tolist(),
         "scores": scores,
         "run": trained(network, site="logits"),

@@ -61,7 +61,7 @@ def compared_candidates(runs, where, cache=True):
     candidates, keys_by_digest, final_keys = [], {}, {}
     for run in runs:
         for candidate in run_candidates(run, where, cache):
-            digest = model_hash(candidate.extractor)
+            digest = model_hash(candidate.extractor) or id(candidate.extractor)
             if digest not in keys_by_digest:
                 candidate = _with_own_key(candidate, run, set(keys_by_digest.values()))
                 keys_by_digest[digest] = candidate.key

@@ -12,6 +12,7 @@ from kerasood.detectors import DETECTORS
 from kerasood.detectors.saving import save_detector
 from kerasood.evaluation import Settings, evaluate_candidate
 from kerasood.files import check_writable, read_json, write_json
+from kerasood.models.extractor import output_names
 from kerasood.runs import Run, command_line, git_commit, newest_run, versions
 
 
@@ -132,6 +133,9 @@ def _usable_detectors(names, candidates, all_wanted):
         ),
         "the head's weights cannot be read": lambda detector, model: (
             detector.needs_head and model.head is None
+        ),
+        "the models have no such outputs": lambda detector, model: (
+            detector.missing(output_names(model.extractor))
         ),
     }
     for reason, lacks in lacking.items():

@@ -4,7 +4,8 @@ import dataclasses
 import pathlib
 
 from kerasood.config import stage_config
-from kerasood.models.saving import load_network, weights_hash
+from kerasood.models.fingerprint import weights_hash
+from kerasood.models.saving import load_network
 from kerasood.runs import Run
 
 

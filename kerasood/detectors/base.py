@@ -7,6 +7,9 @@ from keras import ops
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+# Outputs with one column per class.
+CLASS_OUTPUTS = ("logits", "logits_2", "numerators")
+
 
 class Detector(BaseEstimator, abc.ABC):
     """A scikit-learn estimator over a model's outputs; it knows no model.
@@ -18,7 +21,8 @@ class Detector(BaseEstimator, abc.ABC):
     A subclass implements `_score` and, if it learns, `_fit`, and says what they need:
 
     Attributes:
-        reads: names of the outputs that it works on, out of "features" and "logits", or "hidden"
+        reads: names of the outputs that it works on: "features" and "logits", which every
+            extractor gives, others such as "logits_2" for networks that have them, or "hidden"
             for all outputs whose names start with "hidden/".
         learns: whether it must be fitted.
         needs_labels: whether fitting needs the classes of the images.
@@ -112,23 +116,30 @@ class Detector(BaseEstimator, abc.ABC):
     def _score(self, outputs):
         """Scores checked float32 tensors."""
 
+    def missing(self, names):
+        """The outputs that this detector reads and that are not among some names."""
+        return [name for name in self._names_read(names) if name not in names]
+
     def _read(self, outputs):
         """The outputs that this detector reads, in a fixed order."""
-        names = [name for name in self.reads if name != "hidden"]
-        if "hidden" in self.reads:
-            hidden = sorted(name for name in outputs if name.startswith("hidden/"))
-            names += hidden or ["hidden/..."]
-        missing = [name for name in names if name not in outputs]
-        if missing:
+        names = self._names_read(outputs)
+        if self.missing(outputs):
             raise ValueError(
                 f"{type(self).__name__} needs the outputs {', '.join(names)}. "
                 f"Received: {', '.join(sorted(outputs)) or 'none'}"
             )
         return {name: outputs[name] for name in names}
 
+    def _names_read(self, available):
+        names = [name for name in self.reads if name != "hidden"]
+        if "hidden" in self.reads:
+            hidden = sorted(name for name in available if name.startswith("hidden/"))
+            names += hidden or ["hidden/..."]
+        return names
+
 
 def tensor_of(outputs, name):
-    """An output as a float32 tensor of shape (N, D), or (N, K) with K >= 2 for logits."""
+    """An output as a float32 tensor of shape (N, D), or (N, K) with K >= 2 for one of classes."""
     tensor = ops.convert_to_tensor(outputs[name], dtype="float32")
     _check_shape(name, tensor.shape)
     return tensor
@@ -168,8 +179,7 @@ def _array(name, value):
 
 
 def _check_shape(name, shape):
-    columns = "K" if name == "logits" else "D"
-    least = 2 if name == "logits" else 1
+    columns, least = ("K", 2) if name in CLASS_OUTPUTS else ("D", 1)
     if len(shape) != 2 or shape[-1] is not None and shape[-1] < least:
         raise ValueError(
             f"Expected {name} of shape (N, {columns}) with {columns} >= {least}. "

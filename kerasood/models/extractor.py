@@ -1,98 +1,186 @@
-"""Any Keras graph model as a map from images to features and logits."""
+"""Any Keras classifier as a map from images to features and logits."""
 
 import keras
+from keras import layers
+
+from kerasood.models.capturing_extractor import CapturingExtractor
+from kerasood.models.float_input import with_float_input
+from kerasood.models.graph import (
+    Place,
+    all_calls,
+    find_layer,
+    has_graph,
+    resolve,
+    tensors_at,
+)
+from kerasood.models.head import LinearHead, weighted_layer, weights_of
+from kerasood.models.output_path import check_single, find_head, output_operation
+from kerasood.models.stages import LayerOutput, height_of, last_of_stages
+from kerasood.models.trial import plan_capture
+
+__all__ = [
+    "build_extractor",
+    "has_graph",
+    "head_layer",
+    "head_of",
+    "is_extractor",
+    "output_names",
+    "output_operation",
+    "with_float_input",
+]
 
 
-def build_extractor(model, feature_layer=None):
+def build_extractor(model, feature_layer=None, hidden_layers=(), head_layer=None, image_shape=None):
     """Returns a model that gives features and logits in one forward pass.
 
-    It shares the layers and weights of `model`, which stays as it is.
+    It shares the layers and weights of `model`, which stays as it is. The logits come from the
+    kernel and bias of the model's linear head, before any softmax, and are exact.
 
     Args:
-        model: keras.Model with one input and one (N, K) output of logits, built as a graph
-            (Functional, Sequential or a subclass of them) that ends in a Dense layer.
-        feature_layer: str, name of the layer whose output is the features; by default the input
-            of the last layer.
+        model: keras.Model with one input and one (N, K) output of logits or softmax probabilities:
+            Functional, Sequential or subclassed, nested or not. A model without a graph (with a
+            `call` of its own) is run on a few random images to find its head.
+        feature_layer: str, name of the layer whose (N, D) output is the features, "outer/inner" in
+            a nested model; by default the input of the head.
+        hidden_layers: names of more layers, whose activations, averaged over the image, become
+            further outputs; "auto" takes the last layer of each stage before the downsampling.
+        head_layer: str, for a model without a graph: name or attribute path of the head, where it
+            cannot be told.
+        image_shape: (H, W, C), for a model without a graph that takes other sizes than it was
+            built with; None for any height or width.
 
     Returns:
-        keras.Model: images -> {"features": (N, D), "logits": (N, K)}.
+        keras.Model: images -> {"features": (N, D), "logits": (N, K), "hidden/<name>": (N, C)...}
+        float32; a Functional where `model` is a graph, else a CapturingExtractor.
 
     Raises:
-        ValueError: the model is no graph, does not end in one linear Dense layer, or has no layer
-            of that name.
+        ValueError: more inputs or outputs, logits that are no linear map of anything (a sigmoid,
+            layers after the head), an unknown layer, or features that are no vectors.
     """
-    head_layer(model)
-    features = model.get_layer(feature_layer).output if feature_layer else _input_of_head(model)
-    if len(features.shape) != 2:
-        raise ValueError(f"Expected features of shape (N, D). Received: shape={features.shape}")
-    outputs = {"features": features, "logits": model.outputs[0]}
-    return keras.Model(model.inputs[0], outputs, name=f"{model.name}_extractor")
+    if isinstance(hidden_layers, str) and hidden_layers != "auto":
+        raise ValueError(f"Expected a list of names, or 'auto'. Received: {hidden_layers=}")
+    head = find_head(model) if has_graph(model) and head_layer is None else None
+    if head is not None:
+        return _graph_extractor(model, head, feature_layer, hidden_layers)
+    if has_graph(model):
+        check_single(model)
+        image_shape = image_shape or model.inputs[0].shape[1:]
+    plan = plan_capture(model, image_shape, head_layer, feature_layer, hidden_layers)
+    return CapturingExtractor(model, plan)
 
 
-def has_graph(model):
-    """Whether the layers of `model` are connected in a graph that can be read."""
-    graph_classes = keras.Sequential | keras.src.models.functional.Functional
-    # A Sequential model has no inputs before it is built.
-    return isinstance(model, graph_classes) and hasattr(model, "inputs")
+def is_extractor(model):
+    """Whether a model returns features and logits by name, as `build_extractor` makes them."""
+    if isinstance(model, CapturingExtractor):
+        return True
+    return has_graph(model) and isinstance(getattr(model, "output", None), dict)
+
+
+def output_names(extractor):
+    """The names of an extractor's outputs, sorted."""
+    return sorted(extractor.compute_output_shape(extractor.inputs[0].shape))
 
 
 def head_layer(model):
-    """The Dense layer that computes the logits of a graph model."""
-    head = output_operation(model)
-    if not isinstance(head, keras.layers.Dense):
-        raise ValueError(
-            f"Expected the last layer to be Dense. Received: {head.name!r} of class "
-            f"{type(head).__name__}"
-        )
-    return head
-
-
-def output_operation(model):
-    """The layer or operation that a graph model ends in, which must not be a softmax or the like.
-
-    Args:
-        model: keras.Model with one input and one output.
+    """The layer whose kernel and bias make the logits of a model or extractor.
 
     Raises:
-        ValueError: the model is no graph, has more inputs or outputs, or returns no logits.
+        ValueError: as `build_extractor`.
     """
-    if not has_graph(model):
+    if isinstance(model, CapturingExtractor):
+        return model.head_layer
+    found = find_head(model, _logits(model)) if has_graph(model) else None
+    if found is None:
+        return build_extractor(model).head_layer
+    return weighted_layer(found.layer)
+
+
+def head_of(model):
+    """The weights that turn the features of an extractor into its logits.
+
+    Args:
+        model: extractor, or a model that `build_extractor` takes as it is.
+
+    Returns:
+        Head, with head.logits(features) == logits up to float32 rounding.
+
+    Raises:
+        ValueError: the extractor's features are those of another layer.
+    """
+    if isinstance(model, CapturingExtractor):
+        if model.plan["features"] is not None:
+            raise ValueError(_other_features(model))
+    elif has_graph(model) and is_extractor(model):
+        found = find_head(model, _logits(model))
+        features = model.output.get("features")
+        features = None if features is None else resolve(model, Place((), features)).tensor
+        if found is None or found.inputs.tensor is not features:
+            raise ValueError(_other_features(model))
+    return weights_of(head_layer(model))
+
+
+def _graph_extractor(model, head, feature_layer, hidden_layers):
+    places = {"head": head.inputs, "output": Place((), model.outputs[0])}
+    if feature_layer is not None:
+        places["features"] = find_layer(model, feature_layer)
+    hidden = _hidden_places(model, hidden_layers)
+    found = tensors_at(model, [*places.values(), *hidden.values()])
+    tensors = dict(zip([*places, *hidden], found, strict=True))
+    logits = tensors["output"]
+    data_format = getattr(head.layer, "data_format", "channels_last")
+    seen = _vectors(tensors["head"], "head_input", data_format)
+    if not head.plain:
+        logits = LinearHead(head.layer, name="kerasood_logits")(seen)
+    outputs = {"features": seen, "logits": logits}
+    if feature_layer is not None:
+        shape = tensors["features"].shape
+        if len(shape) != 2:
+            raise ValueError(f"Expected features of shape (N, D). Received: shape={shape}")
+        outputs["features"] = _vectors(tensors["features"], "features")
+    for number, name in enumerate(hidden):
+        outputs[f"hidden/{name}"] = _vectors(tensors[name], f"hidden_{number}")
+    return keras.Model(model.inputs[0], outputs, name=f"{model.name}_extractor")
+
+
+def _hidden_places(model, names):
+    if names != "auto":
+        return {name: find_layer(model, name) for name in names}
+    size = height_of(model.inputs[0].shape)
+    if not size:
         raise ValueError(
-            "Expected a built Functional or Sequential model, whose layers can be reached. "
-            f"Received: model={model.name!r} of class {type(model).__name__}"
+            "Expected images of a fixed size to find hidden layers, or their names. Received: "
+            f"shape={model.inputs[0].shape}"
         )
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ValueError(
-            f"Expected one input and one output. Received: {len(model.inputs)} inputs and "
-            f"{len(model.outputs)} outputs of model={model.name!r}"
-        )
-    operation = model.outputs[0]._keras_history.operation
-    linear = keras.activations.linear
-    activation = getattr(operation, "activation", linear)
-    if type(operation).__name__ == "Softmax":
-        activation = keras.activations.softmax
-    if activation is not linear:
-        raise ValueError(
-            "Expected a model that returns logits (a last Dense layer without activation). "
-            f"Received: activation={getattr(activation, '__name__', activation)!r} in layer "
-            f"{operation.name!r}"
-        )
-    return operation
+    outputs = [
+        LayerOutput(name, place.tensor.shape, place.call.operation, place)
+        for name, place in all_calls(model)
+        if not has_graph(place.call.operation)
+    ]
+    return {one.name: one.place for one in last_of_stages(outputs, size)}
 
 
-def _input_of_head(model):
-    # Not `head.input`, which is that of the layer's first call, maybe in another model.
-    head, node, _ = model.outputs[0]._keras_history
-    return head._inbound_nodes[node].input_tensors[0]
+def _vectors(tensor, name, data_format=None):
+    """A tensor (N, ..., C) as float32 (N, C), averaged over what lies between."""
+    arguments = {"dtype": "float32", "name": f"kerasood_{name}"}
+    rank = len(tensor.shape)
+    if rank == 2:
+        return tensor if tensor.dtype == "float32" else layers.Identity(**arguments)(tensor)
+    pooling = {
+        3: layers.GlobalAveragePooling1D,
+        4: layers.GlobalAveragePooling2D,
+        5: layers.GlobalAveragePooling3D,
+    }
+    if rank not in pooling:
+        raise ValueError(f"Expected activations (N, ..., C). Received: shape={tensor.shape}")
+    return pooling[rank](data_format=data_format, **arguments)(tensor)
 
 
-def with_float_input(extractor):
-    pixels = keras.Input(extractor.inputs[0].shape[1:], dtype="float32")
-    return keras.models.clone_model(
-        extractor, input_tensors=pixels, clone_function=lambda layer: layer
+def _logits(model):
+    return model.output.get("logits") if is_extractor(model) else None
+
+
+def _other_features(model):
+    return (
+        "Expected an extractor whose features are the input of the model's head. Received: "
+        f"extractor={model.name!r} with the features of another layer"
     )
-
-
-def head_of(extractor):
-    head = extractor.outputs[-1]._keras_history.operation
-    return head.kernel.numpy(), head.bias.numpy()

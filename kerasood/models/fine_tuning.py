@@ -24,7 +24,7 @@ class SparsityFineTuning(CrossEntropyTraining):
 
     Raises:
         ValueError: an unknown site, a negative weight, a network that returns probabilities, or
-            features of one without a graph that ends in a Dense layer.
+            one whose features `build_extractor` cannot find.
 
     Reference:
         Chen & Li, "Sparsity-based regularization for out-of-distribution detection", 2023,

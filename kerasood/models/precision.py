@@ -2,17 +2,20 @@
 
 import keras
 
+from kerasood.models.graph import has_graph
+
 
 def in_float32(network):
     """`network` itself if all its layers compute in float32, else a rebuilt copy that does.
 
     Args:
-        network: keras.Model built as a graph.
+        network: keras.Model; one that is built as a graph is rebuilt, another stays as it is.
 
     Returns:
         keras.Model with the same weights.
     """
-    if all(layer.compute_dtype == "float32" for layer in network._flatten_layers()):
+    computes = {layer.compute_dtype for layer in network._flatten_layers()}
+    if computes == {"float32"} or not has_graph(network):
         return network
     copied = keras.models.clone_model(network)
     copied.set_weights(network.get_weights())

@@ -1,14 +1,12 @@
 """Networks as .keras files: configuration and weights, never pickled code."""
 
-import hashlib
 import os
 import zipfile
 
 import keras
-import numpy as np
 
 from kerasood.files import atomic_path
-from kerasood.models.extractor import has_graph
+from kerasood.models.graph import has_graph
 from kerasood.models.precision import in_float32
 from kerasood.models.wide_resnet import WideResNet
 
@@ -54,21 +52,6 @@ def load_network(path):
         raise ValueError(
             f"Expected a .keras model in {path}. Received: {_reason(error)}"
         ) from error
-
-
-def weights_hash(network):
-    """sha256 of a network's weights; a .keras file itself differs each time it is written.
-
-    Args:
-        network: keras.Model, built.
-
-    Returns:
-        str, hexadecimal.
-    """
-    digest = hashlib.sha256()
-    for weight in network.get_weights():
-        digest.update(np.ascontiguousarray(weight).tobytes())
-    return digest.hexdigest()
 
 
 def _reason(error):

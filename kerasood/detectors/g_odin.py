@@ -1,0 +1,52 @@
+"""Numerator or divisor of a decomposed confidence."""
+
+from keras import ops
+
+from kerasood.detectors.base import Detector, tensor_of
+
+
+class GODIN(Detector):
+    """Minus the largest numerator, or the divisor, of a network that ends in a `DeconfHead`.
+
+    Such a network's logits are h_k(x) / g(x). Its outputs "numerators" (N, K) are the h, "divisor"
+    (N, 1) is g; see `kerasood.models.heads`.
+
+    Args:
+        scored: "numerators" for -max h_k(x) or "divisor" for -g(x); the paper compares both.
+        magnitude: float >= 0, share of the pixel range: a step on the image that lowers this score
+            before it is taken; 0 scores images as they are. The paper chooses it on
+            in-distribution images alone; here it is chosen on generated outliers.
+
+    Reference:
+        Hsu et al., "Generalized ODIN: Detecting Out-of-distribution Image without Learning from
+        Out-of-distribution Data", CVPR 2020, section 3.
+    """
+
+    GRID = {
+        "scored": ("numerators", "divisor"),
+        "magnitude": (0.0, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08),
+    }
+
+    def __init__(self, scored="numerators", magnitude=0.0):
+        self.scored = scored
+        self.magnitude = magnitude
+
+    @property
+    def reads(self):
+        if self.scored not in ("numerators", "divisor"):
+            raise ValueError(
+                f"Expected scored='numerators' or 'divisor'. Received: {self.scored!r}"
+            )
+        return (self.scored,)
+
+    @property
+    def input_step(self):
+        if self.magnitude < 0:
+            raise ValueError(f"Expected magnitude >= 0. Received: {self.magnitude}")
+        return self.magnitude
+
+    def input_loss(self, outputs):
+        return self._score({name: tensor_of(outputs, name) for name in self.reads})
+
+    def _score(self, outputs):
+        return -ops.max(outputs[self.scored], axis=-1)

@@ -1,0 +1,112 @@
+"""Logits that give way to "unknown" as far as an image lies from its classes."""
+
+import numpy as np
+from keras import ops
+
+from kerasood import objectives
+from kerasood.detectors.base import Detector, row_blocks
+from kerasood.detectors.statistics import Moments
+from kerasood.detectors.weibull import fit_weibull
+
+# Beyond it exp(-exp(x)) is 0 anyway.
+LARGEST_EXPONENT = 80.0
+
+
+class OpenMax(Detector):
+    """Log-odds of "unknown" among the classes: log P(unknown) / (1 - P(unknown)).
+
+    Each class has the mean logits of its correctly classified training images and a Weibull
+    distribution of their largest Euclidean distances to it. For the `num_revised` classes with the
+    largest logits v_c, rank i = 1, 2..., the share w_c = (1 - (i - 1) / num_revised) *
+    WeibullCDF(distance to the mean) of v_c goes to the unknown: with u = sum v_c w_c,
+    P(unknown) = exp(u) / (exp(u) + sum exp(v_c (1 - w_c))). The log-odds order images as P does,
+    without its saturation at 0 and 1.
+
+    The choices where the paper leaves some, or implementations differ: logits as the activation
+    vector and weights by rank as in the paper's released code; plain Euclidean distances; tails as
+    the library libMR fits them: distances less the smallest of the tail plus 1, location 0. A class
+    with fewer than two correctly classified images gives nothing away (w_c = 0).
+
+    Args:
+        tail_size: int >= 2, largest distances of a class that its distribution is fitted to.
+        num_revised: int >= 1, the paper's alpha; more than K counts as K.
+
+    Reference:
+        Bendale & Boult, "Towards Open Set Deep Networks", CVPR 2016, algorithms 1 and 2.
+    """
+
+    GRID = {"tail_size": (10, 20, 50), "num_revised": (1, 3, 10)}
+
+    learns = True
+    needs_labels = True
+
+    def __init__(self, tail_size=20, num_revised=3):
+        self.tail_size = tail_size
+        self.num_revised = num_revised
+
+    def _fit(self, outputs, labels, head):
+        if self.tail_size < 2 or self.num_revised < 1:
+            raise ValueError(
+                "Expected tail_size >= 2 and num_revised >= 1. "
+                f"Received: tail_size={self.tail_size}, num_revised={self.num_revised}"
+            )
+        logits = outputs["logits"]
+        correct = _moments_of_correct(logits, labels)
+        known = correct.counts >= 2
+        means = np.where(known[:, None], correct.class_means, correct.mean)
+        tails = _tails(logits, labels, means, self.tail_size)
+        starts, shapes, scales = np.zeros(len(means)), np.ones(len(means)), np.ones(len(means))
+        for label in np.flatnonzero(known):
+            starts[label] = tails[label].min() - 1
+            shapes[label], scales[label] = fit_weibull(tails[label] - starts[label])
+        self._keep(means_=means, known_=known)
+        self._keep(starts_=starts, shapes_=shapes, log_scales_=np.log(scales))
+
+    def _score(self, outputs):
+        logits = outputs["logits"]
+        num_classes = logits.shape[-1]
+        values, ranked = ops.top_k(logits, min(self.num_revised, num_classes))
+        given_away = values * self._shares(logits, ranked)
+        places = ops.one_hot(ranked, num_classes, dtype="float32")
+        remaining = logits - ops.sum(places * given_away[:, :, None], axis=1)
+        return ops.sum(given_away, axis=-1) + objectives.energy(remaining)
+
+    def _shares(self, logits, ranked):
+        """What the classes of the largest logits (N, R) give away of them: (N, R) in [0, 1]."""
+        known, starts, shapes, log_scales, means = (
+            ops.take(parameter, ranked, axis=0)
+            for parameter in
+            (self.known_, self.starts_, self.shapes_, self.log_scales_, self.means_)
+        )
+        # Few classes, so the differences themselves: their squares expanded would cancel.
+        distances = ops.sqrt(ops.sum(ops.square(logits[:, None, :] - means), axis=-1))
+        exponents = shapes * (ops.log(ops.maximum(distances - starts, 1e-30)) - log_scales)
+        beyond_tail = 1.0 - ops.exp(-ops.exp(ops.minimum(exponents, LARGEST_EXPONENT)))
+        num_revised = ranked.shape[-1]
+        return known * beyond_tail * (1.0 - np.arange(num_revised, dtype="float32") / num_revised)
+
+
+def _moments_of_correct(logits, labels):
+    result, most = Moments(logits.shape[1]), 0
+    for block, block_labels in row_blocks(logits, labels):
+        correct = np.argmax(block, axis=1) == block_labels
+        if correct.any():
+            result.update(block[correct], block_labels[correct])
+            most = result.counts.max()
+    if most < 2:
+        raise ValueError(
+            "Expected at least two correctly classified images of one class. Received: none"
+        )
+    return result
+
+
+def _tails(logits, labels, means, tail_size):
+    """The largest distances of correctly classified images to the mean of their class, by class."""
+    tails = [np.empty(0) for _ in means]
+    for block, block_labels in row_blocks(logits, labels):
+        correct = np.argmax(block, axis=1) == block_labels
+        distances = np.linalg.norm(block[correct] - means[block_labels[correct]], axis=1)
+        for label in np.unique(block_labels[correct]):
+            joined = np.concatenate([tails[label], distances[block_labels[correct] == label]])
+            tails[label] = np.sort(joined)[-tail_size:]
+    return tails

@@ -1,0 +1,34 @@
+"""Features clipped from above."""
+
+from keras import ops
+
+from kerasood.detectors.quantiles import streamed_quantile
+from kerasood.detectors.rectifier import Rectifier
+
+
+class ReAct(Rectifier):
+    """min(features, c), where c is a percentile of all activations of the training images.
+
+    Args:
+        percentile: float in [0, 100]; 90 in the paper.
+        detector: Detector that scores, or None for `Energy()`, as in the paper.
+
+    Reference:
+        Sun et al., "ReAct: Out-of-distribution Detection With Rectified Activations",
+        NeurIPS 2021, section 3.
+    """
+
+    GRID = {"percentile": (80, 85, 90, 95, 99)}
+
+    def __init__(self, percentile=90, detector=None):
+        super().__init__(detector)
+        self.percentile = percentile
+
+    def rectify(self, features):
+        return ops.minimum(features, self.threshold_)
+
+    def _learn(self, features, kernel):
+        if not 0 <= self.percentile <= 100:
+            raise ValueError(f"Expected percentile in [0, 100]. Received: {self.percentile}")
+        self._keep(threshold_=streamed_quantile(features, self.percentile / 100))
+        return kernel

@@ -1,0 +1,60 @@
+"""Picks a few layers that show an image at its several resolutions."""
+
+import math
+import typing
+
+import keras
+
+_MERGES = {"Add", "Concatenate"}
+_PADDINGS = {"Cropping2D", "ZeroPadding2D"}  # they prepare a convolution of the next stage
+
+
+class LayerOutput(typing.NamedTuple):
+    """One layer's output: its name, shape (N, H, W, C), and the layer or operation."""
+
+    name: str
+    shape: tuple
+    operation: object
+    place: object = None
+
+
+def last_of_stages(outputs, image_size, count=4):
+    """The last layer at each resolution, before the next one halves it.
+
+    Where the stage has residual sums or concatenations, the last of them: what follows, such as
+    the next block's batch norm, already belongs to the next stage.
+
+    Args:
+        outputs: list of LayerOutput in order of computation.
+        image_size: int, height of the images in pixels.
+        count: int, stages to keep at most, the last ones.
+
+    Returns:
+        list of LayerOutput.
+    """
+    stages, learned = {}, False
+    for output in outputs:
+        learned = learned or bool(getattr(output.operation, "weights", None))
+        height, width = _height_and_width(output.shape)
+        padding = type(output.operation).__name__ in _PADDINGS
+        if not learned or padding or not height or not width or height * width == 1:
+            continue
+        stage = stages.setdefault(max(0, round(math.log2(image_size / height))), [])
+        stage.append(output)
+    chosen = []
+    for _, stage in sorted(stages.items()):
+        merges = [one for one in stage if type(one.operation).__name__ in _MERGES]
+        chosen.append((merges or stage)[-1])
+    return chosen[-count:]
+
+
+def height_of(shape):
+    """The height in a shape (N, H, W, C); None where it is open or the shape is another."""
+    return _height_and_width(shape)[0]
+
+
+def _height_and_width(shape):
+    if len(shape) != 4:
+        return None, None
+    first = keras.config.image_data_format() == "channels_first"
+    return shape[2:] if first else shape[1:3]
