@@ -11,7 +11,7 @@ COLUMNS = ("accuracy", "loss", "val_accuracy", "val_loss")
 
 
 def print_seeds(runs):
-    """Prints the last epoch of every run, and mean and standard deviation over the seeds.
+    """Prints the last epoch of every run, and mean and sample standard deviation over the seeds.
 
     Args:
         runs: list of complete Runs.
@@ -23,12 +23,13 @@ def print_seeds(runs):
     for run in runs:
         by_stage.setdefault(run.config.name, []).append(run)
     for stage, same in by_stage.items():
-        for run in same:
-            row = columns[run.path]
-            table.add_row(stage, str(run.config.seed), *(_cell([row.get(n)]) for n in names))
+        rows = [[columns[run.path].get(name, np.nan) for name in names] for run in same]
+        for run, row in zip(same, rows, strict=True):
+            table.add_row(stage, str(run.config.seed), *map(_cell, row))
         if len(same) > 1:
-            values = [[columns[run.path].get(name) for run in same] for name in names]
-            table.add_row(stage, "mean +- std", *map(_cell, values), end_section=True)
+            table.add_row(stage, "mean", *map(_cell, np.mean(rows, axis=0)))
+            table.add_row(stage, "std", *map(_cell, np.std(rows, axis=0, ddof=1)))
+        table.add_section()
     console.print(table)
 
 
@@ -39,9 +40,5 @@ def last_epoch(run):
     return {name: float(value) for name, value in row.items()}
 
 
-def _cell(values):
-    if None in values:
-        return "-"
-    if len(values) == 1:
-        return f"{values[0]:.4f}"
-    return f"{np.mean(values):.4f} +- {np.std(values, ddof=1):.4f}"
+def _cell(value):
+    return "-" if np.isnan(value) else f"{value:.4f}"
