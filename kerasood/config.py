@@ -6,6 +6,8 @@ import typing
 
 from absl import flags
 
+from kerasood.recipes import OBJECTIVES, PRESETS, objective_fields
+
 
 def option(default, text, choices=None):
     """A dataclass field with what its flag needs: default, help text and allowed values."""
@@ -28,9 +30,23 @@ class TrainConfig:
     depth: int = option(40, "Depth of the WideResNet, 6 n + 4.")
     width: int = option(2, "Width of the WideResNet.")
     dropout: float = option(0.3, "Dropout inside the residual blocks.")
-    objective: str = option("sparsity", "Objective of the fine-tune.", ("sparsity", "ce"))
+    objective: str = option("sparsity", "Objective of the fine-tune.", OBJECTIVES)
     site: str = option("logits", "What the sparsity term penalises.", ("logits", "features"))
-    weight: float | None = option(None, "Weight of the sparsity term [0.01 logits, 0.02 features].")
+    weight: float | None = option(
+        None, "Weight of the added term [sparsity .01 / .02, energy .1, outlier_exposure .5]."
+    )
+    outliers: str | None = option(
+        None, "Outlier images of energy and outlier_exposure: name, .npz or folder [imagenet32]."
+    )
+    max_outliers: int | None = option(
+        None, "Outliers held in memory, a random sample of them, 3 KB each [all]."
+    )
+    margins: str | None = option(
+        None, "Margins of energy: the base's quantiles, or for CIFAR the reference's [auto].",
+        ("auto", "reference"),
+    )
+    margin_in: float | None = option(None, "Energy below which images are pushed, nats.")
+    margin_out: float | None = option(None, "Energy above which outliers are pushed, nats.")
     pretrain_epochs: int = option(100, "Epochs of the pretrain stage.")
     finetune_epochs: int = option(10, "Epochs of the finetune stage.")
     pretrain_learning_rate: float = option(0.1, "First learning rate of the pretrain stage.")
@@ -44,16 +60,23 @@ class TrainConfig:
     holdout: float = option(0.0, "Share of the training images kept out for calibration.")
     precision: str = option("float32", "Compute type in training.", ("float32", "mixed_bfloat16"))
     seed: int = option(1, "Seed of weights, order, augmentation and dropout.")
+    seeds: tuple[int, ...] = option((), "Several seeds, each in OUT-seedSEED [--seed alone].")
 
     def __post_init__(self):
         for stage in ("pretrain", "finetune"):
             _check_positive(self, f"{stage}_epochs", f"{stage}_learning_rate")
         _check_positive(self, "batch_size")
+        if self.max_outliers is not None:
+            _check_positive(self, "max_outliers")
 
 
 @dataclasses.dataclass(frozen=True)
 class StageConfig:
-    """One training run, saved as its `config.json`: equal configurations give equal runs."""
+    """One training run, saved as its `config.json`: equal configurations give equal runs.
+
+    The margins, and `init_hash`, the sha256 of the base's weights, are known once the base is
+    there; until then they are None. Fields with a default are younger than some runs.
+    """
 
     stage: str
     dataset: str
@@ -75,6 +98,18 @@ class StageConfig:
     holdout: float
     precision: str
     seed: int
+    outliers: str | None = None
+    max_outliers: int | None = None
+    margins: str | None = None
+    margin_in: float | None = None
+    margin_out: float | None = None
+    init_hash: str | None = None
+    holdout_seed: int | None = None
+
+    @property
+    def split_seed(self):
+        """Seed of what `holdout` keeps out: the base's, also in fine-tunes of other seeds."""
+        return self.seed if self.holdout_seed is None else self.holdout_seed
 
     @property
     def name(self):
@@ -159,24 +194,6 @@ class ConvertConfig:
     image_size: int = option(32, "Height and width of the images, pixels.")
 
 
-# The paper's text penalises logits, its released code features; each came with its own weight.
-SPARSITY_WEIGHTS = {"logits": 0.01, "features": 0.02}
-
-# What a data set wants instead of the recipe's values, unless a flag says otherwise.
-PRESETS = {
-    "digits": {
-        "depth": 10,
-        "width": 1,
-        "dropout": 0.0,
-        "pretrain_epochs": 15,
-        "finetune_epochs": 10,
-        "batch_size": 64,
-        "crop": 2,
-        "flip": False,
-    }
-}
-
-
 def define_flags(config_class, flag_values=flags.FLAGS):
     """Defines one absl flag per field of `config_class`, with its default, type and choices."""
     hints = typing.get_type_hints(config_class)
@@ -218,10 +235,13 @@ def train_config(dataset, **values):
 
 
 def stage_config(config, stage, init=None):
-    """The part of a TrainConfig that decides one stage's result."""
+    """The part of a TrainConfig that decides one stage's result.
+
+    Raises:
+        ValueError: flags that do not fit the objective.
+    """
     pretrain = stage == "pretrain"
-    sparse = not pretrain and config.objective == "sparsity"
-    weight = SPARSITY_WEIGHTS[config.site] if config.weight is None else config.weight
+    objective = {"objective": "ce", "site": None, "weight": None}
     return StageConfig(
         stage=stage,
         dataset=config.dataset,
@@ -229,27 +249,12 @@ def stage_config(config, stage, init=None):
         depth=config.depth if pretrain else None,
         width=config.width if pretrain else None,
         dropout=config.dropout if pretrain else None,
-        objective="ce" if pretrain else config.objective,
-        site=config.site if sparse else None,
-        weight=weight if sparse else None,
         epochs=config.pretrain_epochs if pretrain else config.finetune_epochs,
         learning_rate=(
             config.pretrain_learning_rate if pretrain else config.finetune_learning_rate
         ),
-        **{
-            name: getattr(config, name)
-            for name in (
-                "final_learning_rate",
-                "momentum",
-                "weight_decay",
-                "batch_size",
-                "crop",
-                "flip",
-                "holdout",
-                "precision",
-                "seed",
-            )
-        },
+        **(objective if pretrain else objective_fields(config)),
+        **{name: getattr(config, name) for name in _OF_EVERY_STAGE},
     )
 
 
@@ -277,6 +282,10 @@ def _items(name, values, hint):
         ) from error
 
 
+_OF_EVERY_STAGE = (
+    "final_learning_rate", "momentum", "weight_decay", "batch_size", "crop", "flip", "holdout",
+    "precision", "seed",
+)
 _DEFINERS = {
     bool: flags.DEFINE_bool,
     int: flags.DEFINE_integer,

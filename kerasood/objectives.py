@@ -6,6 +6,8 @@ caller, and runs on any Keras backend.
 
 from keras import ops
 
+NORM_EPSILON = 1e-7
+
 
 def energy(logits, temperature=1.0):
     """Energy of an image under its classifier; lower = more in-distribution.
@@ -61,3 +63,70 @@ def l1_norm(activations):
         Chen & Li, "Sparsity-based regularization for out-of-distribution detection", 2023, eq. 9.
     """
     return ops.sum(ops.abs(activations), axis=-1)
+
+
+def energy_hinge_in(energies, margin_in):
+    """What an in-distribution energy above its margin costs.
+
+    Args:
+        energies: (N,) float, nats.
+        margin_in: float, nats; energies below it cost nothing.
+
+    Returns:
+        (N,) float: max(0, E - margin_in) ** 2.
+
+    Reference:
+        Liu et al., "Energy-based Out-of-distribution Detection", NeurIPS 2020; eq. 7 in Chen & Li.
+    """
+    return ops.square(ops.relu(energies - margin_in))
+
+
+def energy_hinge_out(energies, margin_out):
+    """What an outlier's energy below its margin costs.
+
+    Args:
+        energies: (M,) float, nats.
+        margin_out: float, nats; energies above it cost nothing.
+
+    Returns:
+        (M,) float: max(0, margin_out - E) ** 2.
+
+    Reference:
+        Liu et al., "Energy-based Out-of-distribution Detection", NeurIPS 2020; eq. 7 in Chen & Li.
+    """
+    return ops.square(ops.relu(margin_out - energies))
+
+
+def uniform_cross_entropy(logits):
+    """Cross-entropy to the uniform distribution over the classes; ln K where all are equal.
+
+    Args:
+        logits: (M, K) float.
+
+    Returns:
+        (M,) float, nats: logsumexp(logits) - mean(logits).
+
+    Reference:
+        Hendrycks et al., "Deep Anomaly Detection with Outlier Exposure", ICLR 2019.
+    """
+    return -energy(logits) - ops.mean(logits, axis=-1)
+
+
+def logit_norm(labels, logits, temperature=0.04):
+    """Cross-entropy of logits that are scaled to the length 1 / temperature.
+
+    Args:
+        labels: (N,) int in [0, K).
+        logits: (N, K) float.
+        temperature: float > 0; the largest logit is at most 1 / temperature.
+
+    Returns:
+        (N,) float, nats.
+
+    Reference:
+        Wei et al., "Mitigating Neural Network Overconfidence with Logit Normalization", ICML
+        2022.
+    """
+    # Inside the root, so that the gradient at logits of zero is a number.
+    squared_norms = ops.sum(ops.square(logits), axis=-1, keepdims=True) + NORM_EPSILON
+    return cross_entropy(labels, logits / (temperature * ops.sqrt(squared_norms)))

@@ -94,27 +94,68 @@ class Run:
                 "something else"
             )
 
-    def start(self, resume=False):
-        """Checks the directory and claims it for this configuration with a `config.json`."""
+    def start(self, resume=False, images=None):
+        """Checks the directory and claims it for this configuration with a `config.json`.
+
+        Args:
+            resume: bool, see `check`.
+            images: digests of the images it trains on, from `TrainingData.digests`, or None.
+
+        Raises:
+            RunConflictError: see `check`; or the run was started on other images.
+        """
         self.check(resume)
-        if not (self.path / "config.json").exists():
-            write_json(
-                self.path / "config.json",
-                {
-                    "config": dataclasses.asdict(self.config),
-                    "command": command_line(),
-                    "commit": git_commit(),
-                    "versions": versions(),
-                },
-            )
+        if (self.path / "config.json").exists():
+            self._refuse_other_images(images)
+            return
+        content = {
+            "config": dataclasses.asdict(self.config),
+            "images": images,
+            "command": command_line(),
+            "commit": git_commit(),
+            "versions": versions(),
+        }
+        write_json(self.path / "config.json", content)
+
+    def with_stored_margins(self):
+        """This run with the margins that its directory derived from the base, where it has them."""
+        if self.config.margins is None or not (self.path / "config.json").exists():
+            return self
+        stored = Run.open(self.path).config
+        margins = {"margin_in": stored.margin_in, "margin_out": stored.margin_out}
+        return dataclasses.replace(self, config=dataclasses.replace(self.config, **margins))
 
     def _refuse_other_configuration(self, stored):
         ours, theirs = dataclasses.asdict(self.config), dataclasses.asdict(stored.config)
         differing = [name for name in ours if ours[name] != theirs[name]]
+        # Unknown before the base is there, and to runs older than the field.
+        if None in (ours["init_hash"], theirs["init_hash"]) and "init_hash" in differing:
+            differing.remove("init_hash")
+        if differing == ["init_hash"]:
+            raise RunConflictError(
+                f"{self.path} was fine-tuned from another model than {self.config.init} now "
+                "holds, which was trained again since. Give another --run or --out, or delete "
+                "that directory."
+            )
         if differing:
             listed = ", ".join(f"{n}={theirs[n]!r} there, {ours[n]!r} now" for n in differing)
             raise RunConflictError(
                 f"{self.path} holds a run of another configuration ({listed}). "
+                "Give another --run or --out, or delete that directory."
+            )
+
+    def _refuse_other_images(self, images):
+        stored = read_json(self.path / "config.json").get("images")
+        if not stored or not images:
+            return
+        differing = [
+            f"{name}: {_counted(stored.get(name))} there, {_counted(images.get(name))} now"
+            for name in sorted({*stored, *images})
+            if stored.get(name) != images.get(name)
+        ]
+        if differing:
+            raise RunConflictError(
+                f"{self.path} was started on other images ({'; '.join(differing)}). "
                 "Give another --run or --out, or delete that directory."
             )
 
@@ -138,6 +179,12 @@ class Run:
                 f"Expected the configuration of a training run in {path / 'config.json'}. "
                 f"Received: {error}"
             ) from error
+
+
+def _counted(digest):
+    if digest is None:
+        return "none"
+    return f"{digest['count']} of sha256 {digest['sha256'][:12]}"
 
 
 def newest_run(root="runs"):

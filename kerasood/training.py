@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from kerasood import checkpoints
-from kerasood.data.order import array_batches, steps_per_epoch
+from kerasood.data.order import array_batches, paired_batches, steps_per_epoch
 from kerasood.files import write_text
 from kerasood.models.augmentation import RandomCropFlip
 from kerasood.models.fine_tuning import OBJECTIVES
@@ -35,11 +35,12 @@ def build_trainer(network, config):
     augmentation = None
     if config.crop or config.flip:
         augmentation = RandomCropFlip(config.crop, config.flip, seed=config.seed)
-    sparsity = {"weight": config.weight, "site": config.site} if config.site else {}
-    return OBJECTIVES[config.objective](network, augmentation=augmentation, **sparsity)
+    values = {name: getattr(config, name) for name in ("weight", "site", "margin_in", "margin_out")}
+    arguments = {name: value for name, value in values.items() if value is not None}
+    return OBJECTIVES[config.objective](network, augmentation=augmentation, **arguments)
 
 
-def fit(trainer, training, validation, config, run, verbose=1):
+def fit(trainer, data, config, run, verbose=1):
     """Trains until `config.epochs` and keeps the state of every finished epoch.
 
     Continues after the last finished epoch where `run` has a checkpoint, and then ends at the
@@ -47,8 +48,7 @@ def fit(trainer, training, validation, config, run, verbose=1):
 
     Args:
         trainer: model of `build_trainer`.
-        training: (images uint8 (N, H, W, 3), labels int (N,)).
-        validation: the same, or None.
+        data: TrainingData, with outliers for the objectives that train on them.
         config: StageConfig.
         run: Run whose directory receives checkpoint, history and TensorBoard logs.
         verbose: 0, 1 or 2 as in `keras.Model.fit`.
@@ -59,7 +59,7 @@ def fit(trainer, training, validation, config, run, verbose=1):
     Raises:
         TrainingDiverged: the loss became NaN or infinite; the last checkpoint stays.
     """
-    images, labels = training
+    images, _ = data.training
     steps = steps_per_epoch(len(images), config.batch_size)
     schedule = cosine_schedule(
         config.learning_rate, config.final_learning_rate, steps * config.epochs
@@ -74,11 +74,11 @@ def fit(trainer, training, validation, config, run, verbose=1):
     if len(history) < config.epochs:
         order = (config.batch_size, config.seed, len(history), config.epochs)
         trainer.fit(
-            _batches(images, labels, *order),
+            _batches(data, *order),
             epochs=config.epochs,
             initial_epoch=len(history),
             steps_per_epoch=steps,
-            validation_data=validation,
+            validation_data=data.validation,
             validation_batch_size=config.batch_size,
             callbacks=[StopOnNaN(run), KeepEveryEpoch(run, history), *_tensorboard(run)],
             shuffle=False,
@@ -145,12 +145,20 @@ def _to_csv(rows):
     return text.getvalue()
 
 
-def _batches(*arguments):
-    if not HAS_TENSORFLOW:
-        return array_batches(*arguments)
-    from kerasood.data.pipelines import training_batches
+def _batches(data, *order):
+    if data.outliers is None:
+        arguments, make = data.training, array_batches
+    else:
+        arguments, make = (data.training, data.outliers), paired_batches
+    if HAS_TENSORFLOW:
+        from kerasood.data import pipelines
 
-    return training_batches(*arguments)
+        streamed = {
+            array_batches: pipelines.training_batches,
+            paired_batches: pipelines.paired_training_batches,
+        }
+        make = streamed[make]
+    return make(*arguments, *order)
 
 
 def _tensorboard(run):

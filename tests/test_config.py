@@ -1,10 +1,12 @@
 import dataclasses
+import pathlib
 
 import pytest
 from absl import flags
 from tiny_data import tiny_config
 
 from kerasood import config as configs
+from kerasood.commands import planning
 from kerasood.commands import train as command
 from kerasood.config import (
     ConvertConfig,
@@ -51,6 +53,8 @@ def test_a_flag_has_the_type_of_its_field(config_class):
         kind = str(field.type).removeprefix("<class '")[0]
         if field.type == tuple[float, ...]:
             given, expected = "1,0.5", (1.0, 0.5)
+        elif field.type == tuple[int, ...]:
+            given, expected = "3,12", (3, 12)
         elif kind == "t":
             given, expected = "a,b", ("a", "b")
         else:
@@ -153,15 +157,31 @@ OTHER = {
     "holdout": 0.3,
     "precision": "mixed_bfloat16",
     "seed": 77,
+    "seeds": (7, 8),
+    "outliers": "places365",
+    "max_outliers": 100,
+    "margins": "reference",
+    "margin_in": -9.0,
+    "margin_out": -2.0,
+}
+# What else must be given for a flag to act.
+BESIDE = {
+    "init": {"stage": "finetune"},
+    "run": {"stage": "finetune"},
+    "outliers": {"objective": "energy"},
+    "max_outliers": {"objective": "energy"},
+    "margins": {"objective": "energy"},
+    "margin_in": {"objective": "energy", "margin_in": -8.0, "margin_out": -1.0},
+    "margin_out": {"objective": "energy", "margin_in": -8.0, "margin_out": -1.0},
 }
 # They decide where data come from and whether a run may go on, not what it is.
 LOADING = {"data_dir": "/data", "download": False, "strict": True}
 
 
 def planned(monkeypatch, **values):
-    monkeypatch.setattr(command, "base_model_path", lambda path: command.pathlib.Path(path))
+    monkeypatch.setattr(planning, "base_model_path", pathlib.Path)
     stage = "finetune" if "init" in values or "run" in values else "all"
-    return command._plan(TrainConfig(**{"stage": stage, **values}))
+    return planning.planned_runs(TrainConfig(**{"stage": stage, **values}))
 
 
 def test_every_training_flag_is_known_here():
@@ -171,8 +191,9 @@ def test_every_training_flag_is_known_here():
 
 @pytest.mark.parametrize("name", OTHER)
 def test_every_flag_changes_a_run_or_its_place(monkeypatch, name):
-    stage = {"stage": "finetune"} if name in ("init", "run") else {}
-    assert planned(monkeypatch, **{name: OTHER[name]}) != planned(monkeypatch, **stage)
+    beside = BESIDE.get(name, {})
+    changed = planned(monkeypatch, **{**beside, name: OTHER[name]})
+    assert changed != planned(monkeypatch, **beside)
 
 
 @pytest.mark.parametrize("name", LOADING)
@@ -192,7 +213,19 @@ def test_flags_of_loading_reach_the_source(tmp_path, monkeypatch, name):
     assert asked[0][name] == LOADING[name] != dataclasses.asdict(TrainConfig())[name]
 
 
-def test_every_field_of_a_stage_is_read_by_what_trains_it(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("values", "loaded"),
+    [
+        ({"stage": "all"}, set()),
+        (
+            {"objective": "energy", "max_outliers": 9, "margin_in": -9.0, "margin_out": -2.0},
+            {"outliers", "max_outliers"},
+        ),
+    ],
+)
+def test_every_field_of_a_stage_is_read_by_what_trains_it(
+    tmp_path, base, monkeypatch, values, loaded
+):
     read = set()
 
     class Watched(StageConfig):
@@ -201,18 +234,20 @@ def test_every_field_of_a_stage_is_read_by_what_trains_it(tmp_path, monkeypatch)
             return super().__getattribute__(name)
 
     monkeypatch.setattr(Run, "start", lambda *_: None)
-    monkeypatch.setattr(command, "_describe", lambda *_: None)
+    monkeypatch.setattr(command, "describe", lambda *_: None)
     monkeypatch.setattr(CrossEntropyTraining, "fit", lambda *_, **__: None)
-    config = tiny_config(tmp_path, stage="all")
+    config = tiny_config(tmp_path, **{"stage": "finetune", "init": str(base.path), **values})
+    config = dataclasses.replace(config, init=None if config.stage == "all" else config.init)
     data = load_training_data(config)
-    for stage in [run.config for run in command._plan(config)]:
+    data = dataclasses.replace(data, outliers=data.training[0][::2] // 2)
+    for stage in [run.config for run in planning.planned_runs(config)]:
         watched = dataclasses.asdict(stage)
         read.clear()
         command._train_stage(Run(tmp_path / "runs" / stage.name, Watched(**watched)), data, False)
         reads = read & set(watched)
         unread = {name for name in watched if name not in reads and watched[name] is not None}
         # The data are loaded before, from the TrainConfig; the stage's name names the directory.
-        assert unread == {"stage", "dataset", "holdout"}
+        assert unread == {"stage", "dataset", "holdout", *loaded}
 
 
 def test_a_pretrain_stage_has_no_part_of_a_fine_tune():
@@ -241,8 +276,8 @@ def test_a_fine_tune_is_named_by_its_objective_and_has_the_sites_weight(values, 
 
 def test_run_and_init_are_refused_where_they_would_not_act(monkeypatch):
     with pytest.raises(ValueError, match="Expected --out for --stage=all"):
-        command._plan(TrainConfig(run="x"))
+        planning.planned_runs(TrainConfig(run="x"))
     for stage in ("all", "pretrain"):
         with pytest.raises(ValueError, match=f"with --stage=finetune only.*--stage={stage}"):
-            command._plan(TrainConfig(init="x", stage=stage))
+            planning.planned_runs(TrainConfig(init="x", stage=stage))
 

@@ -6,10 +6,11 @@ import pytest
 from keras import layers
 from tiny_models import random_images
 
-from kerasood.config import SPARSITY_WEIGHTS
+from kerasood import recipes
 from kerasood.models.extractor import build_extractor
 from kerasood.models.fine_tuning import OBJECTIVES, CrossEntropyTraining, SparsityFineTuning
 from kerasood.models.optimizers import NesterovSGD, cosine_schedule
+from kerasood.recipes import SPARSITY_WEIGHTS
 
 IMAGES = random_images((8, 8, 3))
 LABELS = np.arange(12) % 4
@@ -226,5 +227,6 @@ def test_unknown_sites_and_negative_weights_are_refused(arguments, message):
         SparsityFineTuning(two_layers(), **arguments)
 
 
-def test_the_table_names_the_objectives():
-    assert OBJECTIVES == {"ce": CrossEntropyTraining, "sparsity": SparsityFineTuning}
+def test_the_table_names_the_objectives_that_the_flag_offers():
+    assert set(OBJECTIVES) == set(recipes.OBJECTIVES)
+    assert all(issubclass(objective, CrossEntropyTraining) for objective in OBJECTIVES.values())

@@ -1,14 +1,18 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from tiny_data import images_of, tiny_config, write_npz
 
-from kerasood.commands.train import _check_holdout
+from kerasood.commands.planning import _holdout_seed
 from kerasood.config import stage_config
+from kerasood.data.base import ImageDigest
 from kerasood.data.in_distribution import (
     calibration_source,
     halves,
     holdout_rows,
     load_training_data,
+    training_source,
 )
 from kerasood.runs import Run
 
@@ -155,20 +159,53 @@ def started_base(folder, **values):
     ("base", "listed"),
     [
         ({"holdout": 0.0}, "holdout=0.0 there, 0.25 now"),
-        ({"holdout": 0.25, "seed": 2}, "seed=2 there, 1 now"),
         ({"holdout": 0.25, "dataset": "digits"}, "dataset='digits' there, "),
     ],
 )
 def test_a_base_that_may_have_seen_the_held_out_images_is_refused(tmp_path, base, listed):
     with pytest.raises(ValueError, match="Expected a base that never saw the images") as error:
-        _check_holdout(tiny_config(tmp_path, holdout=0.25), started_base(tmp_path, **base))
+        _holdout_seed(tiny_config(tmp_path, holdout=0.25), started_base(tmp_path, **base))
     assert listed in str(error.value) and str(error.value).count(" there") == 1
 
 
 def test_a_base_with_the_same_holdout_is_accepted(tmp_path):
     path = started_base(tmp_path, holdout=0.25, depth=16)
-    _check_holdout(tiny_config(tmp_path, holdout=0.25), path)
+    assert _holdout_seed(tiny_config(tmp_path, holdout=0.25), path) is None
 
 
 def test_without_a_holdout_any_base_is_accepted(tmp_path):
-    _check_holdout(tiny_config(tmp_path), started_base(tmp_path, holdout=0.25, seed=9))
+    path = started_base(tmp_path, holdout=0.25, seed=9)
+    assert _holdout_seed(tiny_config(tmp_path), path) is None
+
+
+def test_a_fine_tune_of_another_seed_holds_out_what_its_base_did(tmp_path):
+    base = tiny_config(tmp_path, holdout=0.25, seed=9)
+    path = started_base(tmp_path, holdout=0.25, seed=9)
+    config = tiny_config(tmp_path, holdout=0.25, seed=2)
+    assert _holdout_seed(config, path) == 9
+    stage = dataclasses.replace(stage_config(config, "finetune", init=str(path)), holdout_seed=9)
+    assert stage.split_seed == 9
+    data = load_training_data(config, stage.split_seed)
+    held = calibration_source(stage).load()[0]
+    assert as_set(held) == as_set(data.validation[0])
+    assert not as_set(held) & as_set(load_training_data(base).training[0])
+    assert as_set(training_source(stage).load()[0]) == as_set(data.training[0])
+    # And so on down a chain of fine-tunes.
+    run = Run(tmp_path / "tuned", stage)
+    run.start()
+    assert _holdout_seed(tiny_config(tmp_path, holdout=0.25, seed=3), run.path) == 9
+
+
+def test_the_digests_name_the_images_of_every_set(tmp_path):
+    data = load_training_data(tiny_config(tmp_path, holdout=0.25))
+    digests = data.digests()
+    assert {name: digest["count"] for name, digest in digests.items()} == {
+        "training": 18, "validation": 6
+    }
+    pixels = ImageDigest()
+    pixels.update(data.training[0])
+    assert digests["training"]["sha256"] == pixels.hexdigest
+    with_outliers = dataclasses.replace(data, validation=None, outliers=data.training[0][::2])
+    assert set(with_outliers.digests()) == {"training", "outliers"}
+    outliers = with_outliers.digests()["outliers"]
+    assert outliers["count"] == 9 and outliers["sha256"] != digests["training"]["sha256"]

@@ -61,6 +61,21 @@ def test_a_run_trains_on_numpy_batches_at_the_logits_site(report):
     assert report["run"][-1]["learning_rate"] == pytest.approx(1e-6, rel=1e-2)
 
 
+def test_outlier_runs_train_on_pairs_and_log_both_energies(report):
+    for name in ("energy_run", "exposure_run"):
+        assert [row["epoch"] for row in report[name]] == [1, 2]
+        for row in report[name]:
+            assert row["loss"] > row["ce"] > 0
+            assert row["energy"] < 0 and row["energy_out"] < 0
+            assert row["energy"] != row["energy_out"]
+
+
+def test_logit_norm_minimises_another_loss_than_the_cross_entropy_it_logs(report):
+    for row in report["logit_norm_run"]:
+        assert row["loss"] > 0 and row["ce"] > 0
+        assert row["loss"] != pytest.approx(row["ce"], rel=1e-3)
+
+
 @pytest.mark.parametrize("name", DETECTORS_FOR_ANY)
 def test_detectors_learn_and_score_as_on_tensorflow(report, name):
     outputs = {key: np.array(values, "float32") for key, values in report["outputs"].items()}

@@ -10,6 +10,7 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "kerasood"
 ORDER = (
     "quiet",
     "files",
+    "recipes",
     "config",
     "runs",
     "data",
@@ -38,7 +39,7 @@ USES_TENSORFLOW = {
     "data/builders/archive_builder.py",
     "data/pipelines.py",
     "data/tfds_source.py",
-    "models/fine_tuning.py",
+    "models/cross_entropy.py",
     "models/input_gradient.py",
     "export/metadata.py",
     "export/saved_model.py",

@@ -3,8 +3,8 @@ import pytest
 
 pytest.importorskip("tensorflow")
 
-from kerasood.data.order import epoch_order
-from kerasood.data.pipelines import training_batches
+from kerasood.data.order import epoch_order, paired_batches
+from kerasood.data.pipelines import paired_training_batches, training_batches
 
 COUNT = 23
 
@@ -64,3 +64,33 @@ def test_float_images_and_missing_labels_are_refused(images):
         training_batches(images / 255, np.arange(COUNT), 10, 0, 0, 1)
     with pytest.raises(ValueError, match=r"len\(labels\)=22"):
         training_batches(images, np.arange(COUNT - 1), 10, 0, 0, 1)
+
+
+def test_paired_batches_stream_as_they_are(images):
+    labelled, outliers = (images, np.arange(COUNT)), images[::-1][:7]
+    dataset = paired_training_batches(labelled, outliers, 10, 5, 1, 3)
+    assert int(dataset.cardinality()) == 2 * 3
+    expected = list(paired_batches(labelled, outliers, 10, 5, 1, 3))
+    for (streamed, rows), (pair, labels) in zip(dataset, expected, strict=True):
+        np.testing.assert_array_equal(rows, labels)
+        for name in ("images", "outliers"):
+            assert streamed[name].dtype == "uint8"
+            np.testing.assert_array_equal(streamed[name], pair[name])
+    again = list(paired_training_batches(labelled, outliers, 10, 5, 1, 3))
+    np.testing.assert_array_equal(again[-1][0]["outliers"], expected[-1][0]["outliers"])
+
+
+def test_paired_images_are_not_written_into_the_graph():
+    images = np.zeros((2000, 32, 32, 3), np.uint8)
+    dataset = paired_training_batches((images, np.zeros(2000, int)), images, 10, 0, 0, 1)
+    assert len(dataset._as_serialized_graph().numpy()) < images.nbytes / 100
+
+
+def test_float_or_missing_outliers_are_refused(images):
+    labelled = (images, np.arange(COUNT))
+    with pytest.raises(ValueError, match="uint8 outliers.*outliers.dtype=float64"):
+        paired_training_batches(labelled, images / 255, 10, 0, 0, 1)
+    with pytest.raises(ValueError, match=r"len\(outliers\)=0"):
+        paired_training_batches(labelled, images[:0], 10, 0, 0, 1)
+    with pytest.raises(ValueError, match="Expected uint8 images.*images.dtype=float64"):
+        paired_training_batches((images / 255, labelled[1]), images, 10, 0, 0, 1)

@@ -148,6 +148,65 @@ def test_a_broken_configuration_is_named(run, text, reason):
         run.start()
 
 
+TUNED = stage_config(
+    TrainConfig(objective="energy", outliers="mine.npz"), "finetune", init="some/base"
+)
+IMAGES = {"training": {"count": 5, "sha256": "aa"}, "outliers": {"count": 9, "sha256": "bb"}}
+
+
+def tuned(folder, **changes):
+    return Run(folder / "tuned", dataclasses.replace(TUNED, **changes))
+
+
+def test_a_run_of_before_the_younger_fields_opens_and_is_complete(run):
+    run.start()
+    stored = json.loads((run.path / "config.json").read_text())
+    younger = [f.name for f in dataclasses.fields(STAGE) if f.default is not dataclasses.MISSING]
+    assert {"init_hash", "margin_in", "outliers", "holdout_seed"} <= set(younger)
+    for name in younger:
+        del stored["config"][name]
+    del stored["images"]
+    (run.path / "config.json").write_text(json.dumps(stored))
+    assert Run.open(run.path) == run
+    run.start(images=IMAGES)
+    other(run, init_hash="abc").check()
+
+
+def test_a_fine_tune_whose_base_was_trained_again_is_refused(tmp_path):
+    tuned(tmp_path, init_hash="abc").start()
+    tuned(tmp_path, init_hash="abc").check()
+    # Not yet known: the base is about to be trained.
+    tuned(tmp_path).check()
+    with pytest.raises(RunConflictError, match="from another model than some/base now holds"):
+        tuned(tmp_path, init_hash="def").check(resume=True)
+    with pytest.raises(RunConflictError, match="init_hash='abc' there, 'def' now"):
+        tuned(tmp_path, init_hash="def", seed=5).check()
+
+
+def test_derived_margins_are_taken_over_and_others_compared(tmp_path):
+    assert tuned(tmp_path).with_stored_margins() == tuned(tmp_path)
+    tuned(tmp_path, margin_in=-7.25, margin_out=-2.5).start()
+    again = tuned(tmp_path).with_stored_margins()
+    assert (again.config.margin_in, again.config.margin_out) == (-7.25, -2.5)
+    again.check()
+    given = tuned(tmp_path, margins=None, margin_in=-9.0, margin_out=-2.5)
+    assert given.with_stored_margins() == given
+    with pytest.raises(RunConflictError, match="margin_in=-7.25 there, -9.0 now"):
+        given.check()
+
+
+def test_a_run_records_its_images_and_goes_on_with_the_same_only(run):
+    run.start(images=IMAGES)
+    assert json.loads((run.path / "config.json").read_text())["images"] == IMAGES
+    run.start(images=IMAGES)
+    changed = {"training": {"count": 6, "sha256": "cc"}}
+    with pytest.raises(RunConflictError, match="started on other images") as error:
+        run.start(resume=True, images=changed)
+    message = str(error.value)
+    assert "outliers: 9 of sha256 bb there, none now" in message
+    assert "training: 5 of sha256 aa there, 6 of sha256 cc now" in message
+
+
 def test_the_newest_run_is_the_one_that_was_finished_last(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for age, name in ((3, "b"), (1, "a/deep"), (2, "c"), (None, "unfinished")):

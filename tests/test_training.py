@@ -9,6 +9,7 @@ from tiny_models import random_images, small_network
 
 from kerasood import checkpoints, training
 from kerasood.config import TrainConfig, stage_config
+from kerasood.data.in_distribution import TrainingData
 from kerasood.runs import Run
 from kerasood.training import TrainingDiverged, build_trainer
 
@@ -19,17 +20,18 @@ SPARSE = stage_config(
     TrainConfig(finetune_epochs=1, batch_size=5, crop=0, flip=False), "finetune", init="base"
 )
 IMAGES = random_images((8, 8, 3))
-DATA = (IMAGES, np.arange(12, dtype="int32") % 4)
-VALIDATION = (IMAGES[:7], DATA[1][:7])
+LABELS = np.arange(12, dtype="int32") % 4
+VALIDATION = (IMAGES[:7], LABELS[:7])
 
 
-def fit(folder, config=CONFIG, network=None, validation=None):
+def fit(folder, config=CONFIG, network=None, validation=None, outliers=None):
     """Trains; 12 images in batches of 5 are 3 steps an epoch. Returns (history, network, run)."""
     run = Run(folder / "run", config)
     run.path.mkdir(exist_ok=True)
     keras.utils.set_random_seed(config.seed)
     network = network or small_network()
-    history = training.fit(build_trainer(network, config), DATA, validation, config, run, verbose=0)
+    data = TrainingData((IMAGES, LABELS), validation, 4, None, outliers)
+    history = training.fit(build_trainer(network, config), data, config, run, verbose=0)
     return history, network, run
 
 
@@ -107,6 +109,29 @@ def test_without_tensorflow_the_batches_and_so_the_weights_are_the_same(
     assert_same_weights(network, trained[1])
     assert history == trained[0]
     assert not (run.path / "tensorboard").exists()
+
+
+def test_outliers_train_alike_with_and_without_tensorflow(tmp_path, monkeypatch):
+    config = stage_config(
+        TrainConfig(
+            finetune_epochs=2, batch_size=5, crop=1, objective="energy", margin_in=-3.0,
+            margin_out=-1.0,
+        ),
+        "finetune",
+        init="base",
+    )
+    results = []
+    for name in ("with", "without"):
+        monkeypatch.setattr(training, "HAS_TENSORFLOW", name == "with")
+        (tmp_path / name).mkdir()
+        results.append(fit(tmp_path / name, config, validation=VALIDATION, outliers=IMAGES[::2]))
+    (history, network, _), (other_history, other_network, _) = results
+    assert history == other_history
+    assert_same_weights(network, other_network)
+    for row in history:
+        assert row["loss"] > row["ce"] > 0 and row["energy_out"] < 0
+        assert row["val_loss"] == pytest.approx(row["val_ce"], rel=1e-5)
+        assert "val_energy_out" not in row
 
 
 def test_a_training_cut_off_after_two_epochs_goes_on_to_the_same_weights(

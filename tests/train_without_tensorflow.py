@@ -16,6 +16,8 @@ import numpy as np  # noqa: E402
 import kerasood.detectors  # noqa: E402
 from kerasood import objectives, training  # noqa: E402
 from kerasood.config import TrainConfig, stage_config  # noqa: E402
+from kerasood.data.in_distribution import TrainingData  # noqa: E402
+from kerasood.models.augmentation import Standardize  # noqa: E402
 from kerasood.models.extractor import build_extractor, head_of  # noqa: E402
 from kerasood.models.optimizers import NesterovSGD  # noqa: E402
 from kerasood.models.wide_resnet import WideResNet  # noqa: E402
@@ -23,6 +25,8 @@ from kerasood.runs import Run  # noqa: E402
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3)).astype("uint8")
 LABELS = np.arange(8) % 4
+OUTLIERS = IMAGES[:5] // 2
+MARGINS = {"margin_in": -4.0, "margin_out": -1.0}
 
 
 def stage(**values):
@@ -45,12 +49,25 @@ def features_site():
     return history, network
 
 
-def logits_site(network):
+def small_network():
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 3), dtype="uint8"),
+            Standardize(),
+            keras.layers.Flatten(),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dense(4),
+        ]
+    )
+
+
+def trained(network, outliers=None, **values):
     """The training of a run, on NumPy batches, checkpoints included."""
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(pathlib.Path(folder), stage(site="logits"))
+        run = Run(pathlib.Path(folder), stage(**values))
         trainer = training.build_trainer(network, run.config)
-        return training.fit(trainer, (IMAGES, LABELS), None, run.config, run, verbose=0)
+        data = TrainingData((IMAGES, LABELS), None, 4, None, outliers)
+        return training.fit(trainer, data, run.config, run, verbose=0)
 
 
 def main():
@@ -74,7 +91,10 @@ def main():
         "head": [weights.tolist() for weights in head_of(extractor)],
         "energy": np.asarray(objectives.energy(outputs["logits"])).tolist(),
         "scores": scores,
-        "run": logits_site(network),
+        "run": trained(network, site="logits"),
+        "energy_run": trained(small_network(), OUTLIERS, objective="energy", **MARGINS),
+        "exposure_run": trained(small_network(), OUTLIERS, objective="outlier_exposure"),
+        "logit_norm_run": trained(small_network(), objective="logit_norm"),
     }
     print(json.dumps(report))
 

@@ -1,16 +1,19 @@
 """`python train.py`: pretrains a classifier, fine-tunes it for OOD detection, or both."""
 
-import pathlib
+import dataclasses
 
 import keras
 
 from kerasood import training
 from kerasood.commands.common import console, run_command
-from kerasood.config import TrainConfig, stage_config
-from kerasood.data.in_distribution import load_training_data
+from kerasood.commands.description import describe
+from kerasood.commands.planning import base_model_path, planned_runs, with_init_hash
+from kerasood.commands.seed_table import print_seeds
+from kerasood.config import TrainConfig
+from kerasood.data.training_images import TrainingImages
+from kerasood.models.margins import derived_margins
 from kerasood.models.saving import load_network, save_network
 from kerasood.models.wide_resnet import WideResNet
-from kerasood.runs import Run
 
 
 def main():
@@ -19,104 +22,65 @@ def main():
 
 
 def train(config):
-    """Runs the stages of a TrainConfig, each in its own run directory.
+    """Runs the stages of a TrainConfig for every seed, each in its own run directory.
 
     Args:
         config: TrainConfig.
 
     Returns:
-        list of the Runs, one per stage.
+        list of the Runs, one per seed and stage.
 
     Raises:
         ValueError: the configuration, the data or the base model does not fit.
     """
-    runs = _plan(config)
+    runs = [with_init_hash(run) for run in planned_runs(config)]
     for run in runs:
         run.check(config.resume)
-    complete = all(run.complete for run in runs)
-    data = None if complete else load_training_data(config)
-    for run in runs:
-        console.print(f"[bold]{run.config.stage}[/] -> {run.path}")
-        if run.complete:
-            console.print("already complete: nothing to do")
-        else:
-            _train_stage(run, data, config.resume)
-    return runs
+    stages = [run.config for run in runs if not run.complete]
+    images = TrainingImages(config, stages) if stages else None
+    done = [_run(run, images, config.resume) for run in runs]
+    if config.seeds:
+        print_seeds(done)
+    return done
 
 
-def base_model_path(path):
-    """The .keras file that `--init` means: the file itself or the model of a run directory.
-
-    Raises:
-        ValueError: there is no trained model at `path`.
-    """
-    path = pathlib.Path(path)
-    if path.suffix == ".keras" and path.is_file():
-        return path
-    if (path / "model.keras").is_file():
-        return path / "model.keras"
-    raise ValueError(
-        f"No base model at {path}. Train one with `python train.py --stage=pretrain`, or name "
-        "one with --init=<run directory of a pretrain stage, or .keras file>."
-    )
-
-
-def _plan(config):
-    out = config.out or (
-        f"runs/{pathlib.Path(config.dataset).stem}-wrn{config.depth}-{config.width}"
-        f"-seed{config.seed}"
-    )
-    out = pathlib.Path(out)
-    if config.run and config.stage == "all":
-        raise ValueError("Expected --out for --stage=all, which has two runs. Received: --run")
-    if config.init and config.stage != "finetune":
-        raise ValueError(
-            f"Expected --init with --stage=finetune only. Received: --stage={config.stage}"
-        )
-    runs = []
-    if config.stage in ("pretrain", "all"):
-        stage = stage_config(config, "pretrain")
-        runs.append(Run(pathlib.Path(config.run or out / stage.name), stage))
-    if config.stage in ("finetune", "all"):
-        init = config.init or str(out / "pretrain")
-        if config.stage == "finetune":
-            _check_holdout(config, base_model_path(init).parent)
-        stage = stage_config(config, "finetune", init=init)
-        runs.append(Run(pathlib.Path(config.run or out / stage.name), stage))
-    return runs
-
-
-def _check_holdout(config, folder):
-    """The base must not have been trained on the images that will calibrate the threshold."""
-    if not config.holdout or not (folder / "config.json").is_file():
-        return
-    base = Run.open(folder).config
-    differing = [
-        f"{name}={getattr(base, name)!r} there, {getattr(config, name)!r} now"
-        for name in ("dataset", "holdout", "seed")
-        if getattr(base, name) != getattr(config, name)
-    ]
-    if differing:
-        raise ValueError(
-            "Expected a base that never saw the images --holdout keeps out: one trained with the "
-            f"same dataset, holdout and seed. Received: {folder} ({', '.join(differing)})"
-        )
+def _run(run, images, resume):
+    console.print(f"[bold]{run.config.stage}[/] -> {run.path}")
+    # Again: the base may have been trained a moment ago.
+    run = with_init_hash(run)
+    run.check(resume)
+    if not run.complete:
+        return _train_stage(run, images.of(run.config), resume)
+    console.print("already complete: nothing to do")
+    return run
 
 
 def _train_stage(run, data, resume):
+    keras.utils.set_random_seed(run.config.seed)
+    network = _network(run.config, data)
+    run = _with_margins(run, network, data)
     config = run.config
-    keras.utils.set_random_seed(config.seed)
-    network = _network(config, data)
     trainer = training.build_trainer(network, config)
     # Not earlier, so that a mistake leaves no directory behind.
-    run.start(resume)
+    run.start(resume, data.digests())
     if config.init and not run.initial_model.exists():
         save_network(network, run.initial_model)
-    _describe(config, data, network)
+    describe(config, data, network)
     verbose = 1 if console.is_terminal else 2
-    training.fit(trainer, data.training, data.validation, config, run, verbose)
+    training.fit(trainer, data, config, run, verbose)
     save_network(network, run.model)
     console.print(f"saved {run.model}")
+    return run
+
+
+def _with_margins(run, network, data):
+    """The run with margins in numbers: those it was started with, else derived from its base."""
+    config = run.config
+    if config.margins is None or config.margin_in is not None:
+        return run
+    margin_in, margin_out = derived_margins(network, data.training[0], data.outliers)
+    config = dataclasses.replace(config, margin_in=margin_in, margin_out=margin_out)
+    return dataclasses.replace(run, config=config)
 
 
 def _network(config, data):
@@ -150,22 +114,3 @@ def _check_network(network, data, path):
             f"Expected a model from images {expected[0]} to logits {expected[1]}. Received: "
             f"{network.input_shape} to {network.output_shape} in {path}"
         )
-
-
-def _describe(config, data, network):
-    objective = config.objective
-    if config.site:
-        objective = f"ce + {config.weight:g} * mean ||{config.site}||_1"
-    augmentation = f"crop {config.crop} px" if config.crop else "no crop"
-    augmentation += ", flip" if config.flip else ", no flip"
-    held = f"{len(data.validation[0]):,} held out" if data.validation else "none held out"
-    console.print(
-        f"{network.name} ({network.count_params():,} parameters) on {config.dataset}: "
-        f"{len(data.training[0]):,} training images ({held}), {data.num_classes} classes\n"
-        f"objective {objective}; {config.epochs} epochs of batch {config.batch_size}; Nesterov "
-        f"{config.momentum:g}, learning rate {config.learning_rate:g} -> "
-        f"{config.final_learning_rate:g} (cosine), L2 {config.weight_decay:g}; {augmentation}; "
-        f"{config.precision}; seed {config.seed}; Keras {keras.__version__} on "
-        f"{keras.backend.backend()}",
-        markup=False,
-    )

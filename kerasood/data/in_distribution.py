@@ -6,7 +6,7 @@ import numpy as np
 from absl import logging
 from sklearn.model_selection import train_test_split
 
-from kerasood.data.base import ArraySource
+from kerasood.data.base import ArraySource, ImageDigest
 from kerasood.data.sources import availability, available_splits, open_source
 
 
@@ -19,15 +19,32 @@ class TrainingData:
         validation: the same for the images that are kept out, or None.
         num_classes: int >= 2.
         class_names: tuple of str, or None.
+        outliers: uint8 (M, S, S, 3) of an objective that trains on them, or None.
     """
 
     training: tuple[np.ndarray, np.ndarray]
     validation: tuple[np.ndarray, np.ndarray] | None
     num_classes: int
     class_names: tuple[str, ...] | None
+    outliers: np.ndarray | None = None
+
+    def digests(self):
+        """What a run records of its images: {set: {"count": int, "sha256": of the pixels}}."""
+        sets = {
+            "training": self.training[0],
+            "validation": None if self.validation is None else self.validation[0],
+            "outliers": self.outliers,
+        }
+        return {name: _digest(images) for name, images in sets.items() if images is not None}
 
 
-def load_training_data(config):
+def _digest(images):
+    digest = ImageDigest()
+    digest.update(images)
+    return {"count": digest.count, "sha256": digest.hexdigest}
+
+
+def load_training_data(config, holdout_seed=None):
     """Loads the training split and what is kept out of it.
 
     Kept out is a stratified share of the training split where `config.holdout` asks for one, else
@@ -35,6 +52,7 @@ def load_training_data(config):
 
     Args:
         config: TrainConfig, or anything with dataset, holdout, seed, data_dir, download, strict.
+        holdout_seed: int, decides which images are held out; `config.seed` by default.
 
     Returns:
         TrainingData.
@@ -57,7 +75,8 @@ def load_training_data(config):
         logging.warning("left out of training: %s (%s)", file, reason)
     validation = None
     if config.holdout:
-        kept, held = holdout_rows(labels, config.holdout, config.seed)
+        seed = config.seed if holdout_seed is None else holdout_seed
+        kept, held = holdout_rows(labels, config.holdout, seed)
         validation = images[held], labels[held]
         images, labels = images[kept], labels[kept]
     elif "validation" in available_splits(config.dataset, config.data_dir):
@@ -82,7 +101,7 @@ def training_source(stage, data_dir=None, download=True):
     if not stage.holdout:
         return source
     images, labels = source.load()
-    kept, _ = holdout_rows(labels, stage.holdout, stage.seed)
+    kept, _ = holdout_rows(labels, stage.holdout, stage.split_seed)
     return ArraySource(
         f"{stage.dataset} kept", images[kept], labels[kept], source.num_classes, source.class_names
     )
@@ -103,7 +122,7 @@ def calibration_source(stage, data_dir=None, download=True):
     if stage.holdout:
         source = open_source(stage.dataset, "train", data_dir=data_dir, download=download)
         images, labels = source.load()
-        _, held = holdout_rows(labels, stage.holdout, stage.seed)
+        _, held = holdout_rows(labels, stage.holdout, stage.split_seed)
         return ArraySource(f"{stage.dataset} holdout", images[held], labels[held])
     if "validation" in available_splits(stage.dataset, data_dir):
         return open_source(stage.dataset, "validation", data_dir=data_dir, download=download)

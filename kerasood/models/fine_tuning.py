@@ -1,80 +1,13 @@
-"""Training objectives as Keras models around the network they train."""
+"""The fine-tuning objectives, each a Keras model around any network: OBJECTIVES."""
 
 import keras
 from keras import ops
 
 from kerasood import objectives
-from kerasood.config import SPARSITY_WEIGHTS
-from kerasood.models.extractor import build_extractor, has_graph, output_operation
-
-
-class CrossEntropyTraining(keras.Model):
-    """Trains a classifier by cross-entropy; base of the other objectives and their control.
-
-    The network stays a model of its own: train this one, then use, save and export `network`.
-    Logs `ce`, `accuracy` and the mean `energy` beside `loss`. In validation the loss is the
-    cross-entropy alone, so that `val_loss` compares across objectives.
-
-    Args:
-        network: keras.Model, images -> logits (N, K); any class, it is called and not changed.
-        augmentation: keras layer called as `augmentation(images, training=training)`, or None.
-
-    Raises:
-        ValueError: the network returns probabilities.
-    """
-
-    def __init__(self, network, augmentation=None, **kwargs):
-        super().__init__(**kwargs)
-        self.network = network
-        self.augmentation = augmentation
-        if has_graph(network):
-            output_operation(network)
-        self._metrics_by_name = {
-            "ce": keras.metrics.Mean(name="ce"),
-            "accuracy": keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
-            "energy": keras.metrics.Mean(name="energy"),
-        }
-
-    def call(self, images, training=None):
-        if self.augmentation is not None:
-            images = self.augmentation(images, training=training)
-        return self.outputs_of(images, training)
-
-    def outputs_of(self, images, training):
-        """What the objective needs of the network: {"logits": (N, K)} at least."""
-        return {"logits": self.network(images, training=training)}
-
-    def penalty(self, outputs):
-        """What the objective adds to the cross-entropy in training, a scalar."""
-        return 0.0
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        if sample_weight is not None:
-            raise ValueError("Expected (images, labels) batches. Received: a sample_weight as well")
-        logits = ops.cast(y_pred["logits"], "float32")
-        ce = objectives.cross_entropy(y, logits)
-        self._metrics_by_name["ce"].update_state(ce)
-        self._metrics_by_name["accuracy"].update_state(y, logits)
-        self._metrics_by_name["energy"].update_state(objectives.energy(logits))
-        penalty = self.penalty(y_pred)
-        return ops.mean(ce) + penalty if training else ops.mean(ce)
-
-    if keras.backend.backend() == "tensorflow":
-
-        def train_step(self, data):
-            """One step on (images, labels); other backends run Keras's own around compute_loss."""
-            import tensorflow as tf
-
-            images, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-            with tf.GradientTape() as tape:
-                outputs = self(images, training=True)
-                loss = self.compute_loss(images, labels, outputs, sample_weight, training=True)
-            gradients = tape.gradient(loss, self.trainable_weights)
-            self.optimizer.apply(gradients, self.trainable_weights)
-            for metric in self.metrics:
-                if metric.name == "loss":
-                    metric.update_state(loss, sample_weight=tf.shape(labels)[0])
-            return self.get_metrics_result()
+from kerasood.models.cross_entropy import CrossEntropyTraining
+from kerasood.models.extractor import build_extractor
+from kerasood.models.outlier_training import EnergyFineTuning, OutlierExposure
+from kerasood.recipes import SPARSITY_WEIGHTS
 
 
 class SparsityFineTuning(CrossEntropyTraining):
@@ -121,4 +54,38 @@ class SparsityFineTuning(CrossEntropyTraining):
         return self.weight * ops.mean(norms)
 
 
-OBJECTIVES = {"ce": CrossEntropyTraining, "sparsity": SparsityFineTuning}
+class LogitNormFineTuning(CrossEntropyTraining):
+    """Cross-entropy of normalised logits: their direction is trained and their length is not.
+
+    The network itself keeps its logits; `ce`, `energy` and the validation loss are theirs.
+
+    Args:
+        network: keras.Model, images -> logits (N, K).
+        temperature: float > 0, tau.
+        augmentation: keras layer or None.
+
+    Raises:
+        ValueError: a temperature that is not positive, or a network that returns probabilities.
+
+    Reference:
+        Wei et al., "Mitigating Neural Network Overconfidence with Logit Normalization", ICML 2022.
+    """
+
+    def __init__(self, network, temperature=0.04, augmentation=None, **kwargs):
+        if not temperature > 0:
+            raise ValueError(f"Expected temperature > 0. Received: temperature={temperature}")
+        super().__init__(network, augmentation, **kwargs)
+        self.temperature = temperature
+
+    def training_loss(self, labels, ce, outputs):
+        logits = ops.cast(outputs["logits"], "float32")
+        return ops.mean(objectives.logit_norm(labels, logits, self.temperature))
+
+
+OBJECTIVES = {
+    "ce": CrossEntropyTraining,
+    "sparsity": SparsityFineTuning,
+    "energy": EnergyFineTuning,
+    "outlier_exposure": OutlierExposure,
+    "logit_norm": LogitNormFineTuning,
+}
