@@ -1,49 +1,66 @@
 """SavedModel: what TF Serving loads."""
 
+import contextlib
 import pathlib
 
 import keras
 import tensorflow as tf
 
+from kerasood.export.endpoints import SIGNATURE, build_endpoints
 from kerasood.export.metadata import build_metadata, write_metadata
 from kerasood.quiet import quiet
 from kerasood.serving import check_images
 
-SIGNATURE = "serving_default"
-
 
 def export_saved_model(ood_model, folder, metadata):
-    """Writes a SavedModel with one signature, uint8 images to named outputs, for any batch size.
+    """Writes a SavedModel with the signatures of `build_endpoints`, for any batch size.
 
     Args:
         ood_model: OODModel.
         folder: str or Path of a folder that does not exist yet.
-        metadata: dict of JSON values, written to assets.extra/kerasood.json with the model's facts.
+        metadata: dict of JSON values, written to assets.extra/kerasood.json with the model's facts;
+            its "class_names", if any, are the labels.
 
     Returns:
         Path of the folder.
 
     Raises:
-        ValueError: Keras runs on another backend, or `metadata` overrides the model's facts.
+        ValueError: Keras runs on another backend, `metadata` overrides the model's facts, or the
+            class names are too few or too many.
         OSError: the folder cannot be written.
     """
     content = build_metadata(ood_model, metadata)
-    write_archive(_answer_any_number(ood_model), ood_model.image_shape, folder)
+    write_endpoints(build_endpoints(ood_model, metadata.get("class_names")), folder)
     write_metadata(folder, content)
     return pathlib.Path(folder)
 
 
 def write_archive(serve, image_shape, folder):
     """Writes a function of uint8 images as the one signature of a SavedModel."""
+    images = tf.TensorSpec((None, *image_shape), tf.uint8, name="images")
+    write_endpoints({SIGNATURE: (serve, images)}, folder)
+
+
+def write_endpoints(endpoints, folder):
+    """Writes functions of one tensor each as the signatures of a SavedModel.
+
+    Args:
+        endpoints: dict of signature name to (function, tf.TensorSpec).
+        folder: str or Path of a folder that does not exist yet.
+
+    Raises:
+        ValueError: Keras runs on another backend.
+        OSError: the folder cannot be written.
+    """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             "Expected the TensorFlow backend: set KERAS_BACKEND=tensorflow to export. "
             f"Received: backend={keras.backend.backend()!r}"
         )
-    images = tf.TensorSpec((None, *image_shape), tf.uint8, name="images")
     # A tf.Module fails in TF Serving's loader, and archive.track() stores each weight twice.
     archive = keras.export.ExportArchive()
-    archive.add_endpoint(SIGNATURE, serve, input_signature=[images])
+    for name, (serve, spec) in endpoints.items():
+        archive.add_endpoint(name, serve, input_signature=[spec])
     try:
         with quiet():
             archive.write_out(str(folder), verbose=False)
@@ -51,24 +68,66 @@ def write_archive(serve, image_shape, folder):
         raise OSError(f"Cannot write the SavedModel {folder}: {error.message}") from error
 
 
-def _answer_any_number(ood_model):
-    """The model on any number of images, none included.
+class ServedModel:
+    """A SavedModel as TF Serving holds it: session, tag and signatures, no Python object.
 
-    oneDNN's Conv2D gives an empty batch the shape of its input, and the next layer fails: so the
-    model never sees one.
+    Args:
+        session: tf.compat.v1.Session that it is loaded in.
+        signatures: map of signature name to SignatureDef.
     """
 
-    def serve(images):
-        num_images = tf.shape(images)[0]
-        missing = tf.maximum(1 - num_images, 0)
-        outputs = ood_model(tf.pad(images, [[0, missing], [0, 0], [0, 0], [0, 0]]))
-        return {name: output[:num_images] for name, output in outputs.items()}
+    def __init__(self, session, signatures):
+        self.session = session
+        self.signatures = signatures
 
-    return serve
+    def run(self, inputs, signature=SIGNATURE):
+        """Answers one request.
+
+        Args:
+            inputs: dict of arrays by input name.
+            signature: str.
+
+        Returns:
+            dict of NumPy arrays, one per output of the signature.
+
+        Raises:
+            ValueError: there is no such signature, or the inputs are not exactly its own or do not
+                fit their dtype and shape.
+            tf.errors.OpError: an op of the graph fails.
+        """
+        if signature not in self.signatures:
+            raise ValueError(
+                f"Expected a signature out of {sorted(self.signatures)}. Received: {signature!r}"
+            )
+        definition = self.signatures[signature]
+        if inputs.keys() != definition.inputs.keys():
+            raise ValueError(
+                f"Expected the inputs {sorted(definition.inputs)} of {signature}. "
+                f"Received: {sorted(inputs)}"
+            )
+        fetches = {name: output.name for name, output in definition.outputs.items()}
+        feeds = {definition.inputs[name].name: value for name, value in inputs.items()}
+        return self.session.run(fetches, feeds)
+
+
+@contextlib.contextmanager
+def load_served(folder):
+    """Loads a SavedModel through the C++ loader, as TF Serving does.
+
+    Args:
+        folder: str or Path of a SavedModel.
+
+    Yields:
+        ServedModel.
+    """
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        with quiet():
+            graph = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(folder))
+        yield ServedModel(session, graph.signature_def)
 
 
 def run_saved_model(folder, images):
-    """Answers for images as TF Serving would: session, tag and signature, no Python object.
+    """Answers for images as TF Serving would.
 
     Args:
         folder: str or Path of a SavedModel.
@@ -80,12 +139,7 @@ def run_saved_model(folder, images):
     Raises:
         ValueError: the images do not match the signature.
     """
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        with quiet():
-            graph = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(folder))
-        signature = graph.signature_def[SIGNATURE]
-        spec = signature.inputs["images"]
-        image_shape = [size.size if size.size >= 0 else None for size in spec.tensor_shape.dim[1:]]
-        images = check_images(images, image_shape)
-        fetches = {name: output.name for name, output in signature.outputs.items()}
-        return session.run(fetches, {spec.name: images})
+    with load_served(folder) as served:
+        sizes = served.signatures[SIGNATURE].inputs["images"].tensor_shape.dim[1:]
+        image_shape = [size.size if size.size >= 0 else None for size in sizes]
+        return served.run({"images": check_images(images, image_shape)})

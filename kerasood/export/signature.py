@@ -6,9 +6,11 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from kerasood.export.saved_model import SIGNATURE
+from kerasood.export.endpoints import SIGNATURE
 from kerasood.export.tflite import open_tflite
 from kerasood.quiet import quiet
+
+INITIALISER = "__saved_model_init_op"
 
 
 def describe_signature(path):
@@ -18,27 +20,35 @@ def describe_signature(path):
         path: str or Path of a SavedModel folder or a .tflite file.
 
     Returns:
-        str of several lines, N standing for any batch size.
+        str of several lines for each signature, the default one first, N standing for any batch
+        size.
     """
     if pathlib.Path(path).suffix == ".tflite":
-        inputs, outputs = _tflite_tensors(path)
+        signatures = {SIGNATURE: _tflite_tensors(path)}
     else:
-        inputs, outputs = _saved_model_tensors(path)
-    lines = [f"signature {SIGNATURE}", "  input", *_lines(inputs), "  outputs", *_lines(outputs)]
+        signatures = _saved_model_tensors(path)
+    lines = []
+    for name, (inputs, outputs) in signatures.items():
+        lines += [f"signature {name}", "  input", *_lines(inputs), "  outputs", *_lines(outputs)]
     return "\n".join(lines)
 
 
 def _saved_model_tensors(folder):
     content = saved_model_pb2.SavedModel()
     content.ParseFromString((pathlib.Path(folder) / "saved_model.pb").read_bytes())
-    signature = content.meta_graphs[0].signature_def[SIGNATURE]
-    return tuple(
-        {
-            name: (tf.dtypes.as_dtype(info.dtype).name, [dim.size for dim in info.tensor_shape.dim])
-            for name, info in infos.items()
-        }
-        for infos in (signature.inputs, signature.outputs)
-    )
+    signatures = content.meta_graphs[0].signature_def
+    names = sorted(set(signatures) - {INITIALISER}, key=lambda name: (name != SIGNATURE, name))
+    return {
+        name: (_tensors(signatures[name].inputs), _tensors(signatures[name].outputs))
+        for name in names
+    }
+
+
+def _tensors(infos):
+    return {
+        name: (tf.dtypes.as_dtype(info.dtype).name, [dim.size for dim in info.tensor_shape.dim])
+        for name, info in infos.items()
+    }
 
 
 def _tflite_tensors(path):
