@@ -36,6 +36,8 @@ setup(
     extras_require={
         "tflite": ["ai-edge-litert>=1.2"],
         "jax": ["jax>=0.4.30"],
+        # Beside tensorflow-cpu install it with --no-deps: it asks for the distribution tensorflow.
+        "serving": ["tensorflow-serving-api>=2.18"],
         "safetensors": ["safetensors>=0.4"],
         "torch": ["torch>=2.10"],  # in earlier ones a checkpoint can get round weights_only
         "dev": [

@@ -38,3 +38,31 @@ def refused(capsys):
         return printed.err
 
     return run
+
+
+@pytest.fixture(scope="session")
+def served_export(tmp_path_factory):
+    """An exported SavedModel of 8x8 images of classes a to d, named tiny, to read only."""
+    from tiny_models import ood_model, random_images, small_network
+
+    from kerasood.detectors import Energy
+    from kerasood.export import export_model
+
+    model = ood_model(small_network(), Energy())
+    return export_model(
+        model,
+        tmp_path_factory.mktemp("served"),
+        images=random_images(model.image_shape),
+        metadata={"class_names": list("abcd")},
+        model_name="tiny",
+        formats=["saved_model"],
+    )
+
+
+@pytest.fixture(scope="session", params=["stand_in", "tensorflow_model_server"])
+def server(request, served_export):
+    """A running server of `served_export`: a stand-in, and the real one where it is installed."""
+    from tf_serving import SERVERS
+
+    with SERVERS[request.param](served_export.folder) as running:
+        yield running

@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tf_serving import raw_model
 from tiny_models import ood_model, random_images, small_network, wide_resnet
 
 from kerasood import export
@@ -178,6 +179,16 @@ def test_tf_serving_finds_folder_tag_signature_and_method(case):
     assert signature.method_name == "tensorflow/serving/predict"
     assert list(signature.inputs) == ["images"]
     np.testing.assert_allclose(score, case.expected["score"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("case", ["wide_resnet-energy"], indirect=True)
+def test_a_network_for_any_size_answers_only_its_own(case):
+    """What it pools over may be of any size, so that the graph itself must look."""
+    with raw_model(case.result.folder) as model:
+        assert len(model.run({"images": case.images})["score"]) == 12
+        for shape in ((2, 64, 64, 3), (2, 32, 40, 3), (2, 32, 32, 1), (2, 32, 32, 6)):
+            with pytest.raises(tf.errors.InvalidArgumentError, match="shape"):
+                model.run({"images": np.zeros(shape, np.uint8)})
 
 
 @only_cnn

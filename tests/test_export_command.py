@@ -49,6 +49,9 @@ def stored(run):
 def test_the_stored_threshold_is_used_until_another_promise_is_asked_for(run, exported, capsys):
     _, usual = exported()
     assert usual["calibration"]["guarantee"] == "average"
+    assert usual["calibration"]["tpr"] == 0.8 and len(usual["class_names"]) == 2
+    trained = json.loads((run.path / "config.json").read_text())
+    assert usual["training_commit"] == trained["commit"]
     assert "on average over calibrations (two-sided 95% interval" in capsys.readouterr().out
     entry = json.loads(run.thresholds.read_text())
     entry["energy"]["calibrated_on"] = "what was there"

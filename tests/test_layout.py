@@ -48,6 +48,7 @@ USES_TENSORFLOW = {
     "export/saved_model.py",
     "export/signature.py",
     "export/tflite.py",
+    "export/warmup.py",
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -64,6 +64,7 @@ def export(config):
             "dataset": run.config.dataset,
             "run": run.path.name,
             "commit": git_commit(),
+            "training_commit": read_json(run.path / "config.json").get("commit"),
             "versions": versions(),
         },
         model_name=model_name,
@@ -74,6 +75,8 @@ def export(config):
         console.print(f"\n[bold]{kind}[/] {path}")
         console.print(str(exported.reports[kind]), markup=False)
         console.print(describe_signature(path), markup=False)
+    if "saved_model" in exported.paths:
+        console.print(f"\n{_warmup_in_words(exported.num_warmup)}", markup=False)
     return exported
 
 
@@ -135,6 +138,12 @@ def _in_words(threshold):
     if values.size == 1:
         return f"threshold {values[0]:.6g} {threshold.promise}"
     return f"thresholds from {values.min():.6g} to {values.max():.6g} {threshold.promise}"
+
+
+def _warmup_in_words(num_warmup):
+    if num_warmup:
+        return f"{num_warmup} warm-up requests for TF Serving, each answered"
+    return "no warm-up requests for TF Serving: pip install --no-deps tensorflow-serving-api"
 
 
 def _images_to_verify(test):

@@ -6,10 +6,12 @@ import pathlib
 import re
 
 from kerasood.export.metadata import read_calibration, read_metadata
-from kerasood.export.saved_model import export_saved_model, run_saved_model
+from kerasood.export.requests import check_signatures
+from kerasood.export.saved_model import export_saved_model, load_served, run_saved_model
 from kerasood.export.signature import describe_signature
 from kerasood.export.tflite import export_tflite, run_tflite
 from kerasood.export.verify import ExportMismatch, Report, eager_outputs, verify
+from kerasood.export.warmup import write_warmup
 from kerasood.files import atomic_path
 
 FORMATS = ("saved_model", "tflite")
@@ -20,11 +22,13 @@ __all__ = [
     "ExportMismatch",
     "Exported",
     "Report",
+    "check_signatures",
     "describe_signature",
     "eager_outputs",
     "export_model",
     "export_saved_model",
     "export_tflite",
+    "load_served",
     "read_calibration",
     "read_metadata",
     "run_saved_model",
@@ -35,11 +39,15 @@ __all__ = [
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
-    """One exported version: its folder, the path of each format and how each was verified."""
+    """One exported version: its folder, the path of each format and how each was verified.
+
+    `num_warmup` requests will warm up a server that loads the SavedModel.
+    """
 
     folder: pathlib.Path
     paths: dict[str, pathlib.Path]
     reports: dict[str, Report]
+    num_warmup: int = 0
 
 
 def export_model(
@@ -80,8 +88,12 @@ def export_model(
     with _no_empty_parents(target), atomic_path(target) as temporary:
         paths = _write(ood_model, temporary, formats, metadata or {})
         reports = {name: verify(path, images, expected) for name, path in paths.items()}
+        num_warmup = 0
+        if "saved_model" in paths:
+            check_signatures(temporary, images)
+            num_warmup = write_warmup(temporary, model_name, ood_model.image_shape)
     final_paths = {name: target / path.relative_to(temporary) for name, path in paths.items()}
-    return Exported(target, final_paths, reports)
+    return Exported(target, final_paths, reports, num_warmup)
 
 
 def _refuse_gradients(ood_model, formats):

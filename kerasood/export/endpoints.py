@@ -48,6 +48,8 @@ def answer_any_number(ood_model):
     """
 
     def serve(images):
+        # Convolutions take other sizes, and multiples of the channels, without a word.
+        images = tf.ensure_shape(images, (None, *ood_model.image_shape))
         num_images = tf.shape(images)[0]
         missing = tf.maximum(1 - num_images, 0)
         outputs = ood_model(tf.pad(images, [[0, missing], [0, 0], [0, 0], [0, 0]]))
@@ -85,6 +87,7 @@ def _on_files(answer, image_size):
     """
 
     def serve(image_bytes):
+        image_bytes = tf.ensure_shape(image_bytes, (None,))
         images, valid = decode_images(image_bytes, image_size)
         outputs = {name: _blanked(output, valid) for name, output in answer(images).items()}
         return {**outputs, "is_ood": outputs["is_ood"] | ~valid, "valid": valid}

@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kerasood.export.endpoints import SIGNATURE, build_endpoints
@@ -106,7 +107,16 @@ class ServedModel:
                 f"Received: {sorted(inputs)}"
             )
         fetches = {name: output.name for name, output in definition.outputs.items()}
-        feeds = {definition.inputs[name].name: value for name, value in inputs.items()}
+        feeds = {}
+        for name, values in inputs.items():
+            # A session casts in silence, floats in 0..1 to zeros; a server does not.
+            expected = tf.dtypes.as_dtype(definition.inputs[name].dtype)
+            values = np.asarray(values, None if np.size(values) else expected.as_numpy_dtype)
+            if tf.dtypes.as_dtype(values.dtype) != expected:
+                raise ValueError(
+                    f"Expected {name} as {expected.name}. Received: dtype={values.dtype}"
+                )
+            feeds[definition.inputs[name].name] = values
         return self.session.run(fetches, feeds)
 
 
@@ -120,10 +130,12 @@ def load_served(folder):
     Yields:
         ServedModel.
     """
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        with quiet():
-            graph = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(folder))
-        yield ServedModel(session, graph.signature_def)
+    session = tf.compat.v1.Session(graph=tf.Graph())
+    # Not as the default session: what runs beside it stays eager.
+    with contextlib.closing(session):
+        with quiet(), session.graph.as_default():
+            content = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(folder))
+        yield ServedModel(session, content.signature_def)
 
 
 def run_saved_model(folder, images):

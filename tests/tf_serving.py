@@ -1,0 +1,277 @@
+"""A stand-in for TF Serving on this machine, and the real server where there is one.
+
+The stand-in speaks TF Serving's REST and, with tensorflow-serving-api, its gRPC stubs. It holds the
+model in a C++ session and hands the arrays over unchecked, so that the graph itself must refuse
+what it cannot answer: Python's Session.run would check shapes and cast dtypes.
+"""
+
+import base64
+import concurrent.futures
+import contextlib
+import dataclasses
+import http.server
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
+
+from kerasood.export import load_served
+from kerasood.quiet import quiet
+
+BINARY = "tensorflow_model_server"
+NO_BINARY = (
+    f"{BINARY} is not on the PATH; it comes with the Docker image tensorflow/serving and with "
+    "the Debian package of https://github.com/tensorflow/serving"
+)
+NO_API = "needs the extra 'serving': pip install --no-deps tensorflow-serving-api"
+
+
+@dataclasses.dataclass
+class Server:
+    """Where a server listens; no gRPC port without tensorflow-serving-api."""
+
+    model: str
+    rest_port: int
+    grpc_port: int | None
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.rest_port}/v1/models/{self.model}"
+
+
+class RawModel:
+    """A SavedModel in a C++ session that is asked by signature, without any check in Python."""
+
+    def __init__(self, served):
+        self.signatures = served.signatures
+        self.calls = {
+            name: served.session._make_callable_from_options(
+                config_pb2.CallableOptions(
+                    feed=[tensor.name for tensor in definition.inputs.values()],
+                    fetch=[tensor.name for tensor in definition.outputs.values()],
+                )
+            )
+            for name, definition in served.signatures.items()
+            if definition.inputs
+        }
+
+    def run(self, inputs, signature="serving_default"):
+        """Answers a dict of arrays with a dict of arrays.
+
+        Raises:
+            ValueError: signature or inputs are unknown.
+            tf.errors.OpError: the graph refuses.
+        """
+        signature = signature or "serving_default"
+        if signature not in self.calls:
+            raise ValueError(f"no signature {signature!r}")
+        definition = self.signatures[signature]
+        if inputs.keys() != definition.inputs.keys():
+            raise ValueError(f"inputs {sorted(definition.inputs)}, not {sorted(inputs)}")
+        outputs = self.calls[signature](*(inputs[name] for name in definition.inputs))
+        return dict(zip(definition.outputs, outputs, strict=True))
+
+
+@contextlib.contextmanager
+def raw_model(folder):
+    """Loads a SavedModel as a RawModel."""
+    with load_served(folder) as served:
+        yield RawModel(served)
+
+
+@contextlib.contextmanager
+def stand_in(folder):
+    """Serves MODEL/VERSION until the block ends; yields a Server."""
+    with raw_model(folder) as model:
+        rest = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _RestHandler)
+        rest.model, rest.name, rest.version = model, folder.parent.name, folder.name
+        thread = threading.Thread(target=rest.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            with _grpc_server(model) as grpc_port:
+                yield Server(folder.parent.name, rest.server_port, grpc_port)
+        finally:
+            rest.shutdown()
+            thread.join()
+            rest.server_close()
+
+
+class _RestHandler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if not self._path_matches(r""):
+            return self._send(404, {"error": f"Malformed request: GET {self.path}"})
+        status = {"error_code": "OK", "error_message": ""}
+        version = {"version": self.server.version, "state": "AVAILABLE", "status": status}
+        self._send(200, {"model_version_status": [version]})
+
+    def do_POST(self):
+        if not self._path_matches(r":predict"):
+            return self._send(404, {"error": f"Malformed request: POST {self.path}"})
+        try:
+            content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            answer = _predict_rows(self.server.model, content)
+        except (ValueError, KeyError, TypeError, tf.errors.OpError) as error:
+            return self._send(400, {"error": str(error)})
+        self._send(200, answer)
+
+    def _path_matches(self, verb):
+        name, version = re.escape(self.server.name), re.escape(self.server.version)
+        return re.fullmatch(f"/v1/models/{name}(/versions/{version})?{verb}", self.path)
+
+    def _send(self, status, content):
+        body = json.dumps(content, allow_nan=False).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+def _predict_rows(model, content):
+    """TF Serving's row format: every instance is the value of the one input, or {name: value}."""
+    signature = content.get("signature_name", "serving_default")
+    if signature not in model.calls:
+        raise ValueError(f"no signature {signature!r}")
+    ((name, tensor),) = model.signatures[signature].inputs.items()
+    rows = [row[name] if _names_inputs(row) else row for row in content["instances"]]
+    dtype = tf.dtypes.as_dtype(tensor.dtype).as_numpy_dtype
+    if dtype is object:
+        values = np.array([_decoded(row) for row in rows], dtype=object)
+    else:
+        values = np.array(rows)
+        if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 255:
+            raise ValueError("JSON Value not formatted correctly for uint8")
+    outputs = model.run({name: values.astype(dtype)}, signature)
+    columns = {name: [_as_json(value) for value in output] for name, output in outputs.items()}
+    return {"predictions": [dict(zip(columns, row)) for row in zip(*columns.values())]}  # noqa: B905
+
+
+def _names_inputs(row):
+    return isinstance(row, dict) and row.keys() != {"b64"}
+
+
+def _decoded(row):
+    return base64.b64decode(row["b64"], validate=True) if isinstance(row, dict) else row.encode()
+
+
+def _as_json(value):
+    return value.decode() if isinstance(value, bytes) else np.asarray(value).tolist()
+
+
+@contextlib.contextmanager
+def _grpc_server(model):
+    """Yields the port of a PredictionService, or None without tensorflow-serving-api."""
+    try:
+        import grpc
+        from tensorflow_serving.apis import prediction_service_pb2_grpc
+    except ImportError:
+        yield None
+        return
+
+    class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
+        def Predict(self, request, context):
+            try:
+                return answer(model, request)
+            except (ValueError, tf.errors.OpError) as error:
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+
+    server = grpc.server(concurrent.futures.ThreadPoolExecutor(2))
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(Service(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield port
+    finally:
+        server.stop(None).wait()
+
+
+def answer(model, request):
+    """The PredictResponse of a RawModel to a PredictRequest."""
+    from tensorflow_serving.apis import predict_pb2
+
+    inputs = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
+    outputs = model.run(inputs, request.model_spec.signature_name)
+    wanted = request.output_filter or outputs
+    response = predict_pb2.PredictResponse()
+    response.model_spec.CopyFrom(request.model_spec)
+    for name in wanted:
+        response.outputs[name].CopyFrom(tf.make_tensor_proto(outputs[name]))
+    return response
+
+
+@contextlib.contextmanager
+def real_server(folder):
+    """Serves MODEL/VERSION with tensorflow_model_server; skips the test where there is none."""
+    if shutil.which(BINARY) is None:
+        pytest.skip(NO_BINARY)
+    server = Server(folder.parent.name, _free_port(), _free_port())
+    command = [
+        BINARY,
+        f"--port={server.grpc_port}",
+        f"--rest_api_port={server.rest_port}",
+        f"--model_name={server.model}",
+        f"--model_base_path={folder.parent.resolve()}",
+    ]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
+        try:
+            _wait_until_available(server, process)
+            yield server
+        finally:
+            process.terminate()
+
+
+def _wait_until_available(server, process, seconds=60):
+    for _ in range(10 * seconds):
+        assert process.poll() is None, process.stderr.read()
+        with contextlib.suppress(OSError):
+            with urllib.request.urlopen(server.url) as response:
+                if b"AVAILABLE" in response.read():
+                    return
+        time.sleep(0.1)
+    raise TimeoutError(f"{BINARY} did not load the model within {seconds} seconds")
+
+
+def _free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+SERVERS = {"stand_in": stand_in, BINARY: real_server}
+
+
+def ask_rest(server, instances, signature="serving_default"):
+    """POSTs instances; returns (HTTP status, content)."""
+    body = json.dumps({"signature_name": signature, "instances": instances}).encode()
+    request = urllib.request.Request(f"{server.url}:predict", data=body)
+    try:
+        with urllib.request.urlopen(request) as response:
+            return response.status, json.loads(response.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read())
+
+
+def as_b64(file):
+    """A file as REST takes it."""
+    return {"b64": base64.b64encode(file).decode()}
+
+
+def silenced(call):
+    """Runs `call` with the decoders' complaints about damaged files kept off the screen."""
+    with quiet():
+        return call()
