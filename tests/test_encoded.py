@@ -84,7 +84,8 @@ def test_alpha_on_black_is_exact_for_every_pair():
     np.testing.assert_array_equal(composited, (2 * colours * alpha + 255) // 510)
 
 
-# (height, width), and the share of values that lie near enough to half-way between two levels.
+# The share is of values half-way between two levels. Pillow 13 resizes the last one, which is more
+# than twice as tall as wide, in the other order of axes; others did not.
 @pytest.mark.parametrize(
     ("height", "width", "share"),
     [
@@ -115,7 +116,7 @@ def test_resized_as_offline_at_a_hundred_sizes(graph):
         height, width = np.exp(generator.uniform(0, np.log(900), 2)).astype(int) + 1
         for side in (SIDE, 96):
             largest, share = difference(graph, encode(noise(height, width, seed=seed)), side)
-            assert largest <= 2, (height, width, side)
+            assert largest <= 2 and share < (0.08 if height <= 2 * width else 0.3)
             shares.append(share)
     assert np.median(shares) < 0.01 and np.mean(shares) < 0.05
 

@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 from tf_serving import raw_model
 from tiny_models import ood_model, random_images, small_network, wide_resnet
 
@@ -148,6 +149,14 @@ def test_every_weight_is_stored_once(case):
     assert weights <= stored < 1.1 * weights + 2000
     learned = sum(array.nbytes for array in fitted_arrays(case.model.detector).values())
     assert case.result.paths["tflite"].stat().st_size < 1.1 * (weights + learned) + 20_000
+
+
+def test_the_signatures_share_one_copy_of_the_network(case):
+    content = saved_model_pb2.SavedModel()
+    content.ParseFromString((case.result.folder / "saved_model.pb").read_bytes())
+    functions = content.meta_graphs[0].graph_def.library.function
+    with_convolutions = [f for f in functions if any(n.op == "Conv2D" for n in f.node_def)]
+    assert len(with_convolutions) == 1
 
 
 def test_the_signature_is_described_alike(case):

@@ -40,8 +40,8 @@ def decode_image(encoded, image_size):
     """Decodes one JPEG or PNG file as kerasood.data.decoding does.
 
     The decoders give the same pixels as Pillow, 16-bit ones up to one grey level; the resizing
-    rounds after each axis as Pillow does, and differs where a value lies half-way between two
-    levels. Orientations are applied from a JPEG's EXIF block only.
+    rounds after each axis as Pillow does, and differs by one or two levels where a value lies
+    half-way between two. Orientations are applied from a JPEG's EXIF block only.
 
     Args:
         encoded: string tensor, scalar.
