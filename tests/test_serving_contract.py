@@ -236,5 +236,6 @@ def test_a_signature_that_answers_otherwise_is_not_kept(served_export, images, m
         return expected
 
     monkeypatch.setattr(requests, "_expected", changed)
-    with pytest.raises(ExportMismatch, match=f"Expected {name} of classify"):
-        check_signatures(served_export.folder, images)
+    with load_served(served_export.folder) as served:
+        with pytest.raises(ExportMismatch, match=f"Expected {name} of classify"):
+            check_signatures(served, images, list("abcd"))

@@ -64,13 +64,7 @@ def test_a_request_that_fails_is_named(folder, prediction_log_pb2):
 def test_without_the_protobufs_there_is_no_file(folder, monkeypatch):
     warmup_path(folder).unlink(missing_ok=True)
     monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
-    assert write_warmup(folder, "tiny", (8, 8, 3)) == 0
-    assert not warmup_path(folder).exists()
-
-
-def test_without_a_fixed_size_there_is_no_file(folder):
-    warmup_path(folder).unlink(missing_ok=True)
-    assert write_warmup(folder, "tiny", (None, None, 3)) == 0
+    assert write_warmup(None, folder, "tiny", (8, 8, 3)) == 0
     assert not warmup_path(folder).exists()
 
 

@@ -217,7 +217,7 @@ def real_server(folder):
     """Serves MODEL/VERSION with tensorflow_model_server; skips the test where there is none."""
     if shutil.which(BINARY) is None:
         pytest.skip(NO_BINARY)
-    server = Server(folder.parent.name, _free_port(), _free_port())
+    server = Server(folder.parent.name, free_port(), free_port())
     command = [
         BINARY,
         f"--port={server.grpc_port}",
@@ -245,7 +245,8 @@ def _wait_until_available(server, process, seconds=60):
     raise TimeoutError(f"{BINARY} did not load the model within {seconds} seconds")
 
 
-def _free_port():
+def free_port():
+    """A TCP port of this machine that nothing listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]

@@ -90,8 +90,9 @@ def export_model(
         reports = {name: verify(path, images, expected) for name, path in paths.items()}
         num_warmup = 0
         if "saved_model" in paths:
-            check_signatures(temporary, images)
-            num_warmup = write_warmup(temporary, model_name, ood_model.image_shape)
+            num_warmup = _ask_every_signature(
+                temporary, images, (metadata or {}).get("class_names"), model_name
+            )
     final_paths = {name: target / path.relative_to(temporary) for name, path in paths.items()}
     return Exported(target, final_paths, reports, num_warmup)
 
@@ -115,6 +116,13 @@ def _write(ood_model, folder, formats, metadata):
         folder.mkdir(exist_ok=True)
         paths["tflite"] = export_tflite(ood_model, folder / TFLITE_FILE, metadata)
     return paths
+
+
+def _ask_every_signature(folder, images, class_names, model_name):
+    """Checks the signatures, and writes requests that warm them up; returns how many."""
+    with load_served(folder) as served:
+        check_signatures(served, images, class_names)
+        return write_warmup(served, folder, model_name, images.shape[1:])
 
 
 def _version_folder(folder, model_name, version):

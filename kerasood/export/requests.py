@@ -6,44 +6,39 @@ import numpy as np
 from PIL import Image
 
 from kerasood.export.endpoints import SIGNATURE
-from kerasood.export.metadata import read_metadata
-from kerasood.export.saved_model import load_served
 from kerasood.export.verify import TOLERANCE, ExportMismatch
 
 NUM_CHECKED = 8
 NO_IMAGE = b"no image"
 
 
-def check_signatures(folder, images):
+def check_signatures(served, images, class_names=None):
     """Compares what the signatures of a SavedModel answer with its default signature.
 
     Where images are taken as files, they are sent as PNG together with bytes that are no image.
 
     Args:
-        folder: str or Path of a SavedModel, its metadata beside it.
+        served: ServedModel.
         images: uint8 array (N, H, W, 3), N >= 1, pixels 0-255; the first 8 are used.
+        class_names: K str, the labels that it was exported with, or None for numbers.
 
     Raises:
         ExportMismatch: an output is missing or differs; numbers by more than 1e-4 relative to
             max(|value|, 1).
     """
     images = images[:NUM_CHECKED]
-    class_names = read_metadata(folder).get("class_names")
-    with load_served(folder) as served:
-        for signature in sorted(served_signatures(served) - {SIGNATURE}):
-            definition = served.signatures[signature]
-            is_encoded = "image_bytes" in definition.inputs
-            if is_encoded:
-                # One image more here too: other batch sizes may round otherwise.
-                pixels = np.concatenate([images, np.zeros_like(images[:1])])
-            else:
-                pixels = images
-            expected = _expected(served.run({"images": pixels}), class_names)
-            if is_encoded:
-                _invalidate_last(expected)
-            answers = served.run(as_inputs(definition, images, [NO_IMAGE]), signature)
-            for name in definition.outputs:
-                _compare(signature, name, answers[name], expected)
+    for signature in sorted(served_signatures(served) - {SIGNATURE}):
+        definition = served.signatures[signature]
+        pixels, is_encoded = images, "image_bytes" in definition.inputs
+        if is_encoded:
+            # One image more here too: other batch sizes may round otherwise.
+            pixels = np.concatenate([images, np.zeros_like(images[:1])])
+        expected = _expected(served.run({"images": pixels}), class_names)
+        if is_encoded:
+            _invalidate_last(expected)
+        answers = served.run(as_inputs(definition, images, [NO_IMAGE]), signature)
+        for name in definition.outputs:
+            _compare(signature, name, answers[name], expected)
 
 
 def served_signatures(served):

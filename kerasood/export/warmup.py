@@ -10,20 +10,20 @@ import numpy as np
 import tensorflow as tf
 
 from kerasood.export.requests import as_inputs, served_signatures
-from kerasood.export.saved_model import load_served
 from kerasood.export.verify import ExportMismatch
 
 FILE_NAME = "tf_serving_warmup_requests"
 BATCH_SIZES = (1, 8)
 
 
-def write_warmup(folder, model_name, image_shape):
+def write_warmup(served, folder, model_name, image_shape):
     """Writes and replays requests to every signature, made of noise and no one's images.
 
     Args:
-        folder: str or Path of a SavedModel.
+        served: ServedModel.
+        folder: str or Path that it was loaded from.
         model_name: str, the name it will be served under.
-        image_shape: (H, W, 3), pixels; without fixed sizes there is nothing to warm up.
+        image_shape: (H, W, 3) of the images to send, pixels.
 
     Returns:
         int, the number of requests; 0, and no file, where tensorflow-serving-api is not installed.
@@ -35,17 +35,14 @@ def write_warmup(folder, model_name, image_shape):
         from tensorflow_serving.apis import prediction_log_pb2
     except ImportError:
         return 0
-    if None in image_shape:
-        return 0
     shape = (max(BATCH_SIZES), *image_shape)
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    with load_served(folder) as served:
-        with tf.io.TFRecordWriter(str(_location(folder))) as writer:
-            for request in _requests(served, model_name, images):
-                log = prediction_log_pb2.PredictionLog()
-                log.predict_log.request.CopyFrom(request)
-                writer.write(log.SerializeToString())
-        return replay_warmup(served, folder)
+    with tf.io.TFRecordWriter(str(_location(folder))) as writer:
+        for request in _requests(served, model_name, images):
+            log = prediction_log_pb2.PredictionLog()
+            log.predict_log.request.CopyFrom(request)
+            writer.write(log.SerializeToString())
+    return replay_warmup(served, folder)
 
 
 def replay_warmup(served, folder):
