@@ -22,7 +22,7 @@ from kerasood.config import EvaluateConfig
 from kerasood.data.base import ArraySource
 from kerasood.data.sources import availability, open_source
 from kerasood.evaluation import Candidate
-from kerasood.models.extractor import build_extractor, head_of
+from kerasood.models.extractor import build_full_extractor, head_of
 
 OWN_IMAGES = "your images"
 
@@ -122,7 +122,7 @@ def _config(detectors, options):
 def _candidate(label, model, shared):
     if not isinstance(model, keras.Model):
         raise ValueError(f"Expected a keras.Model. Received: {type(model).__name__} for {label!r}")
-    extractor = build_extractor(model)
+    extractor = build_full_extractor(model)
     return Candidate(
         label, label, f"{model.name}, {model.count_params():,} parameters", extractor,
         head=head_of(extractor), **shared,

@@ -6,7 +6,7 @@ import pathlib
 
 from kerasood.data.in_distribution import calibration_source, training_source
 from kerasood.evaluation import Candidate
-from kerasood.models.extractor import build_extractor, head_of
+from kerasood.models.extractor import build_full_extractor, head_of
 from kerasood.models.fingerprint import model_hash
 from kerasood.models.saving import load_network
 from kerasood.runs import Run
@@ -37,7 +37,7 @@ def run_candidates(run, where, cache=True):
     }
     candidates = []
     for label, path in paths:
-        extractor = build_extractor(load_network(path))
+        extractor = build_full_extractor(load_network(path))
         key = label if label == "base" else run.path.name
         candidates.append(
             Candidate(key, label, f"{path}", extractor, head=head_of(extractor), **shared)

@@ -20,6 +20,7 @@ from kerasood.models.trial import plan_capture
 
 __all__ = [
     "build_extractor",
+    "build_full_extractor",
     "has_graph",
     "head_layer",
     "head_of",
@@ -67,6 +68,14 @@ def build_extractor(model, feature_layer=None, hidden_layers=(), head_layer=None
         image_shape = image_shape or model.inputs[0].shape[1:]
     plan = plan_capture(model, image_shape, head_layer, feature_layer, hidden_layers)
     return CapturingExtractor(model, plan)
+
+
+def build_full_extractor(model):
+    """The extractor with all that detectors read: hidden layers too, where they can be found."""
+    try:
+        return build_extractor(model, hidden_layers="auto")
+    except ValueError:
+        return build_extractor(model)
 
 
 def is_extractor(model):
