@@ -9,7 +9,7 @@ from absl import app, flags, logging
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from kerasood import config as configs
+from kerasood.commands.flags import define_flags, from_flags
 
 console = Console(highlight=False, soft_wrap=True)
 if not console.is_terminal:
@@ -24,13 +24,13 @@ def run_command(config_class, story):
         config_class: dataclass of `kerasood.config`.
         story: function of one config.
     """
-    configs.define_flags(config_class)
+    define_flags(config_class)
 
     def main(arguments):
         if len(arguments) > 1:
             raise app.UsageError(f"Expected flags only. Received: {' '.join(arguments[1:])}")
         with errors_as_lines(debug=flags.FLAGS.verbosity > 0):
-            story(configs.from_flags(config_class))
+            story(from_flags(config_class))
 
     logging.set_verbosity(logging.WARNING)
     app.run(main)
