@@ -1,6 +1,7 @@
 """What the commands share: flags in, one clear line out when something is wrong."""
 
 import contextlib
+import dataclasses
 import difflib
 import sys
 import traceback
@@ -25,6 +26,9 @@ def run_command(config_class, story):
         story: function of one config.
     """
     define_flags(config_class)
+    for field in dataclasses.fields(config_class):
+        # What --help lists: absl would leave it to --helpfull, among a hundred flags of its own.
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[field.name])
 
     def main(arguments):
         if len(arguments) > 1:
