@@ -1,4 +1,4 @@
-"""The code on documentation pages runs, and prints what the page says."""
+"""The code on documentation pages runs and prints what the page says; links lead somewhere."""
 
 import pathlib
 import re
@@ -7,6 +7,7 @@ import code_blocks
 import pytest
 
 DOCS = pathlib.Path(__file__).parent.parent / "docs"
+# Pages and their least number of blocks.
 PAGES = {"thresholds.md": 7, "detectors/README.md": 2, "detectors/gradients.md": 1}
 
 
@@ -22,10 +23,10 @@ def test_every_block_prints_what_stands_below_it(page):
 
 def test_blocks_are_found_with_what_they_are_said_to_print(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text("```python\nx = 1\n```\n\nProse.\n\n```python\nprint(x)\n```\n\n```text\n2\n```\n")
+    silent, wrong = "```python\nx = 1\n```\n\nProse.\n\n", "```python\nprint(x)\n```\n\n"
+    page.write_text(silent + wrong + "```text\n2\n```\n")
     blocks = code_blocks.blocks_of_page(page)
     assert blocks == [("x = 1\n", None), ("print(x)\n", "2\n")]
-    # What is wrong on the page is seen: it states 2.
     assert code_blocks.run(blocks, page) == ["", "1\n"]
 
 
@@ -34,3 +35,21 @@ def test_numbers_in_the_prose_are_those_of_the_table():
     assert re.search(r"1,000 +951 +93\.57% to +96\.35%", text)
     assert "accepts the 951 lowest scores" in text
     assert "between 93.6 % and 96.4 %" in text
+
+
+@pytest.mark.parametrize("page", [*PAGES, "tutorial.ipynb"])
+def test_links_lead_to_pages_and_headings(page):
+    text = (DOCS / page).read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", text)
+    assert links or page == "thresholds.md"
+    for target, anchor in links:
+        path = (DOCS / page).parent / target if target else DOCS / page
+        assert path.exists(), target
+        if anchor:
+            assert anchor in anchors(path), f"{target}#{anchor}"
+
+
+def anchors(path):
+    """What the headings of a Markdown page are called in links."""
+    headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
