@@ -42,15 +42,15 @@ FAMILIES = {
     "logits": (
         "what the classifier says",
         "The logits of a ReLU network grow with the\n"
-        "distance from its points: most of the empty\n"
-        "plane looks familiar, the borders between\n"
-        "classes do not.",
+        "distance from its points: to most of these\n"
+        "detectors the empty plane looks familiar,\n"
+        "and the borders between classes do not.",
     ),
     "features": (
         "where an image lies among the training images, in 64 dimensions",
-        "Distances close around the points, or\n"
-        "around their directions where lengths\n"
-        "of features do not count.\n"
+        "Distances accept what lies near the\n"
+        "points, or in their directions where\n"
+        "the length of features does not count.\n"
         "\n"
         "One plane, one network, default\n"
         "parameters: no ranking.",
@@ -88,7 +88,7 @@ def trained(images, labels, steps: int):
     inputs = keras.Input((1, 1, 2), name="images")
     x = layers.Flatten()(layers.Rescaling(4 / CENTRE, offset=-4.0)(inputs))
     x = layers.Dense(64, activation="relu", name="early")(x)
-    x = layers.Dense(64, activation="relu", name="late")(x)
+    x = layers.Dense(64, activation="relu")(x)
     model = keras.Model(inputs, layers.Dense(3, activation="softmax")(x))
     model.compile(keras.optimizers.Adam(0.005), "sparse_categorical_crossentropy")
     repeated = np.tile(np.arange(len(labels)), steps)

@@ -1,5 +1,7 @@
 """The picture of all detectors, at a resolution at which it takes a second."""
 
+import pathlib
+
 import numpy as np
 from PIL import Image
 
@@ -41,5 +43,5 @@ def test_shades_where_nothing_or_everything_is_flagged():
 
 
 def test_the_picture_in_the_documentation_is_of_moderate_size():
-    picture = gallery.pathlib.Path(__file__).parent.parent / "docs" / "detectors" / "gallery.png"
+    picture = pathlib.Path(__file__).parent.parent / "docs" / "detectors" / "gallery.png"
     assert 20_000 < picture.stat().st_size < 400_000
