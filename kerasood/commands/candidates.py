@@ -111,9 +111,17 @@ def seed_groups(runs, candidates):
 
 
 def _recipe(config):
-    """Everything that decides a run's result but the seed, as a hashable value."""
+    """Everything that decides a run's result but the seed, as a hashable value.
+
+    What follows from the seed is left out as well: the base's weights, the images it did not see
+    and the margins derived from it.
+    """
     fields = dataclasses.asdict(config)
-    del fields["seed"], fields["init"]
+    dependent = ["seed", "init", "init_hash", "holdout_seed"]
+    if config.margins is not None:
+        dependent += ["margin_in", "margin_out"]
+    for name in dependent:
+        del fields[name]
     base = base_config(config)
     return (*fields.items(), _recipe(base) if base else _seedless(config))
 
