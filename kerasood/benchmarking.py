@@ -96,7 +96,7 @@ def benchmark(model, in_data, ood_sets="all", detectors="all", **options):
     protocol = protocols.find(config.protocol or "full")
     sources, missing = _ood_sources(ood_sets, config, dataset, protocol)
     names = detector_names(config.detectors)
-    usable = usable_detectors(names, candidates, detectors == "all")
+    usable = usable_detectors(names, candidates, detectors == "all", config.tune)
     settings = settings_of(config, usable, protocol)
     evaluated = measure(candidates, test, sources, settings)
     results = results_of(config, dataset, test, settings, evaluated)
