@@ -201,6 +201,12 @@ def test_a_step_on_the_image_costs_a_pass_of_its_own_and_the_progress_says_so(
     assert seen["dark, ODIN's step on the image"] == 20
 
 
+@pytest.mark.parametrize("name", ["in", "train", "calibration"])
+def test_ood_sets_that_would_be_confused_with_the_models_own(extractor, test_source, name):
+    with pytest.raises(ValueError, match=f"than in, train, calibration. Received: {name}"):
+        evaluate_candidate(candidate_of(extractor), test_source, {name: test_source}, SETTINGS)
+
+
 def hashed(images):
     digest = ImageDigest()
     digest.update(images)

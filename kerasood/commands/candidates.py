@@ -33,15 +33,14 @@ def run_candidates(run, where, cache=True):
         "training": training_source(run.config, **where),
         "calibration": calibration_source(run.config, **where),
         "cache": run.outputs if cache else None,
-        "seed": run.config.seed,
     }
     candidates = []
     for label, path in paths:
         extractor = build_full_extractor(load_network(path))
         key = label if label == "base" else run.path.name
-        candidates.append(
-            Candidate(key, label, f"{path}", extractor, head=head_of(extractor), **shared)
-        )
+        before = base_config(run.config) if path == run.initial_model else None
+        own = {"head": head_of(extractor), "seed": (before or run.config).seed}
+        candidates.append(Candidate(key, label, f"{path}", extractor, **own, **shared))
     return candidates
 
 
