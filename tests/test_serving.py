@@ -164,8 +164,8 @@ def test_what_a_detector_learned_is_saved(network, images, tmp_path, monkeypatch
     np.testing.assert_array_equal(answers(loaded, images)["score"], scores)
 
 
-def test_a_detector_outside_the_table_cannot_be_saved(network, tmp_path):
-    model = OODModel(network, Centred(), 0.0)
+def test_a_detector_outside_the_table_cannot_be_saved(network, images):
+    model = OODModel(network, Centred().fit({"logits": network(images)}), 0.0)
     with pytest.raises(ValueError, match="msp, max_logit, energy, .*Received: detector=Centred"):
         model.get_config()
 
@@ -280,6 +280,24 @@ def test_the_call_itself_refuses_floats_and_other_sizes(network, images):
 def test_a_threshold_that_decides_nothing_is_refused(network, threshold):
     with pytest.raises(ValueError, match="finite threshold. Received: threshold="):
         OODModel(network, Energy(), threshold)
+
+
+@pytest.mark.parametrize(
+    ("detector", "message"),
+    [
+        (DETECTORS["vim"](), "not fitted"),
+        (DETECTORS["vim"], "Expected a fitted Detector. Received: detector=<class"),
+        (DETECTORS["mcd"](), "an extractor that gives logits_2 too, for MCD"),
+        (DETECTORS["multi_layer_mahalanobis"](), "gives hidden/... too, .*Received: features, log"),
+        (
+            DETECTORS["knn"](k=1).fit({"features": np.eye(5, dtype="float32")}),
+            r"features of shape \(N, 5\), on which KNN was fitted. Received: shape=\(None, ",
+        ),
+    ],
+)
+def test_a_detector_that_cannot_answer_is_refused_at_once(network, detector, message):
+    with pytest.raises(ValueError, match=message):
+        OODModel(network, detector, 0.0)
 
 
 def test_networks_that_are_no_image_classifier_are_refused():
