@@ -2,6 +2,7 @@
 
 import copy
 import typing
+import warnings
 
 import keras
 import numpy as np
@@ -14,6 +15,12 @@ from kerasood.models.extractor import build_extractor, is_extractor, output_name
 from kerasood.models.input_gradient import SteppedExtractor
 from kerasood.models.precision import in_float32
 
+OTHER_PRECISION = (
+    "The network computed in less than float32 and computes in float32 from here on: scores differ "
+    "from those of an extractor of the network as it was. Fit and calibrate on an extractor of "
+    "kerasood.models.precision.in_float32(network), or calibrate anew by kerasood.recalibrate."
+)
+
 
 @keras.saving.register_keras_serializable(package="kerasood")
 class OODModel(keras.Model):
@@ -21,7 +28,8 @@ class OODModel(keras.Model):
 
     The layers of `network` are shared, not copied; only a graph that computes in less than
     float32 is rebuilt in float32 from the same weights, since scores must not depend on which
-    device answers and small runtimes lack bfloat16. The detector is copied as it was fitted.
+    device answers and small runtimes lack bfloat16; a warning says so, since a threshold from
+    scores of lower precision keeps no promise. The detector is copied as it was fitted.
 
     Args:
         network: keras.Model that `build_extractor` takes, images -> logits or softmax
@@ -42,7 +50,10 @@ class OODModel(keras.Model):
 
     def __init__(self, network, detector, threshold, name="ood_model"):
         super().__init__(name=name, dtype="float32")
-        self.network = in_float32(_as_extractor(network))
+        extractor = _as_extractor(network)
+        self.network = in_float32(extractor)
+        if self.network is not extractor:
+            warnings.warn(OTHER_PRECISION, stacklevel=2)
         if isinstance(detector, _ToBeRestored):
             detector = detector.detector
         else:
