@@ -7,7 +7,7 @@ import numpy as np
 
 from kerasood import thresholds
 from kerasood.data.in_distribution import halves
-from kerasood.fitting import CandidateOutputs, FittedDetectors
+from kerasood.fitting import CandidateOutputs, FittedDetectors, calibrating_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,8 +175,9 @@ def calibration_scores(detector, outputs, test, seed):
     if source is not None:
         scores = outputs.scores(detector, source, "calibration")
         logits = outputs.collect(source, "calibration").outputs["logits"]
-        described = f"{len(scores):,} images kept out of training"
-        return CalibrationScores(scores, logits, None, described)
+        rows = calibrating_rows(detector, len(scores))
+        described = f"{len(rows):,} images kept out of training"
+        return CalibrationScores(scores[rows], logits[rows], None, described)
     scores = outputs.scores(detector, test, "in")
     logits = outputs.collect(test, "in").outputs["logits"]
     rows, others = halves(len(scores), seed)

@@ -88,19 +88,22 @@ class CandidateOutputs:
     def validation(self, num_images, seed):
         """In-distribution images and outliers made from them, to choose parameters on.
 
-        Images kept out of training where there are some, else training images; never test images.
+        Images kept out of training where there are some, at most a quarter of them, since the
+        rest calibrate the threshold; else training images; never test images.
         """
-        source, described = self.candidate.calibration, "images kept out of training"
+        source, kept_out = self.candidate.calibration, True
         if source is None:
-            source, described = self.candidate.training, "training images"
+            source, kept_out = self.candidate.training, False
         if source is None:
             raise ValueError(
                 "Expected training images that are at hand, to choose parameters on. "
                 f"Received: none for {self.candidate.label}"
             )
-        images = _spread_images(source, num_images)
+        if kept_out:
+            num_images = min(num_images, source.num_images // 4)
+        images = _images_of(source, choosing_rows(source.num_images, num_images))
         return Validation(
-            self.candidate.extractor, images, described, seed, self._batch_size
+            self.candidate.extractor, images, kept_out, seed, self._batch_size
         )
 
     def _step(self, name):
@@ -140,13 +143,22 @@ def score(detector, outputs):
     return np.asarray(detector.score(outputs), dtype="float32")
 
 
-def _spread_images(source, num_images):
-    """Evenly spaced images of a source, in bounded memory: (N, H, W, 3) uint8."""
-    total = source.num_images
-    wanted = np.unique(np.linspace(0, total - 1, min(num_images, total)).astype(int))
+def choosing_rows(total, num_images):
+    """The rows of a source that parameters are chosen on: evenly spaced, increasing."""
+    return np.unique(np.linspace(0, total - 1, min(num_images, total)).astype(int))
+
+
+def calibrating_rows(detector, total):
+    """The rows of the images kept out of training that had no say in a detector's parameters."""
+    chosen_on = getattr(detector, "choice_", {}).get("num_kept_out", 0)
+    return np.setdiff1d(np.arange(total), choosing_rows(total, chosen_on))
+
+
+def _images_of(source, rows):
+    """These rows of a source, in bounded memory: (N, H, W, 3) uint8."""
     parts, start = [], 0
     for images, _ in source.batches(1024):
-        rows = wanted[(wanted >= start) & (wanted < start + len(images))] - start
-        parts.append(images[rows])
+        inside = rows[(rows >= start) & (rows < start + len(images))] - start
+        parts.append(images[inside])
         start += len(images)
     return np.concatenate(parts)

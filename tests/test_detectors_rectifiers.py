@@ -201,7 +201,7 @@ def test_a_step_of_the_inner_detector_goes_through_the_rectifier():
 @pytest.mark.parametrize("inner", [None, ODIN(10.0, 0.01)], ids=["energy", "odin"])
 def test_the_rectifier_s_parameter_is_chosen_and_the_inner_ones_stay(inner):
     extractor = linear_network.extractor()
-    validation = Validation(extractor, linear_network.images(20, seed=3), "images", batch_size=8)
+    validation = Validation(extractor, linear_network.images(20, seed=3), batch_size=8)
     chosen = choose(ReAct(detector=inner), linear_fitting(extractor), validation)
     tried = [point["percentile"] for point in chosen.choice_["tried"]]
     assert tried == list(ReAct.GRID["percentile"])

@@ -231,6 +231,30 @@ def test_tuned_detectors_say_what_they_chose_on_which_images(extractor, test_sou
     assert "test" not in json.dumps(choice)
 
 
+def test_images_that_chose_parameters_do_not_calibrate(extractor, test_source):
+    kept_out = ArraySource("kept out", IMAGES[:41])
+    settings = dataclasses.replace(
+        SETTINGS, detectors={"odin": DETECTORS["odin"](), "energy": DETECTORS["energy"]()},
+        tune=True, validation_images=100,
+    )
+    result = evaluate_candidate(
+        candidate_of(extractor, kept_out), test_source, OUTSIDE, settings
+    )
+    # A quarter of 41 at most, evenly spaced from the first to the last.
+    odin = result.detectors["odin"]
+    assert odin.choice_["images"] == "10 images kept out of training"
+    chosen = [0, 4, 8, 13, 17, 22, 26, 31, 35, 40]
+    rows = [row for row in range(41) if row not in chosen]
+    outputs = CandidateOutputs(candidate_of(extractor, kept_out), batch_size=16)
+    calibration = calibration_scores(odin, outputs, None, seed=3)
+    everything = outputs.scores(odin, kept_out, "calibration")
+    np.testing.assert_array_equal(calibration.scores, everything[rows])
+    described = {entry["detector"]: entry["calibrated_on"] for entry in result.calibrated}
+    assert described == {
+        "odin": "31 images kept out of training", "energy": "41 images kept out of training"
+    }
+
+
 def test_detectors_that_learn_need_training_images(extractor, test_source):
     candidate = dataclasses.replace(candidate_of(extractor), training=None)
     with pytest.raises(ValueError, match="Mahalanobis learns from them. Received: none for label"):
