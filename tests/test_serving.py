@@ -315,6 +315,11 @@ def test_a_detector_that_cannot_answer_is_refused_at_once(network, detector, mes
         OODModel(network, detector, 0.0)
 
 
+def test_a_single_logit_is_refused_at_once():
+    with pytest.raises(ValueError, match=r"K >= 2. Received: shape=\(None, 1\)"):
+        OODModel(small_network(num_classes=1), Energy(), 0.0)
+
+
 def test_networks_that_are_no_image_classifier_are_refused():
     vectors = keras.Input((5,))
     with pytest.raises(ValueError, match=r"\(N, H, W, 3\). Received: shape=\(None, 5\)"):

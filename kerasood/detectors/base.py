@@ -111,6 +111,8 @@ class Detector(BaseEstimator, abc.ABC):
         if self.learns:
             check_is_fitted(self)
         shapes = self._read(shapes)
+        for name, shape in shapes.items():
+            _check_shape(name, shape)
         # Files of detectors did not always keep them.
         widths = getattr(self, "widths_", ())
         if len(widths) != len(shapes):
