@@ -1,13 +1,17 @@
 """kerasood.benchmark: any Keras model, any images, one call."""
 
+import pathlib
+
 import keras
 import numpy as np
 import pytest
+from classifiers import softmax
 from tiny_data import write_npz
 from tiny_models import random_images, small_network
 
 import kerasood
 from kerasood.metrics import all_metrics
+from kerasood.models.heads import DeconfHead
 
 IMAGES, LABELS = random_images((8, 8, 3), 60), np.arange(60) % 4
 IN_DATA = {"train": (IMAGES[::-1] // 2, LABELS), "test": (IMAGES, LABELS)}
@@ -122,7 +126,7 @@ def test_all_leaves_out_what_needs_training_images(network, capsys, tune):
 
 
 def test_names_of_data_sets_and_files(tmp_path, empty_places):
-    path = write_npz(tmp_path / "mine.npz", num_images=40)
+    path = pathlib.Path(write_npz(tmp_path / "mine.npz", num_images=40))
     images = keras.Input((32, 32, 3), dtype="uint8")
     pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(images))
     network = keras.Model(images, keras.layers.Dense(2)(pooled))
@@ -133,9 +137,59 @@ def test_names_of_data_sets_and_files(tmp_path, empty_places):
     assert [entry["name"] for entry in result.results["sets"]] == ["blobs"]
 
 
+def test_detectors_with_parameters_of_ones_own_keep_them(network):
+    own = {"near": kerasood.detectors.KNN(k=3), "far": kerasood.detectors.KNN(k=40)}
+    result = kerasood.benchmark(network, IN_DATA, OOD_SETS, own, tpr=0.8)
+    fitted = result.detectors["model"]
+    assert {name: detector.k for name, detector in fitted.items()} == {"near": 3, "far": 40}
+    assert np.all(result.scores["model", "near", "in"] < result.scores["model", "far", "in"])
+    assert vars(own["near"]) == own["near"].get_params()
+
+
+def test_one_name_and_labels_as_keras_datasets_have_them(network):
+    column = {name: [images, labels[:, None]] for name, (images, labels) in IN_DATA.items()}
+    result = kerasood.benchmark(network, column, OOD_SETS, "mahalanobis", tpr=0.8, tune=False)
+    expected = kerasood.benchmark(
+        network, IN_DATA, OOD_SETS, ["mahalanobis"], tpr=0.8, tune=False
+    )
+    assert result.results["detectors"] == ["mahalanobis"]
+    for key, scores in expected.scores.items():
+        np.testing.assert_array_equal(result.scores[key], scores)
+
+
+def test_networks_that_some_detectors_are_made_for(tmp_path):
+    keras.utils.set_random_seed(0)
+    images = keras.Input((8, 8, 3), dtype="uint8")
+    features = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images))
+    outputs = DeconfHead(4, "inner")(features)
+    second = keras.layers.Dense(4)(features)
+    network = keras.Model(images, {"features": features, "logits_2": second, **outputs})
+    result = kerasood.benchmark(
+        network, IN_DATA, OOD_SETS, ["g_odin", "mcd", "knn"], tpr=0.8, validation_images=8
+    )
+    answers = network.predict(IMAGES, verbose=0)
+    first, second = (softmax(answers[name]) for name in ("logits", "logits_2"))
+    np.testing.assert_allclose(
+        result.scores["model", "mcd", "in"], np.abs(first - second).sum(axis=1), rtol=1e-4
+    )
+    chosen = result.results["models"][0]["choices"]["g_odin"]["chosen"]
+    assert chosen.keys() == {"scored", "magnitude"}
+    assert f"scored = {chosen['scored']}" in result.table()
+    assert result.report(tmp_path).exists()
+    with pytest.raises(ValueError, match="whose head cannot be read"):
+        kerasood.benchmark(network, IN_DATA, OOD_SETS, "vim", tpr=0.8, tune=False)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"detectors": []}, "names of detectors, at least one.*Received: none"),
+        ({"detectors": [kerasood.detectors.KNN()]}, r"or \{name: Detector\}. Received: KNN\(\)"),
+        ({"detectors": {"knn": "knn"}}, "Expected a Detector for 'knn'. Received: 'knn'"),
+        ({"in_data": (IMAGES, LABELS)}, "a name, a path or .*Received: tuple"),
+        ({"ood_sets": IMAGES}, r"or \{name: images\}. Received: an array of shape=\(60, 8, 8, 3"),
+        ({"ood_sets": {"grey": IMAGES[..., :1]}}, r"\(8, 8, 3\).*shape=\(8, 8, 1\) in 'grey'"),
+        ({"ood_sets": "blobs"}, r"shape \(8, 8, 3\).*Received: shape=\(32, 32, 3\) in 'blobs'"),
         ({"model": "resnet"}, "Expected a keras.Model. Received: str for 'model'"),
         ({"in_data": {"train": (IMAGES, LABELS)}}, 'Expected arrays "test".*Received: train'),
         ({"in_data": {"test": IMAGES}}, r"Expected \(images, labels\) for 'test'"),

@@ -303,7 +303,7 @@ def test_detectors_choose_without_having_seen_the_images_that_judge_them(extract
     lengths = [(k, len(features)) for k, features in Remembering.fits]
     if kept_out is not None:
         assert lengths == [(1, 40), (2, 40)]
-        assert detector.choice_["images"] == "9 images kept out of training"
+        assert detector.choice_["images"] == "2 images kept out of training"
         return
     # Half of 40 images choose, and in the end all are used.
     assert lengths == [(1, 20), (2, 20), (detector.k, 40)]

@@ -9,6 +9,7 @@ from kerasood.data.sources import open_source
 from kerasood.detectors import DETECTORS, build
 from kerasood.evaluation import Settings, evaluate_candidate
 from kerasood.models.extractor import output_names
+from kerasood.reporting.details import value_text
 from kerasood.runs import command_line, git_commit, versions
 
 
@@ -195,7 +196,9 @@ def _stepper(bar, candidate, test, sources):
 
 def _print_choices(entry):
     for name, choice in entry["choices"].items():
-        chosen = ", ".join(f"{param} {value:g}" for param, value in choice["chosen"].items())
+        chosen = ", ".join(
+            f"{param} {value_text(value)}" for param, value in choice["chosen"].items()
+        )
         console.print(
             f"{entry['label']}: {name} chose {chosen} on {choice['images']} and as many of "
             f"{', '.join(choice['outliers'])} each (FPR95 {100 * choice['fpr95']:.2f} % there)"

@@ -1,6 +1,7 @@
 """The contract of every detector."""
 
 import abc
+import collections.abc
 
 import numpy as np
 from keras import ops
@@ -52,7 +53,7 @@ class Detector(BaseEstimator, abc.ABC):
 
         Args:
             outputs: {"features": (N, D), "logits": (N, K)} float32; memory-mapped arrays will do.
-            labels: (N,) int in [0, K), for detectors that need classes.
+            labels: (N,) or (N, 1) int in [0, K), for detectors that need classes.
             head: (kernel (D, K), bias (K,)) with logits = features @ kernel + bias, for detectors
                 that need the weights of the classifier's last layer.
 
@@ -73,6 +74,8 @@ class Detector(BaseEstimator, abc.ABC):
             if self.needs_head:
                 head = _head(head, outputs)
             self._fit(outputs, labels, head)
+            widths = [array.shape[1] for array in outputs.values()]
+            self.widths_ = np.array(widths, "int32")
         return self
 
     def score(self, outputs):
@@ -88,11 +91,38 @@ class Detector(BaseEstimator, abc.ABC):
             sklearn.exceptions.NotFittedError: the detector learns and was not fitted; a ValueError.
             ValueError: an output is missing or of another shape.
         """
+        tensors = {name: tensor_of(outputs, name) for name in self._read(outputs)}
+        self.check_fits({name: tensor.shape for name, tensor in tensors.items()})
+        # Of no rows there is no maximum.
+        if 0 in {tensor.shape[0] for tensor in tensors.values()}:
+            return ops.zeros((0,), "float32")
+        return self._score(tensors)
+
+    def check_fits(self, shapes):
+        """Refuses outputs that this detector cannot score, before there are any.
+
+        Args:
+            shapes: {"features": (N, D), "logits": (N, K)}, of the outputs to come.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: the detector learns and was not fitted; a ValueError.
+            ValueError: an output is missing or of another width than those it was fitted on.
+        """
         if self.learns:
             check_is_fitted(self)
-        return self._score(
-            {name: tensor_of(outputs, name) for name in self._read(outputs)}
-        )
+        shapes = self._read(shapes)
+        for name, shape in shapes.items():
+            _check_shape(name, shape)
+        # Files of detectors did not always keep them.
+        widths = getattr(self, "widths_", ())
+        if len(widths) != len(shapes):
+            return
+        for width, (name, shape) in zip(widths, shapes.items(), strict=True):
+            if shape[-1] is not None and shape[-1] != width:
+                raise ValueError(
+                    f"Expected {name} of shape (N, {width}), on which {type(self).__name__} was "
+                    f"fitted. Received: shape={tuple(shape)}"
+                )
 
     def input_loss(self, outputs):
         """What a step on the image lowers before it is scored, for detectors with such a step.
@@ -124,6 +154,11 @@ class Detector(BaseEstimator, abc.ABC):
 
     def _read(self, outputs):
         """The outputs that this detector reads, in a fixed order."""
+        if not isinstance(outputs, collections.abc.Mapping):
+            raise ValueError(
+                'Expected outputs by name, {"features": (N, D), "logits": (N, K)}. '
+                f"Received: {type(outputs).__name__}"
+            )
         names = self._names_read(outputs)
         if self.missing(outputs):
             raise ValueError(
@@ -203,6 +238,8 @@ def _labels(labels, num_images, outputs):
     if labels is None:
         raise ValueError("Expected the labels of the images to fit on. Received: None")
     labels = np.asarray(labels)
+    # As `keras.datasets` has them.
+    labels = labels[:, 0] if labels.shape == (num_images, 1) else labels
     limit = outputs["logits"].shape[1] if "logits" in outputs else np.iinfo("int32").max
     if labels.shape != (num_images,) or labels.dtype.kind not in "iu":
         raise ValueError(
@@ -222,6 +259,11 @@ def _head(head, outputs):
         raise ValueError(
             "Expected the head's weights, (kernel (D, K), bias (K,)), to fit on. Received: None"
         )
+    if not (isinstance(head, tuple | list) and len(head) == 2):
+        raise ValueError(
+            "Expected a head (kernel (D, K), bias (K,)), as `head_of` gives it. "
+            f"Received: {type(head).__name__}"
+        )
     kernel, bias = (np.asarray(part, "float64") for part in head)
     num_features = outputs["features"].shape[1] if "features" in outputs else kernel.shape[0]
     if kernel.ndim != 2 or bias.shape != kernel.shape[1:] or len(kernel) != num_features:
@@ -229,4 +271,11 @@ def _head(head, outputs):
             f"Expected a head of shapes ({num_features}, K) and (K,). "
             f"Received: {kernel.shape} and {bias.shape}"
         )
+    if "logits" in outputs and outputs["logits"].shape[1] != len(bias):
+        raise ValueError(
+            f"Expected the head of {outputs['logits'].shape[1]} logits. "
+            f"Received: one of {len(bias)}"
+        )
+    if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
+        raise ValueError("Expected finite weights of the head. Received: NaN or infinity in them")
     return kernel, bias

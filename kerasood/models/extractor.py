@@ -55,9 +55,12 @@ def build_extractor(model, feature_layer=None, hidden_layers=(), head_layer=None
         float32; a Functional where `model` is a graph, else a CapturingExtractor.
 
     Raises:
-        ValueError: more inputs or outputs, logits that are no linear map of anything (a sigmoid,
-            layers after the head), an unknown layer, or features that are no vectors.
+        ValueError: no keras.Model, more inputs or outputs, logits that are no linear map of
+            anything (a sigmoid, layers after the head), an unknown layer, or features that are no
+            vectors.
     """
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"Expected a keras.Model. Received: {type(model).__name__}")
     if isinstance(hidden_layers, str) and hidden_layers != "auto":
         raise ValueError(f"Expected a list of names, or 'auto'. Received: {hidden_layers=}")
     head = find_head(model) if has_graph(model) and head_layer is None else None
