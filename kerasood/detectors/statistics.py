@@ -5,9 +5,10 @@ from scipy import sparse
 
 from kerasood.detectors.base import row_blocks
 
-# Directions with less than this share of the largest variance carry rounding, not data: the
-# features of a small network had a condition number of 8e6.
-SMALLEST_VARIANCE = 1e-6
+# Directions with less than this share of the largest variance are dropped: what another runtime
+# rounds differently would weigh there as much as data. The features of a small network had a
+# condition number of 8e6, and all of it was data.
+SMALLEST_VARIANCE = 1e-7
 
 
 class Moments:
