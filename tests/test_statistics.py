@@ -52,7 +52,7 @@ def in_blocks_of_seven(*arrays):
 def test_blocks_hold_every_row_once_and_a_few_mebibytes():
     rows = np.arange(40_000 * 64, dtype="float32").reshape(-1, 64)
     blocks = [block for (block,) in row_blocks(rows)]
-    assert max(block.nbytes for block in blocks) == 2**22
+    assert max(block.nbytes for block in blocks) == 2**20
     assert {block.dtype for block in blocks} == {np.dtype("float64")}
     np.testing.assert_array_equal(np.concatenate(blocks), rows)
 

@@ -1,6 +1,7 @@
 """A virtual logit for what the training images leave unused."""
 
 import numpy as np
+from keras import ops
 
 from kerasood import objectives
 from kerasood.detectors.base import Detector, row_blocks
@@ -32,9 +33,15 @@ class ViM(Detector):
     def _fit(self, outputs, labels, head):
         centre, basis, shift = residual_space(outputs["features"], head, self.dim)
         residuals = largest = 0.0
-        for features, logits in row_blocks(outputs["features"], outputs["logits"]):
-            residuals += np.linalg.norm((features - centre) @ basis + shift, axis=1).sum()
-            largest += logits.max(axis=1).sum()
+        # In float32, as they will be when images are scored; their sums in float64.
+        parts = (np.asarray(part, "float32") for part in (centre, basis, shift))
+        centre_, basis_, shift_ = (ops.convert_to_tensor(part) for part in parts)
+        for features, logits in row_blocks(
+            outputs["features"], outputs["logits"], rows=8192, dtype="float32"
+        ):
+            norms = residual_norms(ops.convert_to_tensor(features), centre_, basis_, shift_)
+            residuals += np.asarray(norms).sum(dtype="float64")
+            largest += logits.max(axis=1).sum(dtype="float64")
         # Without residuals there is nothing to match.
         alpha = largest / residuals if residuals > 0 else 0.0
         self._keep(centre_=centre, basis_=alpha * basis, shift_=alpha * shift)
