@@ -38,6 +38,11 @@ class Classifier:
     def images(self, num_images, seed, share_out=0.0):
         """Images of all classes in turn, the last share of them of no class.
 
+        Args:
+            num_images: int.
+            seed: int.
+            share_out: float in [0, 1].
+
         Returns:
             Images.
         """
@@ -51,10 +56,11 @@ class Classifier:
         noise = generator.normal(0, 0.5, (num_images, 12)) @ self.mixing
         noise += generator.normal(0, 0.3, (num_images, num_features))
         features = np.maximum(typical + noise, 0).astype("float32")
-        hidden = np.maximum(features[:, :64] - 0.2, 0) + generator.random((num_images, 64)) / 8
+        hidden = np.maximum(features[:, ::2] - 0.2, 0)
+        hidden += generator.random(hidden.shape) / 8
         outputs = {
             "features": features,
             "logits": features @ self.kernel + self.bias,
-            "hidden/early": hidden.astype("float32"),
+            "hidden/early": hidden,
         }
         return Images(outputs, labels)

@@ -11,6 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 CLASS_OUTPUTS = ("logits", "logits_2", "numerators")
 # float64 values in a block of rows: 1 MiB.
 BLOCK_VALUES = 2**17
+# Rows of a block that is scored: each call of an op costs as much as some hundred rows.
+SCORED_ROWS = 8192
 
 
 class Detector(BaseEstimator, abc.ABC):

@@ -28,18 +28,21 @@ class Moments:
         """Adds a block.
 
         Args:
-            rows: (B, D) float64.
+            rows: (B, D) float32 or float64; all sums are float64.
             labels: (B,) int in [0, num_classes), or None for one class.
         """
         if self._shift is None:
-            self._shift = rows.mean(axis=0)
+            self._shift = rows.mean(axis=0, dtype="float64")
             self._counts = np.zeros(self._num_classes)
             self._sums = np.zeros((self._num_classes, rows.shape[1]))
             self._squares = np.zeros((rows.shape[1], rows.shape[1]))
         shifted = rows - self._shift
-        labels = np.zeros(len(rows), int) if labels is None else labels
-        self._counts += np.bincount(labels, minlength=self._num_classes)
-        self._sums += class_sums(shifted, labels, self._num_classes)
+        if labels is None:
+            self._counts += len(rows)
+            self._sums += shifted.sum(axis=0)
+        else:
+            self._counts += np.bincount(labels, minlength=self._num_classes)
+            self._sums += class_sums(shifted, labels, self._num_classes)
         self._squares += shifted.T @ shifted
 
     @property
@@ -100,7 +103,7 @@ def class_sums(rows, labels, num_classes):
 def moments(rows, labels=None, num_classes=None):
     """The Moments of an array of rows (N, D), streamed through float64."""
     result = Moments(num_classes)
-    for block, block_labels in row_blocks(rows, labels):
+    for block, block_labels in row_blocks(rows, labels, dtype=None):
         result.update(block, block_labels)
     return result
 

@@ -1,7 +1,6 @@
 """A virtual logit for what the training images leave unused."""
 
 import numpy as np
-from keras import ops
 
 from kerasood import objectives
 from kerasood.detectors.base import Detector, row_blocks
@@ -33,14 +32,11 @@ class ViM(Detector):
     def _fit(self, outputs, labels, head):
         centre, basis, shift = residual_space(outputs["features"], head, self.dim)
         residuals = largest = 0.0
-        # In float32, as they will be when images are scored; their sums in float64.
-        parts = (np.asarray(part, "float32") for part in (centre, basis, shift))
-        centre_, basis_, shift_ = (ops.convert_to_tensor(part) for part in parts)
-        for features, logits in row_blocks(
-            outputs["features"], outputs["logits"], rows=8192, dtype="float32"
-        ):
-            norms = residual_norms(ops.convert_to_tensor(features), centre_, basis_, shift_)
-            residuals += np.asarray(norms).sum(dtype="float64")
+        # In float32, as images will be scored; their sums in float64.
+        single = [np.asarray(part, "float32") for part in (centre, basis, shift)]
+        for features, logits in row_blocks(outputs["features"], outputs["logits"], dtype="float32"):
+            parts = (features - single[0]) @ single[1] + single[2]
+            residuals += np.sqrt(np.einsum("nr,nr->n", parts, parts)).sum(dtype="float64")
             largest += logits.max(axis=1).sum(dtype="float64")
         # Without residuals there is nothing to match.
         alpha = largest / residuals if residuals > 0 else 0.0
