@@ -67,7 +67,7 @@ def main(config):
                 if timing.slower(config.largest_ratio, config.uncounted * num_images[task] / 1e6):
                     missed.append(f"{name} takes {timing.ratio[1]:.2f} times as long to {task}")
     if peer is None:
-        console.print(f"\nno peer to compare with: {HOW_TO_GET_IT}")
+        console.print(f"\nno peer to compare with: {HOW_TO_GET_IT}", markup=False)
     if missed:
         sys.exit(f"slower than pytorch-ood: {'; '.join(missed)}")
 
