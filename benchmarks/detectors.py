@@ -9,8 +9,8 @@ rounds of ours / theirs, judged by processor time, which other work on the machi
 than the clock. Every library that computes is given the same number of threads: TensorFlow,
 PyTorch, and the BLAS and OpenMP of NumPy and scikit-learn. Ends with an error that names the
 detectors slower than their peers; what is less than `uncounted` microseconds an image does not
-count, since the network in front of a detector takes a hundred to ten thousand. Without pytorch-ood
-it prints our own times.
+count, which allows for what TensorFlow's ops cost when they are called one by one, and 0 takes the
+ratio alone. Without pytorch-ood it prints our own times.
 """
 
 import dataclasses

@@ -160,7 +160,7 @@ def row_blocks(*arrays, rows=None, dtype="float64"):
         dtype: of what is yielded, or None for that of the arrays.
 
     Yields:
-        tuple of float64 arrays (B, ...), B <= rows; integer arrays keep their type.
+        tuple of arrays (B, ...) of that type, B <= rows; integer arrays keep theirs.
     """
     num_rows = next(len(array) for array in arrays if array is not None)
     widest = max(array[:1].size for array in arrays if array is not None)

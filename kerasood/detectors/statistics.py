@@ -5,9 +5,8 @@ from scipy import sparse
 
 from kerasood.detectors.base import row_blocks
 
-# Directions with less than this share of the largest variance are dropped: what another runtime
-# rounds differently would weigh there as much as data. The features of a small network had a
-# condition number of 8e6, and all of it was data.
+# Directions with less than this share of the largest variance are dropped, since rounding weighs
+# most there. The features of a small network had a condition number of 8e6, which it has to span.
 SMALLEST_VARIANCE = 1e-7
 
 
