@@ -10,8 +10,10 @@ from sklearn.utils.validation import check_is_fitted
 
 # Outputs with one column per class.
 CLASS_OUTPUTS = ("logits", "logits_2", "numerators")
-# float64 values in a block of rows: 4 MiB.
-BLOCK_VALUES = 2**19
+# float64 values in a block of rows: 1 MiB.
+BLOCK_VALUES = 2**17
+# Rows of a block that is scored: each call of an op costs as much as some hundred rows.
+SCORED_ROWS = 8192
 
 
 class Detector(BaseEstimator, abc.ABC):
@@ -182,29 +184,31 @@ def tensor_of(outputs, name):
     return tensor
 
 
-def row_blocks(*arrays, rows=None):
-    """Yields the same rows of several arrays in float64, some at a time: bounded memory.
+def row_blocks(*arrays, rows=None, dtype="float64"):
+    """Yields the same rows of several arrays, some at a time: bounded memory.
 
     Args:
         arrays: arrays of one length N; None stays None.
-        rows: int, rows of a block; by default as many as make 4 MiB of the widest array, and at
-            least 1,024, since what is updated with each block grows with the width squared.
+        rows: int, rows of a block; by default as many as make 1 MiB of the widest array in
+            float64, which a processor's cache holds, and at least 1,024, since what is updated with
+            each block grows with the width squared.
+        dtype: of what is yielded, or None for that of the arrays.
 
     Yields:
-        tuple of float64 arrays (B, ...), B <= rows; integer arrays keep their type.
+        tuple of arrays (B, ...) of that type, B <= rows; integer arrays keep theirs.
     """
     num_rows = next(len(array) for array in arrays if array is not None)
     widest = max(array[:1].size for array in arrays if array is not None)
     rows = rows or max(1024, BLOCK_VALUES // max(widest, 1))
     for start in range(0, num_rows, rows):
-        yield tuple(_block(array, slice(start, start + rows)) for array in arrays)
+        yield tuple(_block(array, slice(start, start + rows), dtype) for array in arrays)
 
 
-def _block(array, rows):
+def _block(array, rows, dtype):
     if array is None:
         return None
     block = np.asarray(array[rows])
-    return block if block.dtype.kind in "iub" else block.astype("float64")
+    return block if dtype is None or block.dtype.kind in "iub" else block.astype(dtype)
 
 
 def _array(name, value):
@@ -212,7 +216,7 @@ def _array(name, value):
     if array.dtype.kind != "f" or array.dtype.itemsize < 4:
         array = np.asarray(ops.convert_to_numpy(ops.cast(value, "float32")))
     _check_shape(name, array.shape)
-    for (block,) in row_blocks(array):
+    for (block,) in row_blocks(array, dtype=None):
         if not np.isfinite(block).all():
             raise ValueError(f"Expected finite {name} to fit on. Received: NaN or infinity in them")
     return array
