@@ -22,7 +22,7 @@ from kerasood.commands.ood_sets import open_sets, set_entry, wanted_sets
 from kerasood.config import EvaluateConfig
 from kerasood.data.base import ArraySource
 from kerasood.data.sources import availability, open_source
-from kerasood.evaluation import Candidate
+from kerasood.evaluation import OWN_SETS, Candidate
 from kerasood.models.extractor import (
     build_full_extractor,
     head_of,
@@ -137,7 +137,7 @@ def _config(detectors, options):
 def _settings(config, detectors, candidates, protocol):
     if not isinstance(detectors, collections.abc.Mapping):
         names = detector_names(config.detectors)
-        usable = usable_detectors(names, candidates, detectors == "all")
+        usable = usable_detectors(names, candidates, detectors == "all", config.tune)
         return settings_of(config, usable, protocol)
     for name, detector in detectors.items():
         if not isinstance(detector, table.Detector):
@@ -230,9 +230,10 @@ def _ood_sources(ood_sets, config, dataset, protocol):
         dataclasses.replace(config, ood=items), protocol.set_names(dataset)
     )
     sources = {**open_sets(config, wanted), **arrays}
-    if not sources or "in" in sources:
+    if not sources or not sources.keys().isdisjoint(OWN_SETS):
         raise ValueError(
-            f"Expected OOD sets that are at hand, none named 'in'. Received: {sorted(sources)}"
+            f"Expected OOD sets that are at hand, none named {', '.join(OWN_SETS)}. "
+            f"Received: {sorted(sources)}"
         )
     return sources, missing
 

@@ -9,6 +9,9 @@ from kerasood import thresholds
 from kerasood.data.in_distribution import halves
 from kerasood.fitting import CandidateOutputs, FittedDetectors, calibrating_rows
 
+# What a model's other sets are called in results; no OOD set may be.
+OWN_SETS = ("in", "train", "calibration")
+
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
@@ -100,8 +103,14 @@ def evaluate_candidate(candidate, test, ood_sources, settings, progress=None):
         Evaluated.
 
     Raises:
-        ValueError: a detector cannot be fitted on this model.
+        ValueError: a detector cannot be fitted on this model, or an OOD set has one of the names
+            in OWN_SETS.
     """
+    if not ood_sources.keys().isdisjoint(OWN_SETS):
+        raise ValueError(
+            f"Expected OOD sets under other names than {', '.join(OWN_SETS)}. "
+            f"Received: {', '.join(ood_sources)}"
+        )
     outputs = CandidateOutputs(candidate, settings.batch_size, progress)
     tested = outputs.collect(test, "in")
     predicted = np.argmax(tested.outputs["logits"], axis=-1)

@@ -110,15 +110,19 @@ def test_softmax_and_subclassed_models():
     assert threshold["calibrated_on"] == "30 images kept out of training"
 
 
-def test_all_leaves_out_what_needs_training_images(network, capsys):
+@pytest.mark.parametrize("tune", [False, True])
+def test_all_leaves_out_what_needs_training_images(network, capsys, tune):
     result = kerasood.benchmark(
-        network, {"test": (IMAGES, LABELS)}, {"dark": OOD_SETS["dark"]}, tpr=0.8, tune=False
+        network, {"test": (IMAGES, LABELS)}, {"dark": OOD_SETS["dark"]}, tpr=0.8, tune=tune
     )
-    used = set(result.results["detectors"])
-    assert used >= {"msp", "energy", "odin", "gen"}
+    used, choosing = set(result.results["detectors"]), {"odin", "gen"}
+    assert used >= {"msp", "energy"}
+    assert used & choosing == (set() if tune else choosing)
     assert not used & {"mahalanobis", "vim", "react", "mcd"}
     printed = capsys.readouterr().out
     assert "left out, since training images are not at hand" in printed
+    reason = "left out, since there are no training images to choose parameters on"
+    assert (reason in printed) == tune
 
 
 def test_names_of_data_sets_and_files(tmp_path, empty_places):
@@ -192,7 +196,8 @@ def test_networks_that_some_detectors_are_made_for(tmp_path):
         ({"in_data": {"test": (IMAGES / 255.0, LABELS)}}, "uint8 images.*dtype=float64"),
         ({"in_data": {"test": (IMAGES, LABELS[:5])}}, "Expected 60 integer labels"),
         ({"ood_sets": {}}, "Expected OOD sets that are at hand"),
-        ({"ood_sets": {"in": IMAGES}}, "none named 'in'"),
+        ({"ood_sets": {"in": IMAGES}}, "none named in, train"),
+        ({"ood_sets": {"train": IMAGES}}, "none named in, train"),
         ({"detectors": ["enrgy"]}, "Did you mean 'energy'"),
         ({"batchsize": 3}, "Did you mean 'batch_size'"),
     ],

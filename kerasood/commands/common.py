@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import difflib
+import logging as python_logging
 import sys
 import traceback
 
@@ -37,6 +38,10 @@ def run_command(config_class, story):
             story(from_flags(config_class))
 
     logging.set_verbosity(logging.WARNING)
+    # One function per model is what evaluating several models takes.
+    python_logging.getLogger("tensorflow").addFilter(
+        lambda record: "triggered tf.function retracing" not in str(record.msg)
+    )
     app.run(main)
 
 

@@ -53,7 +53,7 @@ def evaluate(config):
     sources = open_sets(config, wanted)
     where = {"data_dir": config.data_dir, "download": config.download}
     candidates, final_keys = compared_candidates(runs, where, config.cache)
-    detectors = usable_detectors(names, candidates, config.detectors == ("all",))
+    detectors = usable_detectors(names, candidates, config.detectors == ("all",), config.tune)
     settings = settings_of(config, detectors, protocol)
     announce_gradients(settings)
     evaluated = measure(candidates, test, sources, settings)
