@@ -103,7 +103,10 @@ def _keep(run, evaluated):
         }
         for entry in evaluated.calibrated
     }
+    stored = read_json(run.thresholds) if run.thresholds.exists() else {}
+    others = {name: entry for name, entry in stored.items() if name not in kept}
+    # A detector beside the threshold of another fit would mislead whoever comes in between.
+    write_json(run.thresholds, others)
     for name, detector in evaluated.detectors.items():
         save_detector(run.detectors / f"{name}.npz", detector, DETECTORS)
-    stored = read_json(run.thresholds) if run.thresholds.exists() else {}
-    write_json(run.thresholds, {**stored, **kept})
+    write_json(run.thresholds, {**others, **kept})
