@@ -19,8 +19,10 @@ test: $(VENV)/.installed-dev  ## lint and the default suite
 slow-test: $(VENV)/.installed-dev  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-benchmark: $(VENV)/.installed-dev  ## throughput of scoring against a bare forward pass
+benchmark: $(VENV)/.installed-dev  ## speed against limits, and beside pytorch-ood where it is installed
 	$(BIN)/python -m benchmarks.score
+	$(BIN)/python -m benchmarks.evaluate
+	$(BIN)/python -m benchmarks.detectors
 
 lock: $(VENV)/.installed  ## renew the constraints for this Python version
 	$(BIN)/python scripts/lock.py constraints/python$(PYTHON_VERSION).txt

@@ -40,6 +40,8 @@ setup(
         "serving": ["tensorflow-serving-api>=2.18"],
         "safetensors": ["safetensors>=0.4"],
         "torch": ["torch>=2.10"],  # in earlier ones a checkpoint can get round weights_only
+        # Compared with in a slow test and a benchmark; needs PyTorch and torchvision to match.
+        "peers": ["pytorch-ood==0.4.0", "torch>=2.10"],
         "dev": [
             "ai-edge-litert>=1.2",
             "jax>=0.4.30",

@@ -7,6 +7,7 @@ import pathlib
 import keras
 import numpy as np
 
+from kerasood import detectors as table
 from kerasood import protocols, reporting
 from kerasood.commands.common import choose
 from kerasood.commands.measuring import (
@@ -21,8 +22,13 @@ from kerasood.commands.ood_sets import open_sets, set_entry, wanted_sets
 from kerasood.config import EvaluateConfig
 from kerasood.data.base import ArraySource
 from kerasood.data.sources import availability, open_source
-from kerasood.evaluation import Candidate
-from kerasood.models.extractor import build_extractor, head_of
+from kerasood.evaluation import OWN_SETS, Candidate
+from kerasood.models.extractor import (
+    build_full_extractor,
+    head_of,
+    is_extractor,
+    output_names,
+)
 
 OWN_IMAGES = "your images"
 
@@ -71,14 +77,16 @@ def benchmark(model, in_data, ood_sets="all", detectors="all", **options):
 
     Args:
         model: keras.Model of any kind, or {label: keras.Model} to compare several; they stay as
-            they are.
+            they are. A model of more outputs by name, "logits" among them, is taken as its own
+            extractor, as detectors that read more than features and logits need it.
         in_data: name of a data set, path of an .npz file or image folder, or arrays {"train":
             (images, labels), "test": (images, labels), "calibration": images}: uint8 (N, H, W, 3)
             and int (N,). Without "train", detectors that learn are left out of "all"; without
             "calibration", one half of the test images calibrates.
-        ood_sets: "all" registered sets that are at hand, a list of names or paths, or {name:
-            images, name or path}.
-        detectors: "all", or a list of names in DETECTORS.
+        ood_sets: "all" registered sets that are at hand, a name or path, a list of these, or
+            {name: images, name or path}.
+        detectors: "all", a name as `kerasood.detectors.build` takes it, a list of names, or {name:
+            Detector}, whose parameters stay as they are.
         **options: fields of `kerasood.config.EvaluateConfig`: protocol, tpr, tune, batch_size,
             seed, data_dir, download...
 
@@ -90,14 +98,15 @@ def benchmark(model, in_data, ood_sets="all", detectors="all", **options):
     """
     config = _config(detectors, options)
     models = model if isinstance(model, collections.abc.Mapping) else {"model": model}
+    in_data = str(in_data) if isinstance(in_data, pathlib.Path) else in_data
     dataset = in_data if isinstance(in_data, str) else OWN_IMAGES
     test, shared = _in_distribution(in_data, config)
     candidates = [_candidate(label, each, shared) for label, each in models.items()]
+    _check_shapes(candidates, {**shared, "test": test})
     protocol = protocols.find(config.protocol or "full")
     sources, missing = _ood_sources(ood_sets, config, dataset, protocol)
-    names = detector_names(config.detectors)
-    usable = usable_detectors(names, candidates, detectors == "all")
-    settings = settings_of(config, usable, protocol)
+    _check_shapes(candidates, sources)
+    settings = _settings(config, detectors, candidates, protocol)
     evaluated = measure(candidates, test, sources, settings)
     results = results_of(config, dataset, test, settings, evaluated)
     results["sets"] = [
@@ -115,18 +124,65 @@ def _config(detectors, options):
     fields = {field.name for field in dataclasses.fields(EvaluateConfig)}
     for name in options:
         choose("option", name, sorted(fields - {"run", "ood", "detectors", "suite", "out"}))
-    names = ("all",) if detectors == "all" else tuple(detectors)
+    names = (detectors,) if isinstance(detectors, str) else tuple(detectors)
+    if not names or not all(isinstance(name, str) for name in names):
+        received = ", ".join(map(repr, names)) or "none"
+        raise ValueError(
+            "Expected names of detectors, at least one, or {name: Detector}. "
+            f"Received: {received}"
+        )
     return EvaluateConfig(detectors=names, **options)
+
+
+def _settings(config, detectors, candidates, protocol):
+    if not isinstance(detectors, collections.abc.Mapping):
+        names = detector_names(config.detectors)
+        usable = usable_detectors(names, candidates, detectors == "all", config.tune)
+        return settings_of(config, usable, protocol)
+    for name, detector in detectors.items():
+        if not isinstance(detector, table.Detector):
+            raise ValueError(f"Expected a Detector for {name!r}. Received: {detector!r}")
+    settings = settings_of(config, dict(detectors), protocol)
+    return dataclasses.replace(settings, tune=False)
 
 
 def _candidate(label, model, shared):
     if not isinstance(model, keras.Model):
         raise ValueError(f"Expected a keras.Model. Received: {type(model).__name__} for {label!r}")
-    extractor = build_extractor(model)
+    own = is_extractor(model)
+    extractor = model if own else build_full_extractor(model)
+    if "logits" not in output_names(extractor):
+        raise ValueError(
+            f"Expected an output 'logits'. Received: {output_names(extractor)} of {label!r}"
+        )
     return Candidate(
         label, label, f"{model.name}, {model.count_params():,} parameters", extractor,
-        head=head_of(extractor), **shared,
+        head=_head_or_none(extractor) if own else head_of(extractor), **shared,
     )
+
+
+def _head_or_none(extractor):
+    """The weights of a head; None for one that is not linear, such as G-ODIN's."""
+    try:
+        return head_of(extractor)
+    except ValueError:
+        return None
+
+
+def _check_shapes(candidates, sources):
+    """Refuses images of another size than a model takes: some models answer them all the same."""
+    for name, source in sources.items():
+        if source is None:
+            continue
+        images, _ = next(iter(source.batches(1)))
+        for candidate in candidates:
+            expected = tuple(candidate.extractor.inputs[0].shape[1:])
+            pairs = zip(images.shape[1:], expected, strict=False)
+            if len(expected) != 3 or any(None not in pair and pair[0] != pair[1] for pair in pairs):
+                raise ValueError(
+                    f"Expected images of shape {expected}, which {candidate.label!r} takes. "
+                    f"Received: shape={images.shape[1:]} in {name!r}"
+                )
 
 
 def _in_distribution(in_data, config):
@@ -137,6 +193,11 @@ def _in_distribution(in_data, config):
         if availability(in_data, "train", **where) is None:
             training = open_source(in_data, "train", **where)
         return open_test(config, in_data), {"training": training, "calibration": None}
+    if not isinstance(in_data, collections.abc.Mapping):
+        raise ValueError(
+            'Expected a name, a path or {"test": (images, labels), ...}. '
+            f"Received: {type(in_data).__name__}"
+        )
     unknown = set(in_data) - {"train", "test", "calibration"}
     if unknown or "test" not in in_data:
         raise ValueError(
@@ -157,21 +218,28 @@ def _ood_sources(ood_sets, config, dataset, protocol):
         named = {n: value for n, value in ood_sets.items() if isinstance(value, str | pathlib.Path)}
         arrays = {n: _array_source(n, value) for n, value in ood_sets.items() if n not in named}
         items = tuple(f"{name}={path}" for name, path in named.items())
+    elif isinstance(ood_sets, np.ndarray):
+        raise ValueError(
+            "Expected names of OOD sets, or {name: images}. "
+            f"Received: an array of shape={ood_sets.shape}"
+        )
     else:
-        arrays, items = {}, ("all",) if ood_sets == "all" else tuple(map(str, ood_sets))
+        listed = [ood_sets] if isinstance(ood_sets, str | pathlib.Path) else ood_sets
+        arrays, items = {}, tuple(map(str, listed))
     wanted, missing = wanted_sets(
         dataclasses.replace(config, ood=items), protocol.set_names(dataset)
     )
     sources = {**open_sets(config, wanted), **arrays}
-    if not sources or "in" in sources:
+    if not sources or not sources.keys().isdisjoint(OWN_SETS):
         raise ValueError(
-            f"Expected OOD sets that are at hand, none named 'in'. Received: {sorted(sources)}"
+            f"Expected OOD sets that are at hand, none named {', '.join(OWN_SETS)}. "
+            f"Received: {sorted(sources)}"
         )
     return sources, missing
 
 
 def _array_source(name, value):
-    images, labels = value if isinstance(value, tuple) else (value, None)
+    images, labels = value if _is_pair(value) else (value, None)
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
         raise ValueError(
@@ -181,9 +249,16 @@ def _array_source(name, value):
     if labels is None:
         return ArraySource(name, images)
     labels = np.asarray(labels)
+    # As `keras.datasets` has them.
+    labels = labels[:, 0] if labels.shape == (len(images), 1) else labels
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
         raise ValueError(
             f"Expected {len(images)} integer labels for {name!r}. "
             f"Received: dtype={labels.dtype}, shape={labels.shape}"
         )
     return ArraySource(name, images, labels.astype("int32"), int(labels.max()) + 1)
+
+
+def _is_pair(value):
+    """Whether it is (images, labels)."""
+    return isinstance(value, tuple) or isinstance(value, list) and np.ndim(value[0]) == 4

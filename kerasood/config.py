@@ -1,10 +1,6 @@
 """An experiment is a frozen dataclass; its command-line flags are generated from its fields."""
 
 import dataclasses
-import types
-import typing
-
-from absl import flags
 
 from kerasood.recipes import OBJECTIVES, PRESETS, objective_fields
 
@@ -194,41 +190,6 @@ class ConvertConfig:
     image_size: int = option(32, "Height and width of the images, pixels.")
 
 
-def define_flags(config_class, flag_values=flags.FLAGS):
-    """Defines one absl flag per field of `config_class`, with its default, type and choices."""
-    hints = typing.get_type_hints(config_class)
-    for field in dataclasses.fields(config_class):
-        kind, text = _plain_type(hints[field.name]), field.metadata["help"]
-        arguments = (field.name, field.default, text)
-        if field.metadata["choices"]:
-            name, default, text = arguments
-            flags.DEFINE_enum(
-                name, default, field.metadata["choices"], text, flag_values=flag_values
-            )
-        elif typing.get_origin(kind) is tuple:
-            name, default, text = arguments
-            flags.DEFINE_list(name, list(default), text, flag_values=flag_values)
-        else:
-            _DEFINERS[kind](*arguments, flag_values=flag_values)
-
-
-def from_flags(config_class, flag_values=flags.FLAGS):
-    """Builds `config_class` from parsed flags; a data set's preset fills those not given."""
-    values = {
-        field.name: flag_values[field.name].value for field in dataclasses.fields(config_class)
-    }
-    preset = PRESETS.get(values.get("dataset"), {})
-    given = {name for name in values if flag_values[name].present}
-    values |= {name: value for name, value in preset.items() if name not in given}
-    hints = typing.get_type_hints(config_class)
-    return config_class(
-        **{
-            name: _items(name, value, hints[name]) if isinstance(value, list) else value
-            for name, value in values.items()
-        }
-    )
-
-
 def train_config(dataset, **values):
     """A TrainConfig of a data set: the recipe, the set's preset over it, `values` over both."""
     return TrainConfig(dataset=dataset, **{**PRESETS.get(dataset, {}), **values})
@@ -271,31 +232,7 @@ def _check_share(config, name):
         raise ValueError(f"Expected {name} in (0, 1). Received: {name}={value}")
 
 
-def _items(name, values, hint):
-    """The values of a list flag, in the type of the field's items."""
-    kind = typing.get_args(hint)[0]
-    try:
-        return tuple(kind(value) for value in values)
-    except ValueError as error:
-        raise ValueError(
-            f"Expected numbers, comma-separated, in --{name}. Received: {','.join(values)}"
-        ) from error
-
-
 _OF_EVERY_STAGE = (
     "final_learning_rate", "momentum", "weight_decay", "batch_size", "crop", "flip", "holdout",
     "precision", "seed",
 )
-_DEFINERS = {
-    bool: flags.DEFINE_bool,
-    int: flags.DEFINE_integer,
-    float: flags.DEFINE_float,
-    str: flags.DEFINE_string,
-}
-
-
-def _plain_type(hint):
-    """`float | None` -> float."""
-    if isinstance(hint, types.UnionType):
-        return next(kind for kind in typing.get_args(hint) if kind is not types.NoneType)
-    return hint

@@ -7,7 +7,10 @@ import numpy as np
 
 from kerasood import thresholds
 from kerasood.data.in_distribution import halves
-from kerasood.fitting import CandidateOutputs, FittedDetectors
+from kerasood.fitting import CandidateOutputs, FittedDetectors, calibrating_rows
+
+# What a model's other sets are called in results; no OOD set may be.
+OWN_SETS = ("in", "train", "calibration")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,8 +103,14 @@ def evaluate_candidate(candidate, test, ood_sources, settings, progress=None):
         Evaluated.
 
     Raises:
-        ValueError: a detector cannot be fitted on this model.
+        ValueError: a detector cannot be fitted on this model, or an OOD set has one of the names
+            in OWN_SETS.
     """
+    if not ood_sources.keys().isdisjoint(OWN_SETS):
+        raise ValueError(
+            f"Expected OOD sets under other names than {', '.join(OWN_SETS)}. "
+            f"Received: {', '.join(ood_sources)}"
+        )
     outputs = CandidateOutputs(candidate, settings.batch_size, progress)
     tested = outputs.collect(test, "in")
     predicted = np.argmax(tested.outputs["logits"], axis=-1)
@@ -175,8 +184,9 @@ def calibration_scores(detector, outputs, test, seed):
     if source is not None:
         scores = outputs.scores(detector, source, "calibration")
         logits = outputs.collect(source, "calibration").outputs["logits"]
-        described = f"{len(scores):,} images kept out of training"
-        return CalibrationScores(scores, logits, None, described)
+        rows = calibrating_rows(detector, len(scores))
+        described = f"{len(rows):,} images kept out of training"
+        return CalibrationScores(scores[rows], logits[rows], None, described)
     scores = outputs.scores(detector, test, "in")
     logits = outputs.collect(test, "in").outputs["logits"]
     rows, others = halves(len(scores), seed)

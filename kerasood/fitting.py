@@ -88,20 +88,31 @@ class CandidateOutputs:
     def validation(self, num_images, seed):
         """In-distribution images and outliers made from them, to choose parameters on.
 
-        Images kept out of training where there are some, else training images; never test images.
+        Images kept out of training where there are some, at most a quarter of them, since the
+        rest calibrate the threshold; else training images, at most half of them; never test images.
+
+        Returns:
+            (Validation, rows of the training images that it consists of, or None).
         """
-        source, described = self.candidate.calibration, "images kept out of training"
-        if source is None:
-            source, described = self.candidate.training, "training images"
+        kept_out, training = self.candidate.calibration, self.candidate.training
+        source = kept_out or training
         if source is None:
             raise ValueError(
                 "Expected training images that are at hand, to choose parameters on. "
                 f"Received: none for {self.candidate.label}"
             )
-        images = _spread_images(source, num_images)
-        return Validation(
-            self.candidate.extractor, images, described, seed, self._batch_size
+        if kept_out is not None:
+            # Counted by reading them: which are unreadable is known only then.
+            total = self.collect(kept_out, "calibration").num_images
+            num_images = min(num_images, max(2, total // 4))
+        else:
+            total = training.num_images
+            num_images = min(num_images, max(2, total // 2))
+        rows, images = _images_of(source, choosing_rows(total, num_images))
+        validation = Validation(
+            self.candidate.extractor, images, kept_out is not None, seed, self._batch_size
         )
+        return validation, rows if kept_out is None else None
 
     def _step(self, name):
         if self._progress is None:
@@ -126,13 +137,34 @@ class FittedDetectors:
         self._validation = None
 
     def fit(self, detector: Detector):
-        """A fitted copy of a detector, its parameters chosen where that is wanted."""
+        """A fitted copy of a detector, its parameters chosen where that is wanted.
+
+        A detector may remember what it was fitted on, such as the nearest neighbours do: while it
+        chooses, it is fitted without the images that judge it, and afterwards on all.
+        """
         fitting = self._outputs.fitting(detector)
         if not (self._tune and detector.GRID):
-            return clone(detector).fit(fitting.outputs, fitting.labels, fitting.head)
+            return _fitted(clone(detector), fitting)
         if self._validation is None:
             self._validation = self._outputs.validation(*self._validation_arguments)
-        return choose(detector, fitting, self._validation)
+        validation, rows = self._validation
+        if rows is None or not detector.learns:
+            return choose(detector, fitting, validation)
+        best = choose(detector, _without_rows(fitting, rows), validation)
+        choice = best.choice_
+        _fitted(best, fitting).choice_ = choice
+        return best
+
+
+def _fitted(detector, fitting):
+    return detector.fit(fitting.outputs, fitting.labels, fitting.head)
+
+
+def _without_rows(fitting, rows):
+    """A Fitting on all other images."""
+    outputs = {name: np.delete(array, rows, axis=0) for name, array in fitting.outputs.items()}
+    labels = None if fitting.labels is None else np.delete(fitting.labels, rows)
+    return Fitting(outputs, labels, fitting.head)
 
 
 def score(detector, outputs):
@@ -140,13 +172,23 @@ def score(detector, outputs):
     return np.asarray(detector.score(outputs), dtype="float32")
 
 
-def _spread_images(source, num_images):
-    """Evenly spaced images of a source, in bounded memory: (N, H, W, 3) uint8."""
-    total = source.num_images
-    wanted = np.unique(np.linspace(0, total - 1, min(num_images, total)).astype(int))
+def choosing_rows(total, num_images):
+    """The rows of a source that parameters are chosen on: evenly spaced, increasing."""
+    return np.unique(np.linspace(0, total - 1, min(num_images, total)).astype(int))
+
+
+def calibrating_rows(detector, total):
+    """The rows of the images kept out of training that had no say in a detector's parameters."""
+    chosen_on = getattr(detector, "choice_", {}).get("num_kept_out", 0)
+    return np.setdiff1d(np.arange(total), choosing_rows(total, chosen_on))
+
+
+def _images_of(source, rows):
+    """Rows of a source that there are, and their images (N, H, W, 3) uint8, in bounded memory."""
     parts, start = [], 0
     for images, _ in source.batches(1024):
-        rows = wanted[(wanted >= start) & (wanted < start + len(images))] - start
-        parts.append(images[rows])
+        inside = rows[(rows >= start) & (rows < start + len(images))] - start
+        parts.append(images[inside])
         start += len(images)
-    return np.concatenate(parts)
+    # Unreadable files are counted until they are met.
+    return rows[rows < start], np.concatenate(parts)

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import zipfile
 import zlib
 
@@ -11,6 +12,8 @@ from absl import logging
 from kerasood.files import atomic_path
 from kerasood.models.fingerprint import model_hash
 from kerasood.outputs import Collected, collect_source
+
+LONGEST_NAME = 60
 
 
 class OutputsCache:
@@ -53,7 +56,9 @@ class OutputsCache:
         model = self._model_hashes[id(extractor)][1]
         if model is None:
             return None
-        return self.folder / model[:16] / f"{source.name}-{source.fingerprint()[:16]}.npz"
+        # The name may be a path: only its end, and without the folders that it names.
+        name = re.sub(r"[^\w. -]", "_", source.name)[-LONGEST_NAME:]
+        return self.folder / model[:16] / f"{name}-{source.fingerprint()[:16]}.npz"
 
 
 def _save(path, collected):

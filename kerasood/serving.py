@@ -1,17 +1,25 @@
 """The network, its detector and its threshold as one model that answers for itself."""
 
 import copy
+import typing
+import warnings
 
 import keras
 import numpy as np
 from keras import ops
 
 from kerasood import objectives
-from kerasood.detectors import DETECTORS
+from kerasood.detectors import DETECTORS, Detector
 from kerasood.detectors.saving import fitted_arrays, from_config, restore_arrays, to_config
-from kerasood.models.extractor import build_extractor, is_extractor
+from kerasood.models.extractor import build_extractor, is_extractor, output_names
 from kerasood.models.input_gradient import SteppedExtractor
 from kerasood.models.precision import in_float32
+
+OTHER_PRECISION = (
+    "The network computed in less than float32 and computes in float32 from here on: scores differ "
+    "from those of an extractor of the network as it was. Fit and calibrate on an extractor of "
+    "kerasood.models.precision.in_float32(network), or calibrate anew by kerasood.recalibrate."
+)
 
 
 @keras.saving.register_keras_serializable(package="kerasood")
@@ -20,7 +28,8 @@ class OODModel(keras.Model):
 
     The layers of `network` are shared, not copied; only a graph that computes in less than
     float32 is rebuilt in float32 from the same weights, since scores must not depend on which
-    device answers and small runtimes lack bfloat16. The detector is copied as it was fitted.
+    device answers and small runtimes lack bfloat16; a warning says so, since a threshold from
+    scores of lower precision keeps no promise. The detector is copied as it was fitted.
 
     Args:
         network: keras.Model that `build_extractor` takes, images -> logits or softmax
@@ -35,13 +44,20 @@ class OODModel(keras.Model):
     higher = more OOD, and "is_ood" (N,) bool.
 
     Raises:
-        ValueError: the network's logits cannot be found, or the threshold is not finite or not
-            one per class.
+        ValueError: the network's logits cannot be found; the detector is not fitted, or reads what
+            the network does not give; or the threshold is not finite or not one per class.
     """
 
     def __init__(self, network, detector, threshold, name="ood_model"):
         super().__init__(name=name, dtype="float32")
-        self.network = in_float32(_as_extractor(network))
+        extractor = _as_extractor(network)
+        self.network = in_float32(extractor)
+        if self.network is not extractor:
+            warnings.warn(OTHER_PRECISION, stacklevel=2)
+        if isinstance(detector, _ToBeRestored):
+            detector = detector.detector
+        else:
+            _check_detector(detector, self.network)
         self.detector = copy.deepcopy(detector)
         threshold = getattr(threshold, "value", threshold)
         self.threshold = _checked_threshold(threshold, self.num_classes)
@@ -120,8 +136,28 @@ class OODModel(keras.Model):
         network = keras.saving.deserialize_keras_object(
             config["network"], custom_objects=custom_objects
         )
-        detector = from_config(config["detector"], DETECTORS)
+        detector = _ToBeRestored(from_config(config["detector"], DETECTORS))
         return cls(network, detector, config["threshold"], name=config["name"])
+
+
+class _ToBeRestored(typing.NamedTuple):
+    """A detector whose arrays are read after the model is built."""
+
+    detector: Detector
+
+
+def _check_detector(detector, network):
+    if not isinstance(detector, Detector):
+        raise ValueError(f"Expected a fitted Detector. Received: detector={detector!r}")
+    outputs = output_names(network)
+    missing = detector.missing(outputs)
+    if missing:
+        raise ValueError(
+            f"Expected an extractor that gives {', '.join(missing)} too, for "
+            f"{type(detector).__name__} (build_extractor's `hidden_layers` makes hidden/...). "
+            f"Received: {', '.join(outputs)}"
+        )
+    detector.check_fits(_output_shapes(network))
 
 
 def check_images(images, image_shape):

@@ -31,13 +31,13 @@ class Validation:
     Args:
         extractor: keras.Model, images -> {"features", "logits"}.
         images: uint8 (N, H, W, 3), in-distribution, of the training data, never of a test set.
-        described: str, what the images are.
+        kept_out: bool, whether the images were kept out of training rather than trained on.
         seed: int >= 0, of the outliers.
         batch_size: int.
     """
 
-    def __init__(self, extractor, images, described, seed=0, batch_size=250):
-        self.described = described
+    def __init__(self, extractor, images, kept_out=False, seed=0, batch_size=250):
+        self.kept_out = kept_out
         self.images = {"in": np.asarray(images), **validation_outliers(images, seed)}
         self._extractor = extractor
         self._batch_size = batch_size
@@ -47,6 +47,12 @@ class Validation:
     @property
     def num_images(self):
         return len(self.images["in"])
+
+    @property
+    def described(self):
+        """What the images are, in words."""
+        origin = "images kept out of training" if self.kept_out else "training images"
+        return f"{self.num_images:,} {origin}"
 
     @property
     def outputs(self):
@@ -121,7 +127,8 @@ def choose(detector, fitting, validation):
         "criterion": CRITERION,
         "fpr95": fpr95,
         "auroc": -negative_auroc,
-        "images": f"{validation.num_images:,} {validation.described}",
+        "images": validation.described,
+        "num_kept_out": validation.num_images if validation.kept_out else 0,
         "outliers": [name for name in validation.images if name != "in"],
         "tried": [
             {**tried, "fpr95": trial_fpr95, "auroc": -trial_auroc}

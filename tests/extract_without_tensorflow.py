@@ -14,8 +14,10 @@ import numpy as np  # noqa: E402
 from classifiers import Subclassed, built, functional  # noqa: E402
 from keras import layers  # noqa: E402
 
+from kerasood.detectors import ODIN  # noqa: E402
 from kerasood.models.augmentation import Standardize  # noqa: E402
 from kerasood.models.extractor import build_extractor, head_of, with_float_input  # noqa: E402
+from kerasood.models.input_gradient import SteppedExtractor  # noqa: E402
 from kerasood.outputs import collect  # noqa: E402
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3)).astype("uint8")
@@ -40,6 +42,7 @@ def report(network, shape):
     def one_logit(pixels):
         return on_pixels(pixels)["logits"][0, 1]
 
+    stepping = SteppedExtractor(extractor, ODIN().input_loss, 0.02)
     pixels = IMAGES[:1].astype("float32")
     step = np.zeros((1, *shape), "float32")
     step[0, 2, 3, 1] = 1
@@ -50,6 +53,8 @@ def report(network, shape):
         "predict_on_batch": np.asarray(extractor.predict_on_batch(IMAGES)["logits"]).tolist(),
         "jit": np.asarray(jax.jit(lambda images: extractor(images)["logits"])(IMAGES)).tolist(),
         "collect": collect(extractor, [IMAGES])["logits"].tolist(),
+        "stepped": np.asarray(stepping(IMAGES)["logits"]).tolist(),
+        "stepped_collect": collect(stepping, [IMAGES])["logits"].tolist(),
         "answers": np.asarray(network(IMAGES)).tolist(),
         "hidden": outputs["hidden/conv"].shape,
         "gradient": float(gradient[0, 2, 3, 1]),

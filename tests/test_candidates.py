@@ -56,6 +56,16 @@ def test_a_fine_tune_that_changed_nothing_is_its_base(base, tmp_path):
     assert final_keys == {run.path: "base"}
 
 
+def test_models_know_the_seed_of_their_own_training(base, tmp_path):
+    run = copied(base, tmp_path / "tuned", shift=1.0)
+    assert base.config.seed == 1
+    other = Run(run.path, dataclasses.replace(run.config, seed=7))
+    candidates, _ = compared_candidates([other], WHERE)
+    assert [(candidate.key, candidate.seed) for candidate in candidates] == [
+        ("base", 1), ("tuned", 7)
+    ]
+
+
 def test_thresholds_of_other_detectors_are_kept(base, tmp_path):
     run = copied(base, tmp_path / "run", stage="pretrain")
     for detector in ("msp", "energy"):

@@ -169,10 +169,13 @@ def test_the_real_commands_end_with_one_line_and_status_1(tmp_path, base):
             tmp_path, ROOT / "evaluate.py", "--ood=svnh", f"--run={base.path}"
         ),
     }
+    help_text = start(tmp_path, ROOT / "train.py", "--help")
     for expected, process in processes.items():
         out, err = process.communicate(timeout=120)
         assert process.returncode == 1
         assert re.fullmatch(r"error: [^\n]+\n", err) and expected in err
         assert "Traceback" not in out
+    out, _ = help_text.communicate(timeout=120)
+    assert "--pretrain_epochs: Epochs of the pretrain stage." in out and "--logtostderr" not in out
     left = {path.name for path in (tmp_path / "run").iterdir()}
     assert "config.json" in left and not left & {"model.keras", "checkpoint.npz"}

@@ -8,6 +8,7 @@ from tiny_data import tiny_config
 from kerasood import config as configs
 from kerasood.commands import planning
 from kerasood.commands import train as command
+from kerasood.commands.flags import define_flags, from_flags
 from kerasood.config import (
     ConvertConfig,
     EvaluateConfig,
@@ -26,15 +27,15 @@ TYPES = {"b": True, "i": 3, "f": 0.25, "s": "text"}
 
 def parsed(config_class, *arguments):
     values = flags.FlagValues()
-    configs.define_flags(config_class, values)
+    define_flags(config_class, values)
     values(["program", *arguments])
-    return configs.from_flags(config_class, values)
+    return from_flags(config_class, values)
 
 
 @pytest.mark.parametrize("config_class", CONFIGS)
 def test_every_field_has_a_flag_with_its_default_help_and_choices(config_class):
     values = flags.FlagValues()
-    configs.define_flags(config_class, values)
+    define_flags(config_class, values)
     for field in dataclasses.fields(config_class):
         flag = values[field.name]
         default = list(field.default) if isinstance(field.default, tuple) else field.default

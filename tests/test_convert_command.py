@@ -5,9 +5,9 @@ from tiny_data import tiny_config
 from tiny_models import random_images
 from torch_states import TorchTwin, torch_state
 
-from kerasood import config as configs
 from kerasood.commands.candidates import run_candidates
 from kerasood.commands.convert import convert
+from kerasood.commands.flags import define_flags, from_flags
 from kerasood.commands.train import train
 from kerasood.config import ConvertConfig
 from kerasood.models.augmentation import CIFAR_MEAN, CIFAR_STD
@@ -90,9 +90,9 @@ def test_a_checkpoint_of_another_network_leaves_nothing(tmp_path, refused):
 
 def parsed(*arguments):
     values = flags.FlagValues()
-    configs.define_flags(ConvertConfig, values)
+    define_flags(ConvertConfig, values)
     values(["program", *arguments])
-    return configs.from_flags(ConvertConfig, values)
+    return from_flags(ConvertConfig, values)
 
 
 def test_the_normalisation_is_that_of_cifar_unless_flags_say_otherwise():

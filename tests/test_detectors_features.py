@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from detector_twins_features import TWINS
+from detector_twins_features import TWINS, mahalanobis
 from test_detectors_common import HEAD, LABELS, OUTPUTS_IN, OUTPUTS_OUT, TRAINING
 
 from kerasood.detectors import (
@@ -37,6 +37,25 @@ def close(actual, expected, **tolerances):
 def test_the_predicted_class_is_the_first_with_the_largest_logit():
     logits = np.array([[1, 3, 2], [5, 5, 5], [-1, -2, -1], [-0.0, 0.0, -1]], "float32")
     np.testing.assert_array_equal(predicted_class(logits), [1, 0, 0, 0])
+
+
+@pytest.mark.parametrize("name", ["mahalanobis", "relative_mahalanobis"])
+def test_a_small_variance_weighs_as_the_inverse_says(name):
+    # A condition number of 8e6, which the features of a small trained network had.
+    generator = np.random.default_rng(0)
+    directions, _ = np.linalg.qr(generator.normal(size=(8, 8)))
+    mixing = directions * np.geomspace(1, 8e6**-0.5, 8) @ directions.T
+    labels = np.arange(400) % 4
+    class_means = generator.normal(0, 2, (4, 8))
+    rows = (generator.normal(size=(400, 8)) + class_means[labels]) @ mixing + 1
+    other = arrays(features=(1.5 * generator.normal(size=(50, 8)) + class_means[0]) @ mixing + 1)
+    fitted = arrays(features=rows)
+    actual = DETECTORS[name]().fit(fitted, labels).score(other)
+    expected = (
+        TWINS[name](fitted, labels, other) if name in TWINS
+        else mahalanobis(fitted["features"], labels, other["features"])
+    )
+    close(actual, expected, rtol=1e-3, atol=1e-2)
 
 
 # Means 2 and -2, variance 1 around them and 5 around the mean of all, 0.

@@ -92,8 +92,10 @@ def test_of_equal_activations_the_first_stay():
 def test_exactly_as_many_are_marked_as_asked_for():
     rows = np.random.default_rng(0).integers(0, 4, (50, 9)).astype("float32")
     for count in (1, 4, 9):
-        mask = np.asarray(largest_mask(rows, count))
-        assert set(np.unique(mask)) <= {0, 1}
+        mask, values = map(np.asarray, largest_mask(rows, count))
+        assert mask.dtype == bool
+        np.testing.assert_array_equal(np.sort(values, axis=1).ravel(), np.sort(
+            np.where(mask, rows, -1), axis=1)[:, -count:].ravel())
         np.testing.assert_array_equal(mask.sum(axis=1), np.full(50, count))
         smallest_in = np.where(mask == 1, rows, 9).min(axis=1)
         assert np.all(np.where(mask == 0, rows, 0).max(axis=1) <= smallest_in)
@@ -201,7 +203,7 @@ def test_a_step_of_the_inner_detector_goes_through_the_rectifier():
 @pytest.mark.parametrize("inner", [None, ODIN(10.0, 0.01)], ids=["energy", "odin"])
 def test_the_rectifier_s_parameter_is_chosen_and_the_inner_ones_stay(inner):
     extractor = linear_network.extractor()
-    validation = Validation(extractor, linear_network.images(20, seed=3), "images", batch_size=8)
+    validation = Validation(extractor, linear_network.images(20, seed=3), batch_size=8)
     chosen = choose(ReAct(detector=inner), linear_fitting(extractor), validation)
     tried = [point["percentile"] for point in chosen.choice_["tried"]]
     assert tried == list(ReAct.GRID["percentile"])

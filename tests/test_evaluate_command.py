@@ -69,7 +69,10 @@ def test_sets_that_are_not_at_hand_are_named_with_the_way_to_them(
     assert "not at hand: svhn: not found" in printed and "iSUN.tar.gz" in printed
 
 
-@pytest.mark.parametrize("ood", [("in=a",), ("x=a", "x=b"), ("blobs", "blobs=a")])
+@pytest.mark.parametrize(
+    "ood",
+    [("in=a",), ("train=a",), ("calibration=a",), ("x=a", "x=b"), ("blobs", "blobs=a")],
+)
 def test_sets_that_would_be_confused(base, refused, ood, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in "ab":

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 
+import keras
 import numpy as np
 import pytest
 from tiny_models import DETECTORS_FOR_ANY, random_images, small_network
@@ -8,9 +9,9 @@ from tiny_models import DETECTORS_FOR_ANY, random_images, small_network
 from kerasood import protocols
 from kerasood.data.base import ArraySource, ImageDigest
 from kerasood.data.in_distribution import halves
-from kerasood.detectors import DETECTORS
+from kerasood.detectors import DETECTORS, Detector
 from kerasood.evaluation import Candidate, Settings, calibration_scores, evaluate_candidate
-from kerasood.fitting import CandidateOutputs
+from kerasood.fitting import CandidateOutputs, FittedDetectors
 from kerasood.metrics import all_metrics
 from kerasood.models.extractor import build_extractor, head_of
 from kerasood.outputs import collect
@@ -200,6 +201,12 @@ def test_a_step_on_the_image_costs_a_pass_of_its_own_and_the_progress_says_so(
     assert seen["dark, ODIN's step on the image"] == 20
 
 
+@pytest.mark.parametrize("name", ["in", "train", "calibration"])
+def test_ood_sets_that_would_be_confused_with_the_models_own(extractor, test_source, name):
+    with pytest.raises(ValueError, match=f"than in, train, calibration. Received: {name}"):
+        evaluate_candidate(candidate_of(extractor), test_source, {name: test_source}, SETTINGS)
+
+
 def hashed(images):
     digest = ImageDigest()
     digest.update(images)
@@ -231,6 +238,30 @@ def test_tuned_detectors_say_what_they_chose_on_which_images(extractor, test_sou
     assert "test" not in json.dumps(choice)
 
 
+def test_images_that_chose_parameters_do_not_calibrate(extractor, test_source):
+    kept_out = ArraySource("kept out", IMAGES[:41])
+    settings = dataclasses.replace(
+        SETTINGS, detectors={"odin": DETECTORS["odin"](), "energy": DETECTORS["energy"]()},
+        tune=True, validation_images=100,
+    )
+    result = evaluate_candidate(
+        candidate_of(extractor, kept_out), test_source, OUTSIDE, settings
+    )
+    # A quarter of 41 at most, evenly spaced from the first to the last.
+    odin = result.detectors["odin"]
+    assert odin.choice_["images"] == "10 images kept out of training"
+    chosen = [0, 4, 8, 13, 17, 22, 26, 31, 35, 40]
+    rows = [row for row in range(41) if row not in chosen]
+    outputs = CandidateOutputs(candidate_of(extractor, kept_out), batch_size=16)
+    calibration = calibration_scores(odin, outputs, None, seed=3)
+    everything = outputs.scores(odin, kept_out, "calibration")
+    np.testing.assert_array_equal(calibration.scores, everything[rows])
+    described = {entry["detector"]: entry["calibrated_on"] for entry in result.calibrated}
+    assert described == {
+        "odin": "31 images kept out of training", "energy": "41 images kept out of training"
+    }
+
+
 def test_detectors_that_learn_need_training_images(extractor, test_source):
     candidate = dataclasses.replace(candidate_of(extractor), training=None)
     with pytest.raises(ValueError, match="Mahalanobis learns from them. Received: none for label"):
@@ -241,3 +272,55 @@ def test_too_few_images_for_the_wanted_rate_are_refused(extractor, test_source):
     strict = dataclasses.replace(SETTINGS, tpr=0.99)
     with pytest.raises(ValueError, match="tpr=0.99 needs at least 99 images.*with 30"):
         evaluate_candidate(candidate_of(extractor), test_source, OUTSIDE, strict)
+
+
+class Remembering(Detector):
+    """Is certain of what it was fitted on; notes the fits."""
+
+    GRID = {"k": (1, 2)}
+    reads = ("features",)
+    learns = True
+    fits = []
+
+    def __init__(self, k=1):
+        self.k = k
+
+    def _fit(self, outputs, labels, head):
+        self._keep(mean_=outputs["features"].mean(axis=0))
+        self.fits.append((self.k, outputs["features"]))
+
+    def _score(self, outputs):
+        return self.k * keras.ops.sum(keras.ops.square(outputs["features"] - self.mean_), axis=-1)
+
+
+@pytest.mark.parametrize("kept_out", [None, ArraySource("kept out", IMAGES[:9])])
+def test_detectors_choose_without_having_seen_the_images_that_judge_them(extractor, kept_out):
+    outputs = CandidateOutputs(candidate_of(extractor, kept_out))
+    Remembering.fits.clear()
+    fitter = FittedDetectors(outputs, tune=True, validation_images=30, seed=1)
+    detector = fitter.fit(Remembering())
+    all_features = outputs.collect(TRAINING, "train").outputs["features"]
+    lengths = [(k, len(features)) for k, features in Remembering.fits]
+    if kept_out is not None:
+        assert lengths == [(1, 40), (2, 40)]
+        assert detector.choice_["images"] == "2 images kept out of training"
+        return
+    # Half of 40 images choose, and in the end all are used.
+    assert lengths == [(1, 20), (2, 20), (detector.k, 40)]
+    assert detector.choice_["images"] == "20 training images"
+    assert detector.choice_["chosen"] == {"k": detector.k}
+    judges = np.linspace(0, 39, 20).astype(int)
+    others = np.setdiff1d(np.arange(40), judges)
+    for _, features in Remembering.fits[:2]:
+        np.testing.assert_array_equal(features, all_features[others])
+    np.testing.assert_array_equal(detector.mean_, all_features.mean(axis=0))
+
+
+def test_the_nearest_neighbour_of_a_judging_image_is_another_one(extractor):
+    outputs = CandidateOutputs(candidate_of(extractor))
+    detector = FittedDetectors(outputs, tune=True, validation_images=20, seed=1).fit(
+        DETECTORS["knn"]()
+    )
+    # The jigsaws and mirror images of noise lie no farther away than other noise.
+    assert all(tried["fpr95"] > 0.1 for tried in detector.choice_["tried"])
+    assert len(detector.bank_) == 40

@@ -17,6 +17,7 @@ from kerasood.models.extractor import build_extractor, head_of
 from kerasood.outputs import collect
 from kerasood.serving import OODModel
 
+pytestmark = pytest.mark.filterwarnings("ignore:The network computed in less than float32")
 OUTPUTS = ["energy", "is_ood", "logits", "probabilities", "score"]
 RUNNERS = {"saved_model": export.run_saved_model, "tflite": export.run_tflite}
 # tests/test_detectors_common.py converts the score of every detector.

@@ -107,6 +107,12 @@ def test_the_features_of_a_wide_resnet_are_its_layer_of_that_name():
     np.testing.assert_array_equal(build_extractor(network)(images)["features"], features)
 
 
+@pytest.mark.parametrize("model", ["model.keras", keras.layers.Dense(3), None])
+def test_what_is_no_model_is_refused(model):
+    with pytest.raises(ValueError, match=f"a keras.Model. Received: {type(model).__name__}"):
+        build_extractor(model)
+
+
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("last", ["half", "float32"])
 def test_mixed_precision_models_give_float32_logits_that_follow_their_features(policy, last):

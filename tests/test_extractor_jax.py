@@ -40,6 +40,8 @@ def test_extractors_on_jax(report, kind):
     assert np.ptp(found["twin"]) > 0.1
     for way in ("eager", "predict_on_batch", "jit", "collect"):
         np.testing.assert_allclose(found[way], found["twin"], rtol=1e-4, atol=1e-5, err_msg=way)
+    np.testing.assert_allclose(found["stepped_collect"], found["stepped"], rtol=1e-4, atol=1e-5)
+    assert np.abs(np.subtract(found["stepped"], found["twin"])).max() > 1e-3
     np.testing.assert_allclose(found["answers"], softmax(np.array(found["twin"])), rtol=1e-4)
     assert found["hidden"] == [4, 4 if kind == "nested" else 6]
     assert abs(found["gradient"]) > 1e-4

@@ -68,6 +68,17 @@ def test_other_images_weights_or_standardisation_are_computed_anew(tmp_path):
     assert len(files(tmp_path)) == 4
 
 
+@pytest.mark.parametrize("name", ["{folder}/own.npz holdout", "../../own.npz kept", "x/" * 150])
+def test_a_source_named_by_a_path_stays_in_the_folder_of_its_model(tmp_path, name):
+    source = ArraySource(name.format(folder=tmp_path), IMAGES, LABELS)
+    network = WideResNet(10, 1, 4, 0.0, image_size=8)
+    first = OutputsCache(tmp_path / "a/b").collect(build_extractor(network), source)
+    network.get_layer("logits").bias.assign(np.ones(4))
+    second = OutputsCache(tmp_path / "a/b").collect(build_extractor(network), source)
+    np.testing.assert_allclose(second.outputs["logits"] - first.outputs["logits"], 1, atol=1e-5)
+    assert len(files(tmp_path)) == len({path.parent for path in files(tmp_path / "a/b")}) == 2
+
+
 def test_a_damaged_file_is_computed_again(extractor, tmp_path, caplog):
     OutputsCache(tmp_path).collect(extractor, SOURCE)
     (path,) = files(tmp_path)

@@ -137,6 +137,18 @@ def test_terminal_shows_the_numbers():
     assert "lowers this by 98.77 points" in " ".join(text.split())
 
 
+def test_the_terminal_shows_the_means_of_every_detector():
+    results, _ = example()
+    text = printed(results)
+    means = text[re.search(r"^Detector {5}", text, re.M).start() :]
+    for entry in results["means"]:
+        assert f"{100 * entry['fpr95']:.2f}"[:5] in means
+    for name in results["detectors"]:
+        assert re.search(rf"^  {name} ", means, re.M)
+    alone = {**results, "detectors": ["energy"]}
+    assert "max_logit" not in printed(alone)
+
+
 def test_terminal_without_a_terminal(capsys):
     results, _ = example()
     results["sets"][0]["title"] = "[bold]mine[/bold]"

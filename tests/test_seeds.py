@@ -39,6 +39,14 @@ def runs_of(folder, seeds=(1, 2), **values):
     return runs
 
 
+def rewrite(run, **values):
+    """The run with other values in its stored configuration."""
+    stored = json.loads((run.path / "config.json").read_text())
+    stored["config"] = dataclasses.asdict(dataclasses.replace(run.config, **values))
+    (run.path / "config.json").write_text(json.dumps(stored))
+    return Run.open(run.path)
+
+
 def candidates_of(runs):
     """Candidates as `compared_candidates` makes them, keyed by their place."""
     return [
@@ -56,6 +64,24 @@ def test_runs_that_differ_in_the_seed_alone_are_one_group(tmp_path):
     assert grouped(runs_of(tmp_path)) == [("base", [1, 2]), ("tuned", [1, 2])]
 
 
+def test_what_follows_from_the_seed_makes_no_other_recipe(tmp_path):
+    values = {"objective": "energy", "holdout": 0.1}
+    for run in runs_of(tmp_path, **values):
+        seed = run.config.seed
+        derived = {"init_hash": f"{seed}" * 64, "margin_in": -9.0 - seed, "margin_out": -2.0 - seed}
+        derived["holdout_seed"] = None if seed == 1 else 1
+        rewrite(run, **derived)
+    runs = [Run.open(run.path) for run in runs_of(tmp_path, **values)]
+    assert len({(run.config.init_hash, run.config.margin_in) for run in runs}) == 2
+    assert grouped(runs) == [("base", [1, 2]), ("tuned", [1, 2])]
+    # Margins that were given are part of the recipe.
+    given = [
+        rewrite(run, margins=None, margin_in=-9.0 - run.config.seed, margin_out=-1.0)
+        for run in runs
+    ]
+    assert grouped(given) == [("base", [1, 2]), ("tuned", [1]), ("tuned", [2])]
+
+
 def test_runs_of_another_recipe_are_not(tmp_path):
     runs = [*runs_of(tmp_path), *runs_of(tmp_path, seeds=(3,), weight=0.5)]
     assert grouped(runs) == [("base", [1, 2, 3]), ("tuned", [1, 2]), ("tuned", [3])]
@@ -71,11 +97,7 @@ def test_bases_that_are_gone_are_told_by_their_names(tmp_path):
     for run in runs:
         shutil.rmtree(run.config.init)
     assert grouped(runs) == [("base", [1, 2]), ("tuned", [1, 2])]
-    other = dataclasses.replace(runs[1].config, init="elsewhere/model.keras")
-    stored = json.loads((runs[1].path / "config.json").read_text())
-    stored["config"] = dataclasses.asdict(other)
-    (runs[1].path / "config.json").write_text(json.dumps(stored))
-    apart = [runs[0], Run.open(runs[1].path)]
+    apart = [runs[0], rewrite(runs[1], init="elsewhere/model.keras")]
     assert grouped(apart) == [("base", [1]), ("tuned", [1]), ("base", [2]), ("tuned", [2])]
 
 

@@ -7,6 +7,7 @@ from tiny_models import DETECTORS_FOR_ANY, random_images, small_network
 
 from kerasood.detectors import DETECTORS, MSP, Detector, Energy, MaxLogit
 from kerasood.models.extractor import build_extractor, head_of
+from kerasood.models.precision import in_float32
 from kerasood.models.wide_resnet import WideResNet
 from kerasood.outputs import collect
 from kerasood.serving import OODModel
@@ -164,8 +165,8 @@ def test_what_a_detector_learned_is_saved(network, images, tmp_path, monkeypatch
     np.testing.assert_array_equal(answers(loaded, images)["score"], scores)
 
 
-def test_a_detector_outside_the_table_cannot_be_saved(network, tmp_path):
-    model = OODModel(network, Centred(), 0.0)
+def test_a_detector_outside_the_table_cannot_be_saved(network, images):
+    model = OODModel(network, Centred().fit({"logits": network(images)}), 0.0)
     with pytest.raises(ValueError, match="msp, max_logit, energy, .*Received: detector=Centred"):
         model.get_config()
 
@@ -213,7 +214,9 @@ def test_every_detector_is_saved_inside_the_model(network, images, fitted_detect
 def test_mixed_precision_networks_answer_in_float32(policy, images):
     network = small_network(policy=policy)
     before = weight_bytes(network)
-    outputs = answers(OODModel(network, Energy(), 0.0), images)
+    with pytest.warns(UserWarning, match="calibrate anew by kerasood.recalibrate"):
+        model = OODModel(network, Energy(), 0.0)
+    outputs = answers(model, images)
     twin = small_network()
     twin.set_weights(network.get_weights())
     expected = answers(OODModel(twin, Energy(), 0.0), images)
@@ -223,6 +226,18 @@ def test_mixed_precision_networks_answer_in_float32(policy, images):
         np.testing.assert_array_equal(outputs[name], expected[name])
     assert weight_bytes(network) == before
     assert network.layers[2].compute_dtype == policy.removeprefix("mixed_")
+
+
+def test_a_network_put_into_float32_first_is_scored_as_it_is_served(images):
+    mixed = small_network(policy="mixed_bfloat16")
+    network = in_float32(mixed)
+    extractor = build_extractor(network)
+    outputs = extractor.predict(images, verbose=0)
+    detector = DETECTORS["nci"]().fit(outputs, None, head_of(extractor))
+    served = OODModel(network, detector, 0.0).predict(images)["score"]
+    np.testing.assert_allclose(served, detector.score(outputs), rtol=1e-5)
+    coarse = detector.score(build_extractor(mixed).predict(images, verbose=0))
+    assert np.abs(coarse - served).max() > 1e-4
 
 
 def test_networks_on_floats_get_uint8_images_too(images):
@@ -280,6 +295,29 @@ def test_the_call_itself_refuses_floats_and_other_sizes(network, images):
 def test_a_threshold_that_decides_nothing_is_refused(network, threshold):
     with pytest.raises(ValueError, match="finite threshold. Received: threshold="):
         OODModel(network, Energy(), threshold)
+
+
+@pytest.mark.parametrize(
+    ("detector", "message"),
+    [
+        (DETECTORS["vim"](), "not fitted"),
+        (DETECTORS["vim"], "Expected a fitted Detector. Received: detector=<class"),
+        (DETECTORS["mcd"](), "an extractor that gives logits_2 too, for MCD"),
+        (DETECTORS["multi_layer_mahalanobis"](), "gives hidden/... too, .*Received: features, log"),
+        (
+            DETECTORS["knn"](k=1).fit({"features": np.eye(5, dtype="float32")}),
+            r"features of shape \(N, 5\), on which KNN was fitted. Received: shape=\(None, ",
+        ),
+    ],
+)
+def test_a_detector_that_cannot_answer_is_refused_at_once(network, detector, message):
+    with pytest.raises(ValueError, match=message):
+        OODModel(network, detector, 0.0)
+
+
+def test_a_single_logit_is_refused_at_once():
+    with pytest.raises(ValueError, match=r"K >= 2. Received: shape=\(None, 1\)"):
+        OODModel(small_network(num_classes=1), Energy(), 0.0)
 
 
 def test_networks_that_are_no_image_classifier_are_refused():

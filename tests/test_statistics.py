@@ -45,16 +45,17 @@ def test_moments_do_not_depend_on_the_blocks(monkeypatch):
         np.testing.assert_allclose(streamed, getattr(whole, name), rtol=1e-9)
 
 
-def in_blocks_of_seven(*arrays):
-    return row_blocks(*arrays, rows=7)
+def in_blocks_of_seven(*arrays, dtype):
+    return row_blocks(*arrays, rows=7, dtype=dtype)
 
 
-def test_blocks_hold_every_row_once_and_a_few_mebibytes():
+def test_blocks_hold_every_row_once_and_a_mebibyte():
     rows = np.arange(40_000 * 64, dtype="float32").reshape(-1, 64)
     blocks = [block for (block,) in row_blocks(rows)]
-    assert max(block.nbytes for block in blocks) == 2**22
+    assert max(block.nbytes for block in blocks) == 2**20
     assert {block.dtype for block in blocks} == {np.dtype("float64")}
     np.testing.assert_array_equal(np.concatenate(blocks), rows)
+    assert {block.dtype for (block,) in row_blocks(rows, dtype=None)} == {np.dtype("float32")}
 
 
 def test_class_sums_worked_by_hand():

@@ -7,6 +7,7 @@ from kerasood.data.sources import availability, available_splits, open_source
 from kerasood.data.tfds_source import prepared_directory
 
 tfds = pytest.importorskip("tensorflow_datasets")
+requests = pytest.importorskip("requests")
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +80,34 @@ def test_failed_download_says_how_else(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="svhn: the download failed.*no route.*svhn.npz"):
         open_source("svhn", "train", tmp_path, download=True)
     assert DATASETS["svhn"].how_to_get in availability("svhn", "test", tmp_path, download=False)
+
+
+class Server:
+    """Stands in for `requests.head`; names the servers that were asked."""
+
+    def __init__(self, answers):
+        self.answers = answers
+        self.asked = []
+
+    def __call__(self, url, timeout):
+        self.asked.append(url.split("/")[2])
+        if not self.answers:
+            raise requests.ConnectionError("Name or service not known")
+
+
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_download_begins_only_where_the_server_answers(tmp_path, monkeypatch, answers):
+    def download(builder, **kwargs):
+        builders.append(builder.name)
+        raise ConnectionError("cut off")
+
+    server, builders = Server(answers), []
+    monkeypatch.setattr(requests, "head", server)
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", download)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "none"))
+    reason = "cut off" if answers else "Name or service not known"
+    with pytest.raises(OSError, match=f"mnist: the download failed.*{reason}.*mnist.npz"):
+        open_source("mnist", "test", tmp_path, download=True)
+    # Four files, one server.
+    assert server.asked == ["storage.googleapis.com"]
+    assert builders == (["mnist"] if answers else [])

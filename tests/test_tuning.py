@@ -19,7 +19,7 @@ def extractor():
 
 @pytest.fixture(scope="module")
 def validation(extractor):
-    return Validation(extractor, IMAGES, "images of a test", seed=2, batch_size=8)
+    return Validation(extractor, IMAGES, seed=2, batch_size=8)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_ties_go_to_the_first_point(validation):
 
 def test_the_choice_says_on_what_it_rests(validation):
     choice = choose(ODIN(), Fitting(None, None, None), validation).choice_
-    assert choice["images"] == "20 images of a test"
+    assert choice["images"] == "20 training images"
     assert choice["outliers"] == [
         "uniform_noise", "pairwise_means", "jigsaw", "speckle", "pixelate", "rgb_ghost", "invert"
     ]
@@ -110,7 +110,7 @@ def test_images_as_they_are_are_computed_once(extractor):
             calls.append(len(images))
             return self.model.predict_on_batch(images)
 
-    validation = Validation(Counted(extractor), IMAGES, "images", batch_size=20)
+    validation = Validation(Counted(extractor), IMAGES, batch_size=20)
     for temperature in (1.0, 2.0):
         chosen = type("E", (Energy,), {"GRID": {"temperature": (1.0, temperature + 1)}})()
         choose(chosen, Fitting(None, None, None), validation)

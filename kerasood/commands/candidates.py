@@ -6,7 +6,7 @@ import pathlib
 
 from kerasood.data.in_distribution import calibration_source, training_source
 from kerasood.evaluation import Candidate
-from kerasood.models.extractor import build_extractor, head_of
+from kerasood.models.extractor import build_full_extractor, head_of
 from kerasood.models.fingerprint import model_hash
 from kerasood.models.saving import load_network
 from kerasood.runs import Run
@@ -33,15 +33,14 @@ def run_candidates(run, where, cache=True):
         "training": training_source(run.config, **where),
         "calibration": calibration_source(run.config, **where),
         "cache": run.outputs if cache else None,
-        "seed": run.config.seed,
     }
     candidates = []
     for label, path in paths:
-        extractor = build_extractor(load_network(path))
+        extractor = build_full_extractor(load_network(path))
         key = label if label == "base" else run.path.name
-        candidates.append(
-            Candidate(key, label, f"{path}", extractor, head=head_of(extractor), **shared)
-        )
+        before = base_config(run.config) if path == run.initial_model else None
+        own = {"head": head_of(extractor), "seed": (before or run.config).seed}
+        candidates.append(Candidate(key, label, f"{path}", extractor, **own, **shared))
     return candidates
 
 
@@ -111,9 +110,17 @@ def seed_groups(runs, candidates):
 
 
 def _recipe(config):
-    """Everything that decides a run's result but the seed, as a hashable value."""
+    """Everything that decides a run's result but the seed, as a hashable value.
+
+    What follows from the seed is left out as well: the base's weights, the images it did not see
+    and the margins derived from it.
+    """
     fields = dataclasses.asdict(config)
-    del fields["seed"], fields["init"]
+    dependent = ["seed", "init", "init_hash", "holdout_seed"]
+    if config.margins is not None:
+        dependent += ["margin_in", "margin_out"]
+    for name in dependent:
+        del fields[name]
     base = base_config(config)
     return (*fields.items(), _recipe(base) if base else _seedless(config))
 

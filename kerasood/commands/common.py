@@ -1,7 +1,9 @@
 """What the commands share: flags in, one clear line out when something is wrong."""
 
 import contextlib
+import dataclasses
 import difflib
+import logging as python_logging
 import sys
 import traceback
 
@@ -9,7 +11,7 @@ from absl import app, flags, logging
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from kerasood import config as configs
+from kerasood.commands.flags import define_flags, from_flags
 
 console = Console(highlight=False, soft_wrap=True)
 if not console.is_terminal:
@@ -24,15 +26,22 @@ def run_command(config_class, story):
         config_class: dataclass of `kerasood.config`.
         story: function of one config.
     """
-    configs.define_flags(config_class)
+    define_flags(config_class)
+    for field in dataclasses.fields(config_class):
+        # What --help lists: absl would leave it to --helpfull, among a hundred flags of its own.
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[field.name])
 
     def main(arguments):
         if len(arguments) > 1:
             raise app.UsageError(f"Expected flags only. Received: {' '.join(arguments[1:])}")
         with errors_as_lines(debug=flags.FLAGS.verbosity > 0):
-            story(configs.from_flags(config_class))
+            story(from_flags(config_class))
 
     logging.set_verbosity(logging.WARNING)
+    # One function per model is what evaluating several models takes.
+    python_logging.getLogger("tensorflow").addFilter(
+        lambda record: "triggered tf.function retracing" not in str(record.msg)
+    )
     app.run(main)
 
 

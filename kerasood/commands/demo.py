@@ -17,6 +17,7 @@ from kerasood.data.sources import open_source
 from kerasood.export import read_metadata, run_saved_model, run_tflite
 
 OOD_SETS = ("digits_heldout", "photos", "uniform_noise", "gaussian_noise", "blobs")
+DETECTORS = ("msp", "max_logit", "energy", "mahalanobis", "vim")
 SCORED = {"digits": 4, "digits_heldout": 4, "photos": 2, "uniform_noise": 1, "blobs": 1}
 
 flags.DEFINE_string("out", "demo", "Folder that receives everything.")
@@ -29,8 +30,12 @@ def main(_):
     _step(1, "train.py --stage=all --dataset=digits")
     runs = train(train_config("digits", stage="all", out=str(out / "runs")))
     run = str(runs[-1].path)
-    _step(2, f"evaluate.py --ood={','.join(OOD_SETS)}")
-    results, page = evaluate(EvaluateConfig(run=(run,), ood=OOD_SETS, out=str(out / "report")))
+    _step(2, f"evaluate.py --ood={','.join(OOD_SETS)} --detectors={','.join(DETECTORS)} --notune")
+    results, page = evaluate(
+        EvaluateConfig(
+            run=(run,), ood=OOD_SETS, detectors=DETECTORS, tune=False, out=str(out / "report")
+        )
+    )
     _step(3, "-m export --format=all")
     exported = export(ExportConfig(run=run, out=str(out / "exported")))
     _step(4, "a few images through the exported files")

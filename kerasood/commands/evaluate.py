@@ -53,7 +53,7 @@ def evaluate(config):
     sources = open_sets(config, wanted)
     where = {"data_dir": config.data_dir, "download": config.download}
     candidates, final_keys = compared_candidates(runs, where, config.cache)
-    detectors = usable_detectors(names, candidates, config.detectors == ("all",))
+    detectors = usable_detectors(names, candidates, config.detectors == ("all",), config.tune)
     settings = settings_of(config, detectors, protocol)
     announce_gradients(settings)
     evaluated = measure(candidates, test, sources, settings)
@@ -103,7 +103,10 @@ def _keep(run, evaluated):
         }
         for entry in evaluated.calibrated
     }
+    stored = read_json(run.thresholds) if run.thresholds.exists() else {}
+    others = {name: entry for name, entry in stored.items() if name not in kept}
+    # A detector beside the threshold of another fit would mislead whoever comes in between.
+    write_json(run.thresholds, others)
     for name, detector in evaluated.detectors.items():
         save_detector(run.detectors / f"{name}.npz", detector, DETECTORS)
-    stored = read_json(run.thresholds) if run.thresholds.exists() else {}
-    write_json(run.thresholds, {**stored, **kept})
+    write_json(run.thresholds, {**others, **kept})

@@ -9,6 +9,7 @@ from kerasood.data.sources import open_source
 from kerasood.detectors import DETECTORS, build
 from kerasood.evaluation import Settings, evaluate_candidate
 from kerasood.models.extractor import output_names
+from kerasood.reporting.details import value_text
 from kerasood.runs import command_line, git_commit, versions
 
 
@@ -58,14 +59,26 @@ def checked_detector(name):
     return name
 
 
-def usable_detectors(names, candidates, all_wanted):
-    """{name: Detector} without those of "all" that these models cannot have, which are named."""
+def usable_detectors(names, candidates, all_wanted, tune):
+    """{name: Detector} without those of "all" that these models cannot have, which are named.
+
+    Args:
+        names: names that `build` takes.
+        candidates: list of Candidates.
+        all_wanted: bool; detectors that were asked for by name are never left out.
+        tune: bool, whether detectors with a grid must choose from it.
+    """
     usable = {name: build(name) for name in names}
     if not all_wanted:
         return usable
     lacking = {
         "training images are not at hand": lambda detector, model: (
             detector.learns and model.training is None
+        ),
+        "there are no training images to choose parameters on (without tune: the defaults)": (
+            lambda detector, model: (
+                tune and detector.GRID and model.training is None and model.calibration is None
+            )
         ),
         "the head's weights cannot be read": lambda detector, model: (
             detector.needs_head and model.head is None
@@ -183,7 +196,9 @@ def _stepper(bar, candidate, test, sources):
 
 def _print_choices(entry):
     for name, choice in entry["choices"].items():
-        chosen = ", ".join(f"{param} {value:g}" for param, value in choice["chosen"].items())
+        chosen = ", ".join(
+            f"{param} {value_text(value)}" for param, value in choice["chosen"].items()
+        )
         console.print(
             f"{entry['label']}: {name} chose {chosen} on {choice['images']} and as many of "
             f"{', '.join(choice['outliers'])} each (FPR95 {100 * choice['fpr95']:.2f} % there)"

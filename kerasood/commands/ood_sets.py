@@ -2,6 +2,7 @@
 
 from kerasood.data import registry
 from kerasood.data.sources import availability, open_source
+from kerasood.evaluation import OWN_SETS
 
 
 def wanted_sets(config, names):
@@ -25,9 +26,10 @@ def wanted_sets(config, names):
             missing += lacking
             continue
         name, _, path = item.partition("=")
-        if name == "in" or wanted.get(name, path or name) != (path or name):
+        if name in OWN_SETS or wanted.get(name, path or name) != (path or name):
             raise ValueError(
-                f"Expected every OOD set under a name of its own, other than 'in'. Received: {item}"
+                "Expected every OOD set under a name of its own (name=path), other than "
+                f"{', '.join(OWN_SETS)}. Received: {item}"
             )
         lack = availability(path or name, "ood", config.data_dir, config.download)
         if lack is not None:

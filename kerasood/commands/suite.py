@@ -164,7 +164,8 @@ def _section(config, run, test, sources, bases):
     base, tuned = run_candidates(run, where, config.cache)
     tuned = dataclasses.replace(tuned, key="tuned")
     protocol = protocols.find("paper")
-    settings = settings_of(config, usable_detectors(DETECTORS, [base], True), protocol)
+    detectors = usable_detectors(DETECTORS, [base], True, config.tune)
+    settings = settings_of(config, detectors, protocol)
     detectors_of = {base.key: tuple(settings.detectors), tuned.key: ("energy",)}
     shared = run.config.dataset, model_hash(base.extractor)
     if shared not in bases:

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import re
+import urllib.parse
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from kerasood.data.decoding import RULES, decode_all
 
 EXAMPLES_PER_READ = 256
 INFO_FILE = "dataset_info.json"
+PATIENCE = 30  # seconds for a server's first answer
 
 
 class TfdsSource(ImageSource):
@@ -134,9 +136,21 @@ def download_and_prepare(spec, root):
     tfds = _tfds()
     try:
         builder = tfds.builder(spec.tfds_name, data_dir=root)
+        _check_reachable(builder.url_infos or ())
         return _prepared(builder, tfds.download.DownloadConfig(try_download_gcs=False))
     except Exception as error:
         raise OSError(f"{spec.name}: the download failed ({error}); {spec.how_to_get}") from error
+
+
+def _check_reachable(urls):
+    """Asks one URL of every server for an answer, any answer.
+
+    Without a network tensorflow-datasets itself repeats its requests for minutes.
+    """
+    import requests  # what it downloads with: the same proxies and certificates
+
+    for url in {urllib.parse.urlsplit(url).netloc: url for url in urls}.values():
+        requests.head(url, timeout=PATIENCE)
 
 
 def prepare(spec, archive):

@@ -118,3 +118,7 @@ __all__ = [
     "ViM",
     "build",
 ]
+
+
+def __dir__():
+    return __all__

@@ -27,12 +27,12 @@ class _ActivationShaping(Rectifier):
         self.percentile = percentile
 
     def rectify(self, features):
-        mask = largest_mask(features, kept_count(features.shape[-1], self.percentile))
-        return self._shape(features, mask)
+        mask, kept = largest_mask(features, kept_count(features.shape[-1], self.percentile))
+        return ops.where(mask, self._shape(features, kept), 0.0)
 
     @abc.abstractmethod
-    def _shape(self, features, mask):
-        """Shapes features (N, D) of which a mask (N, D) of ones and zeros says what stays."""
+    def _shape(self, features, kept):
+        """What features (N, D), of which `kept` (N, C) stay, become there: (N, D) or (N, 1)."""
 
     def _learn(self, features, kernel):
         kept_count(features.shape[-1], self.percentile)
@@ -54,8 +54,8 @@ class ASHP(_ActivationShaping):
         ICLR 2023 (ASH-P).
     """
 
-    def _shape(self, features, mask):
-        return features * mask
+    def _shape(self, features, kept):
+        return features
 
 
 class ASHB(_ActivationShaping):
@@ -71,9 +71,8 @@ class ASHB(_ActivationShaping):
         Djurisic et al., ICLR 2023 (ASH-B).
     """
 
-    def _shape(self, features, mask):
-        num_kept = ops.sum(mask, axis=-1, keepdims=True)
-        return mask * (ops.sum(features, axis=-1, keepdims=True) / num_kept)
+    def _shape(self, features, kept):
+        return ops.sum(features, axis=-1, keepdims=True) / kept.shape[-1]
 
 
 class ASHS(_ActivationShaping):
@@ -89,11 +88,11 @@ class ASHS(_ActivationShaping):
         Djurisic et al., ICLR 2023 (ASH-S).
     """
 
-    def _shape(self, features, mask):
-        return features * mask * scaling(features, mask)
+    def _shape(self, features, kept):
+        return features * scaling(features, kept)
 
 
-def scaling(features, mask):
+def scaling(features, kept):
     """exp(sum of an image's activations / sum of those that stay): (N, 1) float32.
 
     1 where those that stay sum to nothing. The ratio is at most D over their number where no
@@ -101,10 +100,10 @@ def scaling(features, mask):
 
     Args:
         features: (N, D) float32.
-        mask: (N, D) float32, 1 for what stays.
+        kept: (N, C) float32, those of them that stay.
     """
     total = ops.sum(features, axis=-1, keepdims=True)
-    kept = ops.sum(features * mask, axis=-1, keepdims=True)
+    kept = ops.sum(kept, axis=-1, keepdims=True)
     positive = kept > 0
     ratio = ops.where(positive, total / ops.where(positive, kept, 1.0), 0.0)
     return ops.exp(ops.minimum(ratio, LARGEST_EXPONENT))

@@ -1,6 +1,7 @@
 """The contract of every detector."""
 
 import abc
+import collections.abc
 
 import numpy as np
 from keras import ops
@@ -9,8 +10,10 @@ from sklearn.utils.validation import check_is_fitted
 
 # Outputs with one column per class.
 CLASS_OUTPUTS = ("logits", "logits_2", "numerators")
-# float64 values in a block of rows: 4 MiB.
-BLOCK_VALUES = 2**19
+# float64 values in a block of rows: 1 MiB.
+BLOCK_VALUES = 2**17
+# Rows of a block that is scored: each call of an op costs as much as some hundred rows.
+SCORED_ROWS = 8192
 
 
 class Detector(BaseEstimator, abc.ABC):
@@ -52,7 +55,7 @@ class Detector(BaseEstimator, abc.ABC):
 
         Args:
             outputs: {"features": (N, D), "logits": (N, K)} float32; memory-mapped arrays will do.
-            labels: (N,) int in [0, K), for detectors that need classes.
+            labels: (N,) or (N, 1) int in [0, K), for detectors that need classes.
             head: (kernel (D, K), bias (K,)) with logits = features @ kernel + bias, for detectors
                 that need the weights of the classifier's last layer.
 
@@ -73,6 +76,8 @@ class Detector(BaseEstimator, abc.ABC):
             if self.needs_head:
                 head = _head(head, outputs)
             self._fit(outputs, labels, head)
+            widths = [array.shape[1] for array in outputs.values()]
+            self.widths_ = np.array(widths, "int32")
         return self
 
     def score(self, outputs):
@@ -88,11 +93,38 @@ class Detector(BaseEstimator, abc.ABC):
             sklearn.exceptions.NotFittedError: the detector learns and was not fitted; a ValueError.
             ValueError: an output is missing or of another shape.
         """
+        tensors = {name: tensor_of(outputs, name) for name in self._read(outputs)}
+        self.check_fits({name: tensor.shape for name, tensor in tensors.items()})
+        # Of no rows there is no maximum.
+        if 0 in {tensor.shape[0] for tensor in tensors.values()}:
+            return ops.zeros((0,), "float32")
+        return self._score(tensors)
+
+    def check_fits(self, shapes):
+        """Refuses outputs that this detector cannot score, before there are any.
+
+        Args:
+            shapes: {"features": (N, D), "logits": (N, K)}, of the outputs to come.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: the detector learns and was not fitted; a ValueError.
+            ValueError: an output is missing or of another width than those it was fitted on.
+        """
         if self.learns:
             check_is_fitted(self)
-        return self._score(
-            {name: tensor_of(outputs, name) for name in self._read(outputs)}
-        )
+        shapes = self._read(shapes)
+        for name, shape in shapes.items():
+            _check_shape(name, shape)
+        # Files of detectors did not always keep them.
+        widths = getattr(self, "widths_", ())
+        if len(widths) != len(shapes):
+            return
+        for width, (name, shape) in zip(widths, shapes.items(), strict=True):
+            if shape[-1] is not None and shape[-1] != width:
+                raise ValueError(
+                    f"Expected {name} of shape (N, {width}), on which {type(self).__name__} was "
+                    f"fitted. Received: shape={tuple(shape)}"
+                )
 
     def input_loss(self, outputs):
         """What a step on the image lowers before it is scored, for detectors with such a step.
@@ -124,6 +156,11 @@ class Detector(BaseEstimator, abc.ABC):
 
     def _read(self, outputs):
         """The outputs that this detector reads, in a fixed order."""
+        if not isinstance(outputs, collections.abc.Mapping):
+            raise ValueError(
+                'Expected outputs by name, {"features": (N, D), "logits": (N, K)}. '
+                f"Received: {type(outputs).__name__}"
+            )
         names = self._names_read(outputs)
         if self.missing(outputs):
             raise ValueError(
@@ -147,29 +184,31 @@ def tensor_of(outputs, name):
     return tensor
 
 
-def row_blocks(*arrays, rows=None):
-    """Yields the same rows of several arrays in float64, some at a time: bounded memory.
+def row_blocks(*arrays, rows=None, dtype="float64"):
+    """Yields the same rows of several arrays, some at a time: bounded memory.
 
     Args:
         arrays: arrays of one length N; None stays None.
-        rows: int, rows of a block; by default as many as make 4 MiB of the widest array, and at
-            least 1,024, since what is updated with each block grows with the width squared.
+        rows: int, rows of a block; by default as many as make 1 MiB of the widest array in
+            float64, which a processor's cache holds, and at least 1,024, since what is updated with
+            each block grows with the width squared.
+        dtype: of what is yielded, or None for that of the arrays.
 
     Yields:
-        tuple of float64 arrays (B, ...), B <= rows; integer arrays keep their type.
+        tuple of arrays (B, ...) of that type, B <= rows; integer arrays keep theirs.
     """
     num_rows = next(len(array) for array in arrays if array is not None)
     widest = max(array[:1].size for array in arrays if array is not None)
     rows = rows or max(1024, BLOCK_VALUES // max(widest, 1))
     for start in range(0, num_rows, rows):
-        yield tuple(_block(array, slice(start, start + rows)) for array in arrays)
+        yield tuple(_block(array, slice(start, start + rows), dtype) for array in arrays)
 
 
-def _block(array, rows):
+def _block(array, rows, dtype):
     if array is None:
         return None
     block = np.asarray(array[rows])
-    return block if block.dtype.kind in "iub" else block.astype("float64")
+    return block if dtype is None or block.dtype.kind in "iub" else block.astype(dtype)
 
 
 def _array(name, value):
@@ -177,7 +216,7 @@ def _array(name, value):
     if array.dtype.kind != "f" or array.dtype.itemsize < 4:
         array = np.asarray(ops.convert_to_numpy(ops.cast(value, "float32")))
     _check_shape(name, array.shape)
-    for (block,) in row_blocks(array):
+    for (block,) in row_blocks(array, dtype=None):
         if not np.isfinite(block).all():
             raise ValueError(f"Expected finite {name} to fit on. Received: NaN or infinity in them")
     return array
@@ -203,6 +242,8 @@ def _labels(labels, num_images, outputs):
     if labels is None:
         raise ValueError("Expected the labels of the images to fit on. Received: None")
     labels = np.asarray(labels)
+    # As `keras.datasets` has them.
+    labels = labels[:, 0] if labels.shape == (num_images, 1) else labels
     limit = outputs["logits"].shape[1] if "logits" in outputs else np.iinfo("int32").max
     if labels.shape != (num_images,) or labels.dtype.kind not in "iu":
         raise ValueError(
@@ -222,6 +263,11 @@ def _head(head, outputs):
         raise ValueError(
             "Expected the head's weights, (kernel (D, K), bias (K,)), to fit on. Received: None"
         )
+    if not (isinstance(head, tuple | list) and len(head) == 2):
+        raise ValueError(
+            "Expected a head (kernel (D, K), bias (K,)), as `head_of` gives it. "
+            f"Received: {type(head).__name__}"
+        )
     kernel, bias = (np.asarray(part, "float64") for part in head)
     num_features = outputs["features"].shape[1] if "features" in outputs else kernel.shape[0]
     if kernel.ndim != 2 or bias.shape != kernel.shape[1:] or len(kernel) != num_features:
@@ -229,4 +275,11 @@ def _head(head, outputs):
             f"Expected a head of shapes ({num_features}, K) and (K,). "
             f"Received: {kernel.shape} and {bias.shape}"
         )
+    if "logits" in outputs and outputs["logits"].shape[1] != len(bias):
+        raise ValueError(
+            f"Expected the head of {outputs['logits'].shape[1]} logits. "
+            f"Received: one of {len(bias)}"
+        )
+    if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
+        raise ValueError("Expected finite weights of the head. Received: NaN or infinity in them")
     return kernel, bias

@@ -3,7 +3,6 @@
 import numpy as np
 
 from kerasood.detectors.rectifier import Rectifier
-from kerasood.detectors.statistics import moments
 
 
 class DICE(Rectifier):
@@ -34,7 +33,8 @@ class DICE(Rectifier):
     def _learn(self, features, kernel):
         if not 0 <= self.sparsity < 1:
             raise ValueError(f"Expected sparsity in [0, 1). Received: {self.sparsity}")
-        contributions = (moments(features).mean[:, None] * kernel).ravel()
+        mean = features.mean(axis=0, dtype="float64")
+        contributions = (mean[:, None] * kernel).ravel()
         num_kept = max(1, round((1 - self.sparsity) * kernel.size))
         kept = np.argsort(-contributions, kind="stable")[:num_kept]
         masked = np.zeros(kernel.size)

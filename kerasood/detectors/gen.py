@@ -34,9 +34,11 @@ class GEN(Detector):
             raise ValueError(f"Expected gamma in (0, 1]. Received: {self.gamma}")
         logits = outputs["logits"]
         terms = ops.exp(self.gamma * _log_variances(logits))
-        # p (1 - p) is largest for the most probable class and falls with p among the others.
-        values, _ = ops.top_k(terms, self._num_top(logits.shape[-1]))
-        return ops.sum(values, axis=-1)
+        num_top = self._num_top(logits.shape[-1])
+        if num_top < logits.shape[-1]:
+            # p (1 - p) is largest for the most probable class and falls with p among the others.
+            terms, _ = ops.top_k(terms, num_top)
+        return ops.sum(terms, axis=-1)
 
     def _num_top(self, num_classes):
         if self.top_classes is None:

@@ -19,6 +19,12 @@ def kept_count(num_features, percentile):
     return max(1, num_features - int(np.round(num_features * percentile / 100)))
 
 
+def largest_values(rows, count):
+    """The `count` largest values of each row: (N, D) -> (N, count)."""
+    values, _ = ops.top_k(rows, count, sorted=False)
+    return values
+
+
 def largest_mask(rows, count):
     """Marks exactly `count` of the largest values of each row; of equal ones the first.
 
@@ -27,11 +33,12 @@ def largest_mask(rows, count):
         count: int in [1, D].
 
     Returns:
-        (N, D) float32 of ones and zeros.
+        (mask (N, D) bool, values (N, count) float32): the marked values, in any order.
     """
-    values, _ = ops.top_k(rows, count)
-    smallest = values[:, -1:]
-    above = ops.cast(rows > smallest, "float32")
-    equal = ops.cast(ops.equal(rows, smallest), "float32")
-    places = count - ops.sum(above, axis=-1, keepdims=True)
-    return above + equal * ops.cast(ops.cumsum(equal, axis=-1) <= places, "float32")
+    values, columns = ops.top_k(rows, count, sorted=False)
+    smallest = ops.min(values, axis=-1, keepdims=True)
+    # Of equal values top_k takes the first: those marked end at the last column that it took.
+    last = ops.max(ops.where(ops.equal(values, smallest), columns, -1), axis=-1, keepdims=True)
+    first = ops.arange(rows.shape[-1], dtype="int32") <= last
+    mask = ops.logical_or(rows > smallest, ops.logical_and(ops.equal(rows, smallest), first))
+    return mask, values

@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 from sklearn.base import clone
 
-from kerasood.detectors.base import Detector, row_blocks, tensor_of
+from kerasood.detectors.base import SCORED_ROWS, Detector, row_blocks, tensor_of
 from kerasood.detectors.energy import Energy
 
 
@@ -88,8 +88,8 @@ class Rectifier(Detector):
         }
         arrays = {name: array for name, array in arrays.items() if name in self._scorer.reads}
         start = 0
-        for (block,) in row_blocks(outputs["features"]):
-            rectified = self._rectified({"features": ops.cast(block, "float32")})
+        for (block,) in row_blocks(outputs["features"], rows=SCORED_ROWS, dtype="float32"):
+            rectified = self._rectified({"features": ops.convert_to_tensor(block)})
             for name, array in arrays.items():
                 array[start : start + len(block)] = ops.convert_to_numpy(rectified[name])
             start += len(block)

@@ -1,7 +1,7 @@
 """Features scaled by how much of their sum lies in the largest of them."""
 
 from kerasood.detectors.ash import scaling
-from kerasood.detectors.largest import kept_count, largest_mask
+from kerasood.detectors.largest import kept_count, largest_values
 from kerasood.detectors.rectifier import Rectifier
 
 
@@ -28,8 +28,8 @@ class SCALE(Rectifier):
         self.percentile = percentile
 
     def rectify(self, features):
-        mask = largest_mask(features, kept_count(features.shape[-1], self.percentile))
-        return features * scaling(features, mask)
+        kept = largest_values(features, kept_count(features.shape[-1], self.percentile))
+        return features * scaling(features, kept)
 
     def _learn(self, features, kernel):
         kept_count(features.shape[-1], self.percentile)

@@ -5,9 +5,9 @@ from scipy import sparse
 
 from kerasood.detectors.base import row_blocks
 
-# Directions with less than this share of the largest variance carry rounding, not data: the
-# features of a small network had a condition number of 8e6.
-SMALLEST_VARIANCE = 1e-6
+# Directions with less than this share of the largest variance are dropped, since rounding weighs
+# most there. The features of a small network had a condition number of 8e6, which it has to span.
+SMALLEST_VARIANCE = 1e-7
 
 
 class Moments:
@@ -27,18 +27,21 @@ class Moments:
         """Adds a block.
 
         Args:
-            rows: (B, D) float64.
+            rows: (B, D) float32 or float64; all sums are float64.
             labels: (B,) int in [0, num_classes), or None for one class.
         """
         if self._shift is None:
-            self._shift = rows.mean(axis=0)
+            self._shift = rows.mean(axis=0, dtype="float64")
             self._counts = np.zeros(self._num_classes)
             self._sums = np.zeros((self._num_classes, rows.shape[1]))
             self._squares = np.zeros((rows.shape[1], rows.shape[1]))
         shifted = rows - self._shift
-        labels = np.zeros(len(rows), int) if labels is None else labels
-        self._counts += np.bincount(labels, minlength=self._num_classes)
-        self._sums += class_sums(shifted, labels, self._num_classes)
+        if labels is None:
+            self._counts += len(rows)
+            self._sums += shifted.sum(axis=0)
+        else:
+            self._counts += np.bincount(labels, minlength=self._num_classes)
+            self._sums += class_sums(shifted, labels, self._num_classes)
         self._squares += shifted.T @ shifted
 
     @property
@@ -99,7 +102,7 @@ def class_sums(rows, labels, num_classes):
 def moments(rows, labels=None, num_classes=None):
     """The Moments of an array of rows (N, D), streamed through float64."""
     result = Moments(num_classes)
-    for block, block_labels in row_blocks(rows, labels):
+    for block, block_labels in row_blocks(rows, labels, dtype=None):
         result.update(block, block_labels)
     return result
 

@@ -7,7 +7,7 @@ from kerasood.detectors.base import Detector, row_blocks
 from kerasood.detectors.residual_space import residual_norms, residual_space
 
 # Shorter residuals, as a share of the features' length, are float32's rounding.
-SMALLEST_RESIDUAL = 1e-6
+SMALLEST_RESIDUAL = 1e-5
 
 
 class ViM(Detector):
@@ -36,14 +36,21 @@ class ViM(Detector):
     def _fit(self, outputs, labels, head):
         centre, basis, shift = residual_space(outputs["features"], head, self.dim)
         residuals = lengths = largest = 0.0
-        for features, logits in row_blocks(outputs["features"], outputs["logits"]):
-            centred = features - centre
-            residuals += np.linalg.norm(centred @ basis + shift, axis=1).sum()
-            lengths += np.linalg.norm(centred, axis=1).sum()
-            largest += logits.max(axis=1).sum()
+        # In float32, as images will be scored; their sums in float64.
+        single = [np.asarray(part, "float32") for part in (centre, basis, shift)]
+        for features, logits in row_blocks(outputs["features"], outputs["logits"], dtype="float32"):
+            centred = features - single[0]
+            residuals += _total_length(centred @ single[1] + single[2])
+            lengths += _total_length(centred)
+            largest += logits.max(axis=1).sum(dtype="float64")
         alpha = largest / residuals if residuals > SMALLEST_RESIDUAL * lengths else 0.0
         self._keep(centre_=centre, basis_=alpha * basis, shift_=alpha * shift)
 
     def _score(self, outputs):
         virtual = residual_norms(outputs["features"], self.centre_, self.basis_, self.shift_)
         return virtual + objectives.energy(outputs["logits"])
+
+
+def _total_length(rows):
+    """Sum of the Euclidean lengths of rows (N, R) float32, in float64."""
+    return np.sqrt(np.einsum("nr,nr->n", rows, rows)).sum(dtype="float64")

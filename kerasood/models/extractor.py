@@ -20,6 +20,7 @@ from kerasood.models.trial import plan_capture
 
 __all__ = [
     "build_extractor",
+    "build_full_extractor",
     "has_graph",
     "head_layer",
     "head_of",
@@ -54,9 +55,12 @@ def build_extractor(model, feature_layer=None, hidden_layers=(), head_layer=None
         float32; a Functional where `model` is a graph, else a CapturingExtractor.
 
     Raises:
-        ValueError: more inputs or outputs, logits that are no linear map of anything (a sigmoid,
-            layers after the head), an unknown layer, or features that are no vectors.
+        ValueError: no keras.Model, more inputs or outputs, logits that are no linear map of
+            anything (a sigmoid, layers after the head), an unknown layer, or features that are no
+            vectors.
     """
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"Expected a keras.Model. Received: {type(model).__name__}")
     if isinstance(hidden_layers, str) and hidden_layers != "auto":
         raise ValueError(f"Expected a list of names, or 'auto'. Received: {hidden_layers=}")
     head = find_head(model) if has_graph(model) and head_layer is None else None
@@ -67,6 +71,14 @@ def build_extractor(model, feature_layer=None, hidden_layers=(), head_layer=None
         image_shape = image_shape or model.inputs[0].shape[1:]
     plan = plan_capture(model, image_shape, head_layer, feature_layer, hidden_layers)
     return CapturingExtractor(model, plan)
+
+
+def build_full_extractor(model):
+    """The extractor with all that detectors read: hidden layers too, where they can be found."""
+    try:
+        return build_extractor(model, hidden_layers="auto")
+    except ValueError:
+        return build_extractor(model)
 
 
 def is_extractor(model):

@@ -24,7 +24,7 @@ class InputSign(keras.Model):
         self.loss = loss
         self.built = True
 
-    def call(self, images):
+    def call(self, images, training=None):
         gradient = _gradient(self._loss_of, ops.cast(images, "float32"))
         return ops.where(gradient >= 0, 1.0, -1.0)
 
@@ -49,7 +49,7 @@ class SteppedExtractor(keras.Model):
         self.step = step
         self.built = True
 
-    def call(self, images):
+    def call(self, images, training=None):
         pixels = stepped(ops.cast(images, "float32"), self.sign(images), self.step)
         return self.sign.on_pixels(pixels, training=False)
 

@@ -24,7 +24,14 @@ def chosen_text(choice: dict) -> str:
 
 def values_text(choice: dict) -> str:
     """The chosen values alone: "T = 1000, magnitude = 0.0014"."""
-    return ", ".join(f"{_SHORT.get(key, key)} = {v:g}" for key, v in choice["chosen"].items())
+    return ", ".join(
+        f"{_SHORT.get(key, key)} = {value_text(value)}" for key, value in choice["chosen"].items()
+    )
+
+
+def value_text(value) -> str:
+    """A parameter's value, a number or a word."""
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def images_used(findings: Findings) -> list[list[str]]:

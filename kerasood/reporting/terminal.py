@@ -31,13 +31,28 @@ def print_summary(results: dict, console: Console | None = None) -> None:
     how = f"Detector {findings.primary}, protocol {protocol['name']}, percent."
     console.print(Text(f"{how} {protocol['convention']}", style="dim"))
     console.print()
-    for models in _blocks(findings, console.width):
-        console.print(_table(findings, models))
-        console.print()
+    sets = [
+        (ROLE_TITLES[role], [row for row in findings.rows() if row.role == role])
+        for role in findings.roles
+    ]
+    _print_tables(console, findings, "OOD set", sets)
+    if len(results["detectors"]) > 1:
+        detectors = [
+            (f"{ROLE_TITLES[role]}, mean", findings.detector_rows(role))
+            for role in findings.roles
+        ]
+        _print_tables(console, findings, "Detector", detectors)
     for title, note in findings.notes():
         console.print(Text(f"* {title}: {note}", style="dim"))
     _print_seeds(findings, console)
     console.print(Text(findings.headline()))
+
+
+def _print_tables(console: Console, findings: Findings, title: str, sections) -> None:
+    """Prints (heading, rows) sections for all models, beside each other where they fit."""
+    for models in _blocks(findings, console.width):
+        console.print(_table(findings, models, title, sections))
+        console.print()
 
 
 def _print_seeds(findings: Findings, console: Console) -> None:
@@ -74,10 +89,10 @@ def _blocks(findings: Findings, width: int) -> list[list[dict]]:
     return [[first, *rest[start : start + fitting - 1]] for start in starts]
 
 
-def _table(findings: Findings, models: list[dict]) -> Table:
+def _table(findings: Findings, models: list[dict], title: str, sections) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     table.add_column(
-        Text(f"OOD set\n{findings.convention}"),
+        Text(f"{title}\n{findings.convention}"),
         max_width=_TITLE_WIDTH,
         overflow="ellipsis",
         no_wrap=True,
@@ -88,11 +103,10 @@ def _table(findings: Findings, models: list[dict]) -> Table:
     for model in models:
         heading = Text(f"{model['label']}\naccuracy {100 * model['accuracy']:.2f}\n{units}")
         table.add_column(heading, min_width=width, max_width=width)
-    for role in findings.roles:
-        rows = [row for row in findings.rows() if row.role == role]
-        table.add_row(Text(ROLE_TITLES[role], style="bold"))
+    for heading, rows in sections:
+        table.add_row(Text(heading, style="bold"))
         for row in rows:
-            table.add_row(*_line(row, models), end_section=row.is_mean)
+            table.add_row(*_line(row, models), end_section=row is rows[-1])
     return table
 
 
