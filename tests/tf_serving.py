@@ -12,10 +12,12 @@ import dataclasses
 import http.server
 import json
 import os
+import pathlib
 import re
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.request
@@ -152,7 +154,7 @@ def _predict_rows(model, content):
         values = np.array([_decoded(row) for row in rows], dtype=object)
     else:
         values = np.array(rows)
-        if values.dtype.kind not in "iu" or values.min() < 0 or values.max() > 255:
+        if values.dtype.kind not in "iu":
             raise ValueError("JSON Value not formatted correctly for uint8")
     outputs = model.run({name: values.astype(dtype)}, signature)
     columns = {name: [_as_json(value) for value in output] for name, output in outputs.items()}
@@ -226,17 +228,18 @@ def real_server(folder):
         f"--model_base_path={folder.parent.resolve()}",
     ]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
-        try:
-            _wait_until_available(server, process)
-            yield server
-        finally:
-            process.terminate()
+    with tempfile.NamedTemporaryFile() as log:
+        with subprocess.Popen(command, env=environment, stdout=log, stderr=log) as process:
+            try:
+                _wait_until_available(server, process, log.name)
+                yield server
+            finally:
+                process.terminate()
 
 
-def _wait_until_available(server, process, seconds=60):
+def _wait_until_available(server, process, log, seconds=60):
     for _ in range(10 * seconds):
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, pathlib.Path(log).read_text()
         with contextlib.suppress(OSError):
             with urllib.request.urlopen(server.url) as response:
                 if b"AVAILABLE" in response.read():
