@@ -42,6 +42,8 @@ USES_TENSORFLOW = {
     "models/cross_entropy.py",
     "models/input_gradient.py",
     "export/metadata.py",
+    "export/onnx.py",
+    "export/quantization.py",
     "export/saved_model.py",
     "export/signature.py",
     "export/tflite.py",
