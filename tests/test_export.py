@@ -151,7 +151,8 @@ def tflite_ops(path):
 def test_every_weight_is_stored_once(case):
     weights = sum(weight.nbytes for weight in case.model.get_weights())
     stored = sum(path.stat().st_size for path in case.result.folder.glob("variables/*.data*"))
-    assert weights <= stored < 1.1 * weights + 2000
+    # Folded batch normalisation leaves a few less.
+    assert 0.98 * weights <= stored < 1.1 * weights + 2000
     learned = sum(array.nbytes for array in fitted_arrays(case.model.detector).values())
     assert case.result.paths["tflite"].stat().st_size < 1.1 * (weights + learned) + 20_000
 

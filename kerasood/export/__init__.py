@@ -25,6 +25,8 @@ from kerasood.export.verify import (
     verify_quantized,
 )
 from kerasood.files import atomic_path
+from kerasood.models.folding import fold_batch_norm
+from kerasood.serving import OODModel
 
 __all__ = [
     "FORMATS",
@@ -141,7 +143,10 @@ def _write(name, ood_model, folder, metadata, quantization):
     """Writes one format and returns its path."""
     path = folder / FORMATS[name].file
     if name == "saved_model":
-        return FORMATS[name].export(ood_model, folder, metadata)
+        # The other formats' converters fold it themselves.
+        network = fold_batch_norm(ood_model.network)
+        folded = OODModel(network, ood_model.detector, ood_model.threshold, ood_model.name)
+        return FORMATS[name].export(folded, folder, metadata)
     folder.mkdir(exist_ok=True)
     options = {"quantization": quantization} if name == "tflite" else {}
     return FORMATS[name].export(ood_model, path, metadata, **options)
