@@ -72,7 +72,7 @@ def test_an_extractor_answers_as_before(build):
         scale = np.abs(values).max()
         np.testing.assert_allclose(outputs[name], values, rtol=1e-4, atol=1e-5 * scale)
     assert "BatchNormalization" not in kinds(folded)
-    # In a WRN-10-1 the second of each block and the stem's, of seven; here the ReLU comes first.
+    # Of the seven of a WRN-10-1 the second of each block folds; a ReLU or a sum feeds the others.
     remaining = sum(isinstance(layer, ScaleShift) for layer in folded.layers)
     assert remaining == {"wide_resnet": 4, "small_network": 1}[build.__name__]
     for weight, old in zip(network.get_weights(), before, strict=True):

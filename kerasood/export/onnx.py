@@ -4,6 +4,7 @@ import pathlib
 import warnings
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kerasood.export.metadata import build_metadata, write_metadata
@@ -44,7 +45,10 @@ def export_onnx(ood_model, path, metadata):
 
         try:
             proto, _ = tf2onnx.convert.from_function(
-                tf.function(ood_model.__call__), [images], opset=OPSET
+                tf.function(ood_model.__call__),
+                [images],
+                opset=OPSET,
+                custom_op_handlers={"Log1p": (_log1p, [])},
             )
             # Ops that it does not know pass through it without an error.
             onnx.checker.check_model(proto)
@@ -56,6 +60,14 @@ def export_onnx(ood_model, path, metadata):
     path.write_bytes(proto.SerializeToString())
     write_metadata(path, content)
     return path
+
+
+def _log1p(graph, node, name, _):
+    """log(1 + x), which tf2onnx lacks; its own signature of a handler."""
+    one = graph.make_const(f"{name}_one", np.ones((), "float32"))
+    sum_ = graph.make_node("Add", [node.input[0], one.output[0]])
+    node.type = "Log"
+    graph.replace_input(node, node.input[0], sum_.output[0], 0)
 
 
 def run_onnx(path, images):
