@@ -35,6 +35,8 @@ setup(
     ],
     extras_require={
         "tflite": ["ai-edge-litert>=1.2"],
+        "onnx": ["onnx>=1.17", "onnxruntime>=1.20", "tf2onnx>=1.16.1"],
+        "openvino": ["openvino>=2025.0"],
         "jax": ["jax>=0.4.30"],
         # Beside tensorflow-cpu install it with --no-deps: it asks for the distribution tensorflow.
         "serving": ["tensorflow-serving-api>=2.18"],

@@ -147,7 +147,20 @@ class ExportConfig:
     """What `python -m export` does: one run's model, detector and threshold as files."""
 
     run: str | None = option(None, "Run directory [the newest under runs/].")
-    format: str = option("all", "What to write.", ("saved_model", "tflite", "all"))
+    format: str = option(
+        "all", "What to write; all: whatever packages are installed for.",
+        ("saved_model", "tflite", "onnx", "openvino", "all"),
+    )
+    quantization: str = option(
+        "none", "What becomes smaller in the TFLite file.", ("none", "float16", "dynamic", "int8")
+    )
+    ood: tuple[str, ...] = option(
+        ("all",), "OOD sets a quantised file is evaluated on: all at hand, names, or name=path."
+    )
+    evaluation_images: int = option(2000, "Images of each set for that; 0: all of them.")
+    verify: str | None = option(
+        None, "Version directory whose files shall answer again as at their export; writes nothing."
+    )
     out: str = option("exported", "Folder that receives MODEL/VERSION/.")
     model: str | None = option(None, "Name of the served model [the data set's name].")
     version: int | None = option(None, "Version number [the next free one].")

@@ -91,7 +91,7 @@ class OODModel(keras.Model):
             "probabilities": ops.softmax(outputs["logits"], axis=-1),
             "energy": objectives.energy(outputs["logits"]),
             "score": score,
-            "is_ood": score > _threshold_per_image(self.threshold, outputs["logits"]),
+            "is_ood": score > threshold_per_image(self.threshold, outputs["logits"]),
         }
 
     def predict(self, images, batch_size=128, verbose=0, **kwargs):
@@ -195,7 +195,7 @@ def _checked_threshold(threshold, num_classes):
     return tuple(values) if isinstance(values, list) else values
 
 
-def _threshold_per_image(threshold, logits):
+def threshold_per_image(threshold, logits):
     """The threshold of the predicted class, of equal logits the first, as in `np.argmax`.
 
     `ops.argmax` would put ops into the graph that TFLite lacks.

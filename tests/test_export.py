@@ -50,7 +50,14 @@ def case(request, tmp_path_factory):
     images = random_images(model.image_shape)
     folder = tmp_path_factory.mktemp(request.param)
     metadata = {"class_names": list("abcdefghij")[: model.num_classes], "commit": "0123abc"}
-    result = export.export_model(model, folder, images=images, metadata=metadata, model_name="tiny")
+    result = export.export_model(
+        model,
+        folder,
+        images=images,
+        metadata=metadata,
+        model_name="tiny",
+        formats=("saved_model", "tflite"),
+    )
     expected = export.eager_outputs(model, images)
     return Case(network, weights_before, model, images, expected, result)
 
@@ -63,7 +70,7 @@ def fitted(detector, network):
 
 
 only_cnn = pytest.mark.parametrize("case", ["cnn-energy"], indirect=True)
-each_format = pytest.mark.parametrize("format_name", export.FORMATS)
+each_format = pytest.mark.parametrize("format_name", RUNNERS)
 
 
 def weight_bytes(network):
@@ -147,7 +154,8 @@ def tflite_ops(path):
 def test_every_weight_is_stored_once(case):
     weights = sum(weight.nbytes for weight in case.model.get_weights())
     stored = sum(path.stat().st_size for path in case.result.folder.glob("variables/*.data*"))
-    assert weights <= stored < 1.1 * weights + 2000
+    # Folded batch normalisation leaves a few less.
+    assert 0.98 * weights <= stored < 1.1 * weights + 2000
     learned = sum(array.nbytes for array in fitted_arrays(case.model.detector).values())
     assert case.result.paths["tflite"].stat().st_size < 1.1 * (weights + learned) + 20_000
 

@@ -45,6 +45,8 @@ USES_TENSORFLOW = {
     "export/endpoints.py",
     "export/exif.py",
     "export/metadata.py",
+    "export/onnx.py",
+    "export/quantization.py",
     "export/saved_model.py",
     "export/signature.py",
     "export/tflite.py",

@@ -10,7 +10,7 @@ from tiny_models import random_images, small_network
 from kerasood import export
 from kerasood.detectors import MSP, Energy, MaxLogit
 from kerasood.export import ExportMismatch
-from kerasood.serving import OODModel, _threshold_per_image
+from kerasood.serving import OODModel, threshold_per_image
 
 RUNNERS = {"saved_model": export.run_saved_model, "tflite": export.run_tflite}
 
@@ -64,7 +64,7 @@ def test_worked_by_hand():
 )
 def test_of_equal_logits_the_first_decides(logits, first):
     thresholds = (10.0, 20.0, 30.0)
-    chosen = np.asarray(_threshold_per_image(thresholds, np.array([logits], "float32")))
+    chosen = np.asarray(threshold_per_image(thresholds, np.array([logits], "float32")))
     assert chosen.tolist() == [thresholds[first]]
     model = OODModel(constant_network(logits), MSP(), np.where(np.arange(3) == first, -2.0, 2.0))
     assert answers(model, np.zeros((1, 8, 8, 3), np.uint8))["is_ood"].tolist() == [True]

@@ -1,4 +1,4 @@
-"""`python -m export`: a run's model, detector and threshold as SavedModel and TFLite."""
+"""`python -m export`: a run's model, detector and threshold as files for other runtimes."""
 
 import dataclasses
 import pathlib
@@ -8,14 +8,16 @@ import numpy as np
 from kerasood import thresholds
 from kerasood.commands.candidates import run_candidates
 from kerasood.commands.common import console, run_command
+from kerasood.commands.conversion import evaluation_sets, quantization_of, report_conversion
 from kerasood.commands.measuring import checked_detector
+from kerasood.commands.replaying import verify_folder
 from kerasood.config import ExportConfig
 from kerasood.data.base import OOD_SPLIT
 from kerasood.data.sources import open_source
 from kerasood.detectors import DETECTORS, build
 from kerasood.detectors.saving import load_detector, save_detector
 from kerasood.evaluation import calibration_scores
-from kerasood.export import FORMATS, describe_signature, export_model
+from kerasood.export import available_formats, describe_signature, export_model
 from kerasood.files import read_json, write_json
 from kerasood.fitting import CandidateOutputs, FittedDetectors
 from kerasood.recalibration import calibrate_outputs
@@ -23,6 +25,7 @@ from kerasood.runs import Run, git_commit, newest_run, versions
 from kerasood.serving import OODModel
 
 NUM_VERIFIED = 256
+DESCRIBED = ("saved_model", "tflite")
 
 
 def main():
@@ -37,11 +40,13 @@ def export(config):
         config: ExportConfig.
 
     Returns:
-        kerasood.export.Exported.
+        kerasood.export.Exported; or with `config.verify` what `verify_folder` returns.
 
     Raises:
         ValueError: no such run, detector or data, or the version exists.
     """
+    if config.verify:
+        return verify_folder(config.verify)
     run = Run.open(config.run) if config.run else newest_run()
     name = checked_detector(config.detector)
     where = {"data_dir": config.data_dir, "download": config.download}
@@ -49,13 +54,15 @@ def export(config):
     outputs = CandidateOutputs(candidate, config.batch_size)
     detector, is_new = _detector(run, config, outputs, name)
     test = open_source(run.config.dataset, "test", **where)
+    sets = evaluation_sets(config, run.config.dataset)
     threshold, calibrated_on = _threshold(run, config, outputs, name, detector, test, is_new)
     console.print(
         f"{run.path}: {name}, {_in_words(threshold)}; calibrated on {calibrated_on}", markup=False
     )
     model_name = config.model or pathlib.Path(run.config.dataset).stem
+    ood_model = OODModel(candidate.extractor, detector, threshold.value)
     exported = export_model(
-        OODModel(candidate.extractor, detector, threshold.value),
+        ood_model,
         config.out,
         images=_images_to_verify(test),
         metadata={
@@ -68,15 +75,19 @@ def export(config):
             "versions": versions(),
         },
         model_name=model_name,
-        formats=FORMATS if config.format == "all" else (config.format,),
+        formats=available_formats() if config.format == "all" else (config.format,),
         version=config.version,
+        quantization=quantization_of(config, candidate, test),
     )
     for kind, path in exported.paths.items():
         console.print(f"\n[bold]{kind}[/] {path}")
         console.print(str(exported.reports[kind]), markup=False)
-        console.print(describe_signature(path), markup=False)
+        if kind in DESCRIBED:
+            console.print(describe_signature(path), markup=False)
     if "saved_model" in exported.paths:
         console.print(f"\n{_warmup_in_words(exported.num_warmup)}", markup=False)
+    if config.quantization != "none" and "tflite" in exported.paths:
+        report_conversion(config, ood_model, exported, test, sets)
     return exported
 
 

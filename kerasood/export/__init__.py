@@ -5,35 +5,58 @@ import dataclasses
 import pathlib
 import re
 
+import numpy as np
+
+from kerasood.export.formats import FORMATS, available_formats, check_formats
+from kerasood.export.golden import replay, write_golden
 from kerasood.export.metadata import read_calibration, read_metadata
+from kerasood.export.onnx import export_onnx, run_onnx
+from kerasood.export.openvino import export_openvino, run_openvino
+from kerasood.export.quantization import QUANTIZATIONS, Quantization
 from kerasood.export.requests import check_signatures
 from kerasood.export.saved_model import export_saved_model, load_served, run_saved_model
 from kerasood.export.signature import describe_signature
 from kerasood.export.tflite import export_tflite, run_tflite
-from kerasood.export.verify import ExportMismatch, Report, eager_outputs, verify
+from kerasood.export.verify import (
+    ExportMismatch,
+    QuantizedReport,
+    Report,
+    eager_outputs,
+    verify,
+    verify_quantized,
+)
 from kerasood.export.warmup import write_warmup
 from kerasood.files import atomic_path
-
-FORMATS = ("saved_model", "tflite")
-TFLITE_FILE = "model.tflite"
+from kerasood.models.folding import fold_batch_norm
+from kerasood.serving import OODModel
 
 __all__ = [
     "FORMATS",
     "ExportMismatch",
     "Exported",
+    "QUANTIZATIONS",
+    "Quantization",
+    "QuantizedReport",
     "Report",
+    "available_formats",
     "check_signatures",
     "describe_signature",
     "eager_outputs",
     "export_model",
+    "export_onnx",
+    "export_openvino",
     "export_saved_model",
     "export_tflite",
     "load_served",
     "read_calibration",
     "read_metadata",
+    "replay",
+    "run_onnx",
+    "run_openvino",
     "run_saved_model",
     "run_tflite",
     "verify",
+    "verify_quantized",
 ]
 
 
@@ -46,12 +69,20 @@ class Exported:
 
     folder: pathlib.Path
     paths: dict[str, pathlib.Path]
-    reports: dict[str, Report]
+    reports: dict[str, Report | QuantizedReport]
     num_warmup: int = 0
 
 
 def export_model(
-    ood_model, folder, *, images, metadata=None, model_name="model", formats=FORMATS, version=None
+    ood_model,
+    folder,
+    *,
+    images,
+    metadata=None,
+    model_name="model",
+    formats=None,
+    version=None,
+    quantization=None,
 ):
     """Writes `<folder>/<model_name>/<version>/`, verified before anyone can load it.
 
@@ -65,8 +96,10 @@ def export_model(
             of in-distribution and OOD images.
         metadata: dict of JSON values that travel with the model, or None.
         model_name: str of letters, digits, `_`, `.` and `-`.
-        formats: any of "saved_model" (the folder itself) and "tflite" (model.tflite in it).
+        formats: any of "saved_model" (the folder itself), "tflite" (model.tflite in it), "onnx"
+            (model.onnx) and "openvino" (model.xml); by default all whose packages are installed.
         version: int > 0; by default one more than the largest there is.
+        quantization: Quantization of the TFLite file, or None.
 
     Returns:
         Exported.
@@ -74,20 +107,32 @@ def export_model(
     Raises:
         ExportMismatch: an exported file does not answer as the model does.
         FileExistsError: the version exists.
-        ValueError: an unknown format, a model name or version that cannot be served, or TFLite
-            for a detector that needs a gradient.
+        ValueError: an unknown format, or one whose packages are missing; a model name or version
+            that cannot be served; TFLite for a detector that needs a gradient; or a quantization
+            without TFLite.
         OSError: the folder cannot be written.
     """
-    if not formats or set(formats) - set(FORMATS):
+    formats = available_formats() if formats is None else formats
+    check_formats(formats)
+    if quantization is not None and "tflite" not in formats:
         raise ValueError(
-            f"Expected formats out of {', '.join(FORMATS)}. Received: formats={formats!r}"
+            f"Expected the format tflite, which alone is quantised. Received: formats={formats!r}"
         )
     _refuse_gradients(ood_model, formats)
     target = _version_folder(pathlib.Path(folder), model_name, version)
     expected = eager_outputs(ood_model, images)
     with _no_empty_parents(target), atomic_path(target) as temporary:
-        paths = _write(ood_model, temporary, formats, metadata or {})
-        reports = {name: verify(path, images, expected) for name, path in paths.items()}
+        paths, reports, own = {}, {}, {}
+        # In the table's order: a SavedModel wants a folder of its own making.
+        for name in (name for name in FORMATS if name in formats):
+            paths[name] = _write(name, ood_model, temporary, metadata or {}, quantization)
+            if name == "tflite" and quantization is not None:
+                reports[name], own[name] = verify_quantized(
+                    paths[name], images, expected, quantization.kind
+                )
+            else:
+                reports[name] = verify(paths[name], images, expected)
+        write_golden(temporary, np.asarray(images), expected, own)
         num_warmup = 0
         if "saved_model" in paths:
             num_warmup = _ask_every_signature(
@@ -107,15 +152,17 @@ def _refuse_gradients(ood_model, formats):
         )
 
 
-def _write(ood_model, folder, formats, metadata):
-    """Writes the formats and returns the path of each."""
-    paths = {}
-    if "saved_model" in formats:
-        paths["saved_model"] = export_saved_model(ood_model, folder, metadata)
-    if "tflite" in formats:
-        folder.mkdir(exist_ok=True)
-        paths["tflite"] = export_tflite(ood_model, folder / TFLITE_FILE, metadata)
-    return paths
+def _write(name, ood_model, folder, metadata, quantization):
+    """Writes one format and returns its path."""
+    path = folder / FORMATS[name].file
+    if name == "saved_model":
+        # The other formats' converters fold it themselves.
+        network = fold_batch_norm(ood_model.network)
+        folded = OODModel(network, ood_model.detector, ood_model.threshold, ood_model.name)
+        return FORMATS[name].export(folded, folder, metadata)
+    folder.mkdir(exist_ok=True)
+    options = {"quantization": quantization} if name == "tflite" else {}
+    return FORMATS[name].export(ood_model, path, metadata, **options)
 
 
 def _ask_every_signature(folder, images, class_names, model_name):

@@ -14,7 +14,8 @@ from kerasood.detectors.saving import to_config
 from kerasood.files import read_json, write_json
 from kerasood.thresholds import read_threshold
 
-FILE_NAME = "kerasood.json"
+FILE_SUFFIXES = (".tflite", ".onnx", ".xml")
+FILE_NAME = "kerasood.json"  # in a SavedModel's assets.extra; a file's lie in FILE.json
 
 
 def build_metadata(ood_model, metadata):
@@ -51,7 +52,7 @@ def write_metadata(path, content):
 
 
 def read_metadata(path):
-    """Reads the metadata of a SavedModel folder or a .tflite file.
+    """Reads the metadata of a SavedModel folder or of an exported file.
 
     Raises:
         FileNotFoundError: there is none beside it.
@@ -67,7 +68,7 @@ def read_calibration(path):
     """Reads what the threshold of an exported file promises, for `drift_check`.
 
     Args:
-        path: str or Path of a SavedModel folder or a .tflite file.
+        path: str or Path of a SavedModel folder or of an exported file.
 
     Returns:
         Threshold or PerClassThreshold.
@@ -84,6 +85,6 @@ def read_calibration(path):
 
 def _location(path):
     path = pathlib.Path(path)
-    if path.suffix == ".tflite":
-        return path.parent / FILE_NAME
+    if path.suffix in FILE_SUFFIXES:
+        return path.with_name(f"{path.name}.json")
     return path / "assets.extra" / FILE_NAME

@@ -1,16 +1,17 @@
 """Runs an exported file and compares it with Keras, number by number."""
 
 import dataclasses
-import pathlib
 
 import numpy as np
 from keras import ops
 
+from kerasood.export.formats import format_of
 from kerasood.export.metadata import read_metadata
-from kerasood.export.saved_model import run_saved_model
-from kerasood.export.tflite import run_tflite
+from kerasood.export.quantization import LEAST_CORRELATION
 
 TOLERANCE = 1e-4
+# Runtimes and processors round integers alike but for a last bit here and there.
+QUANTIZED_TOLERANCE = 1e-2
 
 
 class ExportMismatch(ValueError):
@@ -36,13 +37,38 @@ class Report:
     num_images: int
     differences: dict[str, Difference]
     num_near_threshold: int
+    reference: str = "Keras"
+
+    @property
+    def largest(self):
+        """The largest relative difference of any output."""
+        return max(difference.relative for difference in self.differences.values())
 
     def __str__(self):
         worst = max(self.differences, key=lambda name: self.differences[name].relative)
         return (
             f"{self.num_images} images: every output within "
-            f"{self.differences[worst].relative:.1e} of Keras (largest in {worst}), same is_ood, "
+            f"{self.largest:.1e} of {self.reference} (largest in {worst}), same is_ood, "
             f"{self.num_near_threshold} of them within float noise of the threshold"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class QuantizedReport:
+    """How near a quantised file comes to Keras.
+
+    `shifts` holds the mean difference of logits, energy and score relative to their spread.
+    """
+
+    num_images: int
+    kind: str
+    shifts: dict[str, float]
+
+    def __str__(self):
+        shifts = ", ".join(f"{name} {100 * shift:.2g} %" for name, shift in self.shifts.items())
+        return (
+            f"{self.num_images} images: {self.kind} moves the outputs, on average and relative to "
+            f"their spread, by: {shifts}; every is_ood agrees with its score and the threshold"
         )
 
 
@@ -59,53 +85,112 @@ def eager_outputs(ood_model, images):
     return {name: ops.convert_to_numpy(output) for name, output in ood_model(images).items()}
 
 
-def verify(path, images, expected):
+def verify(path, images, expected, tolerance=TOLERANCE, reference="Keras"):
     """Runs an exported file on images, as one and as many, and compares every output.
 
+    Every runtime at hand for its format is tried.
+
     Args:
-        path: str or Path of a SavedModel folder or a .tflite file, its metadata beside it.
+        path: str or Path of an exported file or a SavedModel folder, its metadata beside it.
         images: uint8 array (N, H, W, 3), N >= 1, pixels 0-255.
         expected: dict of arrays from `eager_outputs` for the same images.
+        tolerance: float, largest difference relative to max(|value|, 1).
+        reference: str, what answered `expected`, for the report.
 
     Returns:
-        Report.
+        Report of the runtime that differs most.
 
     Raises:
         ExportMismatch: an output is missing, has another shape or dtype, is not finite, or differs
-            by more than 1e-4 relative to max(|value|, 1); or a decision differs.
+            by more than the tolerance; or a decision differs.
         ValueError: there are no images, or `path` is no exported file.
     """
+    reports = []
+    for source, actual in _answers(path, images):
+        _check_kinds(source, actual, expected)
+        differences = {
+            name: _compare(source, name, actual[name], expected[name], tolerance)
+            for name in sorted(expected)
+            if name != "is_ood"
+        }
+        threshold = read_metadata(path)["threshold"]
+        _check_decisions(reference, expected, threshold)
+        _check_decisions(source, actual, threshold)
+        limits = _limits(expected, threshold)
+        near = np.abs(expected["score"] - np.float64(limits)) <= differences["score"].absolute
+        near |= limits != _limits(actual, threshold)
+        reports.append(Report(len(images), differences, int(near.sum()), reference))
+    return max(reports, key=lambda report: report.largest)
+
+
+def verify_quantized(path, images, expected, kind):
+    """Runs a quantised file on images, as one and as many: does it answer soundly, and how near?
+
+    Args:
+        path, images, expected: see `verify`.
+        kind: its quantization.
+
+    Returns:
+        (QuantizedReport, dict of arrays: what the preferred runtime answered).
+
+    Raises:
+        ExportMismatch: an output is missing, has another shape or dtype, is not finite, or is
+            so little like Keras's that the file is broken; a decision contradicts its own score;
+            or two runtimes disagree.
+    """
+    answers = _answers(path, images)
+    threshold = read_metadata(path)["threshold"]
+    for source, actual in answers:
+        _check_kinds(source, actual, expected)
+        _check_decisions(source, actual, threshold)
+    shifts = {
+        name: _shift(path, name, answers[0][1][name], expected[name], LEAST_CORRELATION[kind])
+        for name in ("logits", "energy", "score")
+    }
+    _, first = answers[0]
+    for source, actual in answers[1:]:
+        for name in first:
+            _compare(source, name, actual[name], first[name], QUANTIZED_TOLERANCE)
+    return QuantizedReport(len(images), kind, shifts), first
+
+
+def _answers(path, images):
+    """[(the file and its runtime in words, outputs)] of every runtime at hand."""
     if not len(images):
         raise ValueError("Expected at least one image to verify with. Received: 0 images")
-    actual = _run(path, images)
+    answers = []
+    for name, run in format_of(path).runners().items():
+        first, rest = run(path, images[:1]), run(path, images[1:])
+        outputs = {key: np.concatenate([first[key], rest[key]]) for key in first}
+        answers.append((f"{path} in {name}" if name else f"{path}", outputs))
+    return answers
+
+
+def _check_kinds(source, actual, expected):
     if actual.keys() != expected.keys():
         raise ExportMismatch(
-            f"Expected the outputs {sorted(expected)} from {path}. Received: {sorted(actual)}"
+            f"Expected the outputs {sorted(expected)} from {source}. Received: {sorted(actual)}"
         )
-    differences = {}
     for name in sorted(expected):
-        _check_kind(path, name, actual[name], expected[name])
-        if name != "is_ood":
-            differences[name] = _compare(path, name, actual[name], expected[name])
-    threshold = read_metadata(path)["threshold"]
-    _check_decisions("Keras", expected, threshold)
-    _check_decisions(path, actual, threshold)
-    limits = _limits(expected, threshold)
-    near = np.abs(expected["score"] - np.float64(limits)) <= differences["score"].absolute
-    near |= limits != _limits(actual, threshold)
-    return Report(len(images), differences, int(near.sum()))
+        _check_kind(source, name, actual[name], expected[name])
 
 
-def _run(path, images):
-    path = pathlib.Path(path)
-    if path.suffix == ".tflite" and path.is_file():
-        run = run_tflite
-    elif (path / "saved_model.pb").is_file():
-        run = run_saved_model
-    else:
-        raise ValueError(f"Expected a SavedModel folder or a .tflite file. Received: {path}")
-    first, rest = run(path, images[:1]), run(path, images[1:])
-    return {name: np.concatenate([first[name], rest[name]]) for name in first}
+def _shift(source, name, actual, expected, least):
+    """Mean difference relative to the spread of what is expected."""
+    actual, expected = actual.astype("float64").ravel(), expected.astype("float64").ravel()
+    spread = expected.std()
+    if not spread:
+        return float(np.abs(actual - expected).mean())
+    with np.errstate(invalid="ignore"):
+        correlation = np.mean((actual - actual.mean()) * (expected - expected.mean()))
+        correlation /= actual.std() * spread
+    # NaN compares as false, which counts as wrong.
+    if not correlation >= least:
+        raise ExportMismatch(
+            f"Expected {name} from {source} to correlate with Keras's by at least {least:g}. "
+            f"Received: {correlation:.3g}"
+        )
+    return float(np.abs(actual - expected).mean() / spread)
 
 
 def _check_kind(path, name, actual, expected):
@@ -116,16 +201,16 @@ def _check_kind(path, name, actual, expected):
         )
 
 
-def _compare(path, name, actual, expected):
+def _compare(path, name, actual, expected, tolerance):
     actual, expected = actual.astype("float64"), expected.astype("float64")
     absolute = np.abs(actual - expected)
     relative = absolute / np.maximum(np.abs(expected), 1)
     # NaN anywhere compares as false, which counts as wrong.
-    wrong = ~(relative <= TOLERANCE)
+    wrong = ~(relative <= tolerance)
     if wrong.any():
         at = tuple(map(int, np.argwhere(wrong)[0]))
         raise ExportMismatch(
-            f"Expected {name}={expected[at]:.9g} within {TOLERANCE:g} for image {at[0]} from "
+            f"Expected {name}={expected[at]:.9g} within {tolerance:g} for image {at[0]} from "
             f"{path}. Received: {name}={actual[at]:.9g} (index {at}; {wrong.sum()} of "
             f"{wrong.size} values differ)"
         )

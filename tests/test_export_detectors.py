@@ -1,0 +1,70 @@
+"""Every detector inside every format, compared number by number."""
+
+import keras
+import numpy as np
+import pytest
+from detector_twins_logits import EXAMPLE_PARAMETERS
+from keras import layers
+from tiny_models import ood_model, random_images
+
+from kerasood import export
+from kerasood.detectors import DETECTORS
+from kerasood.outputs import collect
+
+SHAPE, NUM_CLASSES = (8, 8, 3), 4
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    """A small network with every output that some detector reads."""
+    keras.utils.set_random_seed(3)
+    images = keras.Input(SHAPE, dtype="uint8", name="images")
+    x = layers.Rescaling(1 / 64, offset=-2)(images)
+    x = layers.Conv2D(6, 3, activation="relu")(x)
+    x = layers.BatchNormalization()(x)
+    hidden = layers.GlobalAveragePooling2D()(x)
+    features = layers.Dense(8, activation="relu", name="features")(layers.Flatten()(x))
+    return keras.Model(
+        images,
+        {
+            "features": features,
+            "hidden/1": hidden,
+            "logits": layers.Dense(NUM_CLASSES, name="logits")(features),
+            "logits_2": layers.Dense(NUM_CLASSES)(features),
+            "numerators": layers.Dense(NUM_CLASSES)(features),
+            "divisor": layers.Dense(1, activation="sigmoid")(features),
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def training(extractor):
+    """Outputs of training images, their classes, and the head: what `fit` takes."""
+    generator = np.random.default_rng(5)
+    images = generator.integers(0, 256, (400, *SHAPE), dtype=np.uint8)
+    outputs = collect(extractor, [images])
+    labels = outputs["logits"].argmax(axis=1)
+    # Every class in turn where the network predicts only some.
+    labels[:: 2 * NUM_CLASSES] = np.arange(len(labels[:: 2 * NUM_CLASSES])) % NUM_CLASSES
+    return outputs, labels, extractor.get_layer("logits").get_weights()
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_a_detector_answers_alike_in_every_format(name, extractor, training, tmp_path):
+    detector = DETECTORS[name](**EXAMPLE_PARAMETERS.get(name, {})).fit(*training)
+    model = ood_model(extractor, detector)
+    images = random_images(SHAPE)
+    formats = ("saved_model",) if detector.input_step else export.available_formats()
+    result = export.export_model(model, tmp_path, images=images, formats=formats)
+    expected = export.eager_outputs(model, images)
+    assert np.ptp(expected["score"]) > 1e-6
+    for kind, path in result.paths.items():
+        outputs = export.FORMATS[kind].run(path, images)
+        for key in ("score", "logits", "energy"):
+            scale = np.maximum(np.abs(expected[key]), 1)
+            assert np.max(np.abs(outputs[key] - expected[key]) / scale) < 1e-4, kind
+        np.testing.assert_array_equal(outputs["is_ood"], expected["is_ood"], err_msg=kind)
+    if detector.input_step:
+        with pytest.raises(ValueError, match="without a step on the image for TFLite"):
+            export.export_model(model, tmp_path / "no", images=images, formats=("tflite",))
