@@ -38,7 +38,7 @@ class ExportBenchmarkConfig:
 
     depth: int = option(16, "Depth of the WideResNet.")
     width: int = option(2, "Width of the WideResNet.")
-    detectors: tuple[str, ...] = option(("all",), "Detectors: all on features and logits, or names.")
+    detectors: tuple[str, ...] = option(("all",), "Detectors: all, or names.")
     batch_size: int = option(64, "Images in a request.")
     rounds: int = option(15, "Rounds.")
     training_images: int = option(1000, "Images that detectors are fitted on.")

@@ -123,6 +123,7 @@ def _worker(name, path, threads):
         yield process
     finally:
         process.stdin.close()
+        process.stdout.close()
         process.wait()
 
 
