@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import pathlib
 import re
 
@@ -122,17 +123,15 @@ def export_model(
     target = _version_folder(pathlib.Path(folder), model_name, version)
     expected = eager_outputs(ood_model, images)
     with _no_empty_parents(target), atomic_path(target) as temporary:
-        paths, reports, own = {}, {}, {}
-        # In the table's order: a SavedModel wants a folder of its own making.
-        for name in (name for name in FORMATS if name in formats):
-            paths[name] = _write(name, ood_model, temporary, metadata or {}, quantization)
-            if name == "tflite" and quantization is not None:
-                reports[name], own[name] = verify_quantized(
-                    paths[name], images, expected, quantization.kind
-                )
-            else:
-                reports[name] = verify(paths[name], images, expected)
-        write_golden(temporary, np.asarray(images), expected, own)
+        writers = {
+            # In the table's order: a SavedModel wants a folder of its own making.
+            name: functools.partial(
+                _write, name, ood_model, temporary, metadata or {}, quantization
+            )
+            for name in FORMATS
+            if name in formats
+        }
+        paths, reports = _write_and_verify(writers, temporary, images, expected, quantization)
         num_warmup = 0
         if "saved_model" in paths:
             num_warmup = _ask_every_signature(
@@ -140,6 +139,26 @@ def export_model(
             )
     final_paths = {name: target / path.relative_to(temporary) for name, path in paths.items()}
     return Exported(target, final_paths, reports, num_warmup)
+
+
+def _write_and_verify(writers, folder, images, expected, quantization):
+    """Writes every format, verifies it, and keeps the answers; returns paths and reports by format.
+
+    Args:
+        writers: {format: function without arguments that writes it and returns its path}.
+        folder: where golden answers go.
+    """
+    paths, reports, own = {}, {}, {}
+    for name, write in writers.items():
+        paths[name] = write()
+        if name == "tflite" and quantization is not None:
+            reports[name], own[name] = verify_quantized(
+                paths[name], images, expected, quantization.kind
+            )
+        else:
+            reports[name] = verify(paths[name], images, expected)
+    write_golden(folder, np.asarray(images), expected, own)
+    return paths, reports
 
 
 def _refuse_gradients(ood_model, formats):
