@@ -38,11 +38,11 @@ NUM_SETS, NUM_DETECTORS = 6, 10
 class EvaluateBenchmarkConfig:
     """What `python -m benchmarks.evaluate` measures."""
 
-    depth: int = option(16, "Depth of the WideResNet.")
-    width: int = option(1, "Width of the WideResNet.")
-    train_images: int = option(5000, "Training images that detectors are fitted on.")
-    test_images: int = option(2000, "In-distribution test images.")
-    ood_images: int = option(1000, "Images of each of six OOD sets.")
+    depth: int = option(40, "Depth of the WideResNet.")
+    width: int = option(2, "Width of the WideResNet.")
+    train_images: int = option(1500, "Training images that detectors are fitted on.")
+    test_images: int = option(500, "In-distribution test images.")
+    ood_images: int = option(250, "Images of each of six OOD sets.")
     detectors: tuple[str, ...] = option(("all",), "Detectors: all without a gradient, or names.")
     rounds: int = option(5, "Rounds; 0 leaves the evaluation out.")
     largest_ratio: float = option(1.1, "Limit of evaluation / forward pass.")
