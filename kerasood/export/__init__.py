@@ -123,14 +123,7 @@ def export_model(
     target = _version_folder(pathlib.Path(folder), model_name, version)
     expected = eager_outputs(ood_model, images)
     with _no_empty_parents(target), atomic_path(target) as temporary:
-        writers = {
-            # In the table's order: a SavedModel wants a folder of its own making.
-            name: functools.partial(
-                _write, name, ood_model, temporary, metadata or {}, quantization
-            )
-            for name in FORMATS
-            if name in formats
-        }
+        writers = _writers(ood_model, temporary, metadata or {}, formats, quantization)
         paths, reports = _write_and_verify(writers, temporary, images, expected, quantization)
         num_warmup = 0
         if "saved_model" in paths:
@@ -139,6 +132,18 @@ def export_model(
             )
     final_paths = {name: target / path.relative_to(temporary) for name, path in paths.items()}
     return Exported(target, final_paths, reports, num_warmup)
+
+
+def _writers(ood_model, folder, metadata, formats, quantization):
+    """{format: function without arguments that writes it}, in the table's order.
+
+    A SavedModel comes first, since it wants a folder of its own making.
+    """
+    return {
+        name: functools.partial(_write, name, ood_model, folder, metadata, quantization)
+        for name in FORMATS
+        if name in formats
+    }
 
 
 def _write_and_verify(writers, folder, images, expected, quantization):
