@@ -41,6 +41,23 @@ def refused(capsys):
 
 
 @pytest.fixture(scope="session")
+def every_format(tmp_path_factory):
+    """A model of 8x8 images of four classes in every format that is installed, to read only."""
+    from tiny_models import ood_model, random_images, small_network
+
+    from kerasood import export
+    from kerasood.detectors import Energy
+
+    model = ood_model(small_network(), Energy())
+    return export.export_model(
+        model,
+        tmp_path_factory.mktemp("every"),
+        images=random_images(model.image_shape),
+        formats=export.available_formats(),
+    )
+
+
+@pytest.fixture(scope="session")
 def served_export(tmp_path_factory):
     """An exported SavedModel of 8x8 images of classes a to d, named tiny, to read only."""
     from tiny_models import ood_model, random_images, small_network

@@ -63,24 +63,55 @@ def test_its_report_metadata_and_golden_images(exported):
     assert formats.artefacts(result.folder) == {name: path}
 
 
+def test_the_file_says_its_names_and_any_batch_size(exported):
+    """For hosts that are not our runners: one input `images`, outputs by name, no scalars."""
+    name, model, _, result = exported
+    described = {"onnx": describe_onnx, "openvino": describe_openvino}[name]
+    inputs, outputs = described(result.paths[name])
+    assert inputs == {"images": [None, *model.image_shape]}
+    assert outputs == {
+        "logits": [None, 10],
+        "probabilities": [None, 10],
+        "energy": [None],
+        "score": [None],
+        "is_ood": [None],
+    }
+
+
+def describe_onnx(path):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return (
+        {
+            spec.name: [size if isinstance(size, int) else None for size in spec.shape]
+            for spec in specs
+        }
+        for specs in (session.get_inputs(), session.get_outputs())
+    )
+
+
+def describe_openvino(path):
+    import openvino
+
+    model = openvino.Core().read_model(str(path))
+    return (
+        {
+            spec.get_any_name(): [
+                None if size.is_dynamic else size.get_length()
+                for size in spec.get_partial_shape()
+            ]
+            for spec in specs
+        }
+        for specs in (model.inputs, model.outputs)
+    )
+
+
 def test_weights_are_not_rounded(exported):
     name, model, _, result = exported
     # OpenVINO's graph and weights are two files.
     stored = sum(path.stat().st_size for path in result.folder.glob("model.*"))
     assert stored > sum(weight.nbytes for weight in model.get_weights())
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda x: x / np.float32(255), "uint8.*dtype=float32"),
-        (lambda x: x[:, :7], r"\(N, 32, 32, 3\). Received: shape=\(12, 7, 32, 3\)"),
-    ],
-)
-def test_runners_refuse_other_images(exported, change, message):
-    name, _, images, result = exported
-    with pytest.raises(ValueError, match=message):
-        RUNNERS[name](result.paths[name], change(images))
 
 
 def test_openvino_reads_the_savedmodel_folder_too(tmp_path):

@@ -45,6 +45,9 @@ def test_golden_images_are_a_few_of_those_verified_with(exported):
     np.testing.assert_array_equal(images, random_images((8, 8, 3), num_images=40)[rows])
     expected = export.eager_outputs(model, images)
     assert answers.keys() == {"keras"}
+    all_scores = export.eager_outputs(model, random_images((8, 8, 3), num_images=40))
+    accepted = all_scores["score"][~all_scores["is_ood"]]
+    assert answers["keras"].pop("spread") == pytest.approx(np.std(accepted, dtype="float64"))
     assert answers["keras"].keys() == expected.keys()
     for name, values in expected.items():
         np.testing.assert_allclose(answers["keras"][name], values, rtol=1e-5, atol=1e-6)
@@ -52,11 +55,14 @@ def test_golden_images_are_a_few_of_those_verified_with(exported):
 
 def test_fewer_images_are_all_kept(tmp_path):
     images = random_images((8, 8, 3), num_images=3)
-    golden.write_golden(tmp_path, images, {"score": np.arange(3.0)}, {"tflite": {"score": -images}})
+    keras_outputs = {"score": np.arange(3.0), "is_ood": np.array([False, False, True])}
+    own = {"score": -np.arange(3.0), "is_ood": np.zeros(3, bool)}
+    golden.write_golden(tmp_path, images, keras_outputs, {"tflite": own})
     stored, answers = golden.read_golden(tmp_path)
     np.testing.assert_array_equal(stored, images)
     np.testing.assert_array_equal(answers["keras"]["score"], [0, 1, 2])
-    np.testing.assert_array_equal(answers["tflite"]["score"], -images)
+    np.testing.assert_array_equal(answers["tflite"]["score"], [0, -1, -2])
+    assert answers["keras"]["spread"] == 0.5
 
 
 def test_an_untouched_version_answers_again(exported, capsys):
@@ -105,7 +111,8 @@ def test_what_cannot_be_replayed(folder, tmp_path):
     (folder / "golden.npz").write_bytes(b"no archive")
     with pytest.raises(ValueError, match="Expected golden images in"):
         verify(folder)
-    golden.write_golden(tmp_path, random_images((8, 8, 3)), {"score": np.zeros(12)})
+    outputs = {"score": np.zeros(12), "is_ood": np.zeros(12, bool)}
+    golden.write_golden(tmp_path, random_images((8, 8, 3)), outputs)
     with pytest.raises(FileNotFoundError, match="Expected exported files in"):
         verify(tmp_path)
 

@@ -10,9 +10,8 @@ from tiny_models import ood_model, random_images, small_network
 
 from kerasood import export, thresholds
 from kerasood.detectors import Energy, Mahalanobis, MaxLogit
-from kerasood.export import tflite
+from kerasood.export import ExportMismatch, tflite
 from kerasood.export.quantization import float16_pieces
-from kerasood.export.verify import ExportMismatch
 from kerasood.models.extractor import build_extractor, head_of
 from kerasood.outputs import collect
 from kerasood.recalibration import calibrate_outputs

@@ -80,6 +80,8 @@ def test_signatures_are_named_and_typed(model):
         assert definition.method_name == "tensorflow/serving/predict"
         (input_name,) = definition.inputs
         assert input_name == ("image_bytes" if name.endswith("_bytes") else "images")
+        # Servers join requests along it.
+        assert definition.inputs[input_name].tensor_shape.dim[0].size == -1
         assert sorted(definition.outputs) == outputs
         for output, info in definition.outputs.items():
             assert info.dtype == DTYPES.get(output, tf.float32)
@@ -182,15 +184,27 @@ def test_rest_clients_get_rows(server, images):
     assert content["predictions"] == [good, bad]
 
 
+def test_any_image_is_answered_in_json(server):
+    """JSON has no NaN and no infinity, so that one would fail the whole answer."""
+    black, white = np.zeros((8, 8, 3), int), np.full((8, 8, 3), 255)
+    halves = np.where(np.arange(8)[:, None, None] < 4, white, black)
+    status, content = ask_rest(server, [x.tolist() for x in (black, white, halves, noise(8, 8))])
+    assert status == 200
+    energies = [row["energy"] for row in content["predictions"]]
+    assert np.all(np.isfinite(energies)) and np.ptp(energies) > 0.1
+
+
 @pytest.mark.parametrize(
     ("instances", "signature"),
     [
         ([[[1, 2, 3]]], "serving_default"),
+        (np.zeros((1, 8, 8, 1), int).tolist(), "serving_default"),
+        (np.full((1, 8, 8, 3), np.nan).tolist(), "serving_default"),
         (np.zeros((1, 9, 9, 3), int).tolist(), "serving_default"),
         (np.full((1, 8, 8, 3), 0.5).tolist(), "serving_default"),
         (np.zeros((1, 8, 8, 3), int).tolist(), "no such signature"),
     ],
-    ids=["rank", "size", "floats", "signature"],
+    ids=["rank", "channels", "nan", "size", "floats", "signature"],
 )
 def test_bad_rest_requests(server, images, instances, signature):
     status, content = ask_rest(server, instances, signature)

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tf_serving import NO_API
+from tiny_models import ood_model, random_images, small_network
 
 from kerasood.commands.export import _warmup_in_words
-from kerasood.export import ExportMismatch, load_served
+from kerasood.detectors import Energy
+from kerasood.export import ExportMismatch, export_model, load_served, warmup
 from kerasood.export.warmup import FILE_NAME, predict_request, replay_warmup, write_warmup
 
 
@@ -37,6 +39,7 @@ def test_every_signature_is_warmed_up_with_one_and_with_many(served_export, pred
         prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
     ]
+    # TF Serving reads at most 1,000.
     assert served_export.num_warmup == len(requests) == 8
     asked = []
     for request in requests:
@@ -59,6 +62,25 @@ def test_a_request_that_fails_is_named(folder, prediction_log_pb2):
     with load_served(folder) as served:
         with pytest.raises(ExportMismatch, match="request 0 of .* Received: Expected images as"):
             replay_warmup(served, folder)
+
+
+def test_a_version_whose_warm_up_fails_is_not_kept(prediction_log_pb2, tmp_path, monkeypatch):
+    """The server would refuse the model for one such record."""
+    model = ood_model(small_network(), Energy())
+    floats = np.zeros((1, 8, 8, 3), np.float32)
+    monkeypatch.setattr(
+        warmup,
+        "_requests",
+        lambda *_: [predict_request("tiny", "serving_default", {"images": floats})],
+    )
+    with pytest.raises(ExportMismatch, match="Expected an answer to warm-up request 0"):
+        export_model(
+            model,
+            tmp_path / "out",
+            images=random_images(model.image_shape),
+            formats=("saved_model",),
+        )
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_the_protobufs_there_is_no_file(folder, monkeypatch):

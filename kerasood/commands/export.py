@@ -17,7 +17,7 @@ from kerasood.data.sources import open_source
 from kerasood.detectors import DETECTORS, build
 from kerasood.detectors.saving import load_detector, save_detector
 from kerasood.evaluation import calibration_scores
-from kerasood.export import available_formats, describe_signature, export_model
+from kerasood.export import describe_signature, export_model
 from kerasood.files import read_json, write_json
 from kerasood.fitting import CandidateOutputs, FittedDetectors
 from kerasood.recalibration import calibrate_outputs
@@ -75,7 +75,7 @@ def export(config):
             "versions": versions(),
         },
         model_name=model_name,
-        formats=available_formats() if config.format == "all" else (config.format,),
+        formats=None if config.format == "all" else (config.format,),
         version=config.version,
         quantization=quantization_of(config, candidate, test),
     )
@@ -84,6 +84,8 @@ def export(config):
         console.print(str(exported.reports[kind]), markup=False)
         if kind in DESCRIBED:
             console.print(describe_signature(path), markup=False)
+    for kind, reason in exported.left_out.items():
+        console.print(f"\n{kind} is left out: {reason}", style="yellow", markup=False)
     if "saved_model" in exported.paths:
         console.print(f"\n{_warmup_in_words(exported.num_warmup)}", markup=False)
     if config.quantization != "none" and "tflite" in exported.paths:

@@ -8,18 +8,18 @@ import re
 
 import numpy as np
 
+from kerasood.export.errors import ExportMismatch, Inexpressible
 from kerasood.export.formats import FORMATS, available_formats, check_formats
 from kerasood.export.golden import replay, write_golden
-from kerasood.export.metadata import read_calibration, read_metadata
+from kerasood.export.metadata import read_calibration, read_metadata, write_metadata
 from kerasood.export.onnx import export_onnx, run_onnx
 from kerasood.export.openvino import export_openvino, run_openvino
 from kerasood.export.quantization import QUANTIZATIONS, Quantization
 from kerasood.export.requests import check_signatures
 from kerasood.export.saved_model import export_saved_model, load_served, run_saved_model
 from kerasood.export.signature import describe_signature
-from kerasood.export.tflite import export_tflite, run_tflite
+from kerasood.export.tflite import export_tflite, refuse_gradients, run_tflite
 from kerasood.export.verify import (
-    ExportMismatch,
     QuantizedReport,
     Report,
     eager_outputs,
@@ -35,6 +35,7 @@ __all__ = [
     "FORMATS",
     "ExportMismatch",
     "Exported",
+    "Inexpressible",
     "QUANTIZATIONS",
     "Quantization",
     "QuantizedReport",
@@ -65,13 +66,15 @@ __all__ = [
 class Exported:
     """One exported version: its folder, the path of each format and how each was verified.
 
-    `num_warmup` requests will warm up a server that loads the SavedModel.
+    `num_warmup` requests will warm up a server that loads the SavedModel. `left_out` says why a
+    format that was not asked for by name is missing.
     """
 
     folder: pathlib.Path
     paths: dict[str, pathlib.Path]
     reports: dict[str, Report | QuantizedReport]
     num_warmup: int = 0
+    left_out: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def export_model(
@@ -98,7 +101,9 @@ def export_model(
         metadata: dict of JSON values that travel with the model, or None.
         model_name: str of letters, digits, `_`, `.` and `-`.
         formats: any of "saved_model" (the folder itself), "tflite" (model.tflite in it), "onnx"
-            (model.onnx) and "openvino" (model.xml); by default all whose packages are installed.
+            (model.onnx) and "openvino" (model.xml). By default the SavedModel, and of the others
+            whose packages are installed those that can express the model and answer as it does;
+            the metadata's "left_out" says which cannot, and why.
         version: int > 0; by default one more than the largest there is.
         quantization: Quantization of the TFLite file, or None.
 
@@ -108,30 +113,41 @@ def export_model(
     Raises:
         ExportMismatch: an exported file does not answer as the model does.
         FileExistsError: the version exists.
+        Inexpressible: a format that was asked for lacks what the model needs.
         ValueError: an unknown format, or one whose packages are missing; a model name or version
-            that cannot be served; TFLite for a detector that needs a gradient; or a quantization
-            without TFLite.
+            that cannot be served; or a quantization without TFLite.
         OSError: the folder cannot be written.
     """
+    optional = _optional(quantization) if formats is None else ()
     formats = available_formats() if formats is None else formats
     check_formats(formats)
     if quantization is not None and "tflite" not in formats:
         raise ValueError(
             f"Expected the format tflite, which alone is quantised. Received: formats={formats!r}"
         )
-    _refuse_gradients(ood_model, formats)
+    if "tflite" in formats and "tflite" not in optional:
+        refuse_gradients(ood_model)
     target = _version_folder(pathlib.Path(folder), model_name, version)
     expected = eager_outputs(ood_model, images)
     with _no_empty_parents(target), atomic_path(target) as temporary:
         writers = _writers(ood_model, temporary, metadata or {}, formats, quantization)
-        paths, reports = _write_and_verify(writers, temporary, images, expected, quantization)
+        paths, reports, left_out = _write_and_verify(
+            writers, temporary, images, expected, quantization, optional
+        )
+        _record_left_out(paths, left_out)
         num_warmup = 0
         if "saved_model" in paths:
             num_warmup = _ask_every_signature(
                 temporary, images, (metadata or {}).get("class_names"), model_name
             )
     final_paths = {name: target / path.relative_to(temporary) for name, path in paths.items()}
-    return Exported(target, final_paths, reports, num_warmup)
+    return Exported(target, final_paths, reports, num_warmup, left_out)
+
+
+def _optional(quantization):
+    """The formats that an export of all may do without; whoever quantises asks for TFLite."""
+    needed = {"saved_model"} if quantization is None else {"saved_model", "tflite"}
+    return tuple(name for name in FORMATS if name not in needed)
 
 
 def _writers(ood_model, folder, metadata, formats, quantization):
@@ -146,34 +162,42 @@ def _writers(ood_model, folder, metadata, formats, quantization):
     }
 
 
-def _write_and_verify(writers, folder, images, expected, quantization):
-    """Writes every format, verifies it, and keeps the answers; returns paths and reports by format.
+def _write_and_verify(writers, folder, images, expected, quantization, optional):
+    """Writes every format, verifies it, and keeps the answers.
 
     Args:
         writers: {format: function without arguments that writes it and returns its path}.
-        folder: where golden answers go.
+        folder: where they and the golden answers go.
+        optional: formats that may fail, and leave nothing then.
+
+    Returns:
+        Paths, reports, and why it was left out, each by format.
     """
-    paths, reports, own = {}, {}, {}
+    paths, reports, own, left_out = {}, {}, {}, {}
     for name, write in writers.items():
-        paths[name] = write()
-        if name == "tflite" and quantization is not None:
-            reports[name], own[name] = verify_quantized(
-                paths[name], images, expected, quantization.kind
-            )
-        else:
-            reports[name] = verify(paths[name], images, expected)
+        before = set(folder.glob("*"))
+        try:
+            path = write()
+            if name == "tflite" and quantization is not None:
+                reports[name], own[name] = verify_quantized(
+                    path, images, expected, quantization.kind
+                )
+            else:
+                reports[name] = verify(path, images, expected)
+            paths[name] = path
+        except (Inexpressible, ExportMismatch) as error:
+            if name not in optional:
+                raise
+            left_out[name] = " ".join(str(error).split())
+            for file in set(folder.glob("*")) - before:
+                file.unlink()
     write_golden(folder, np.asarray(images), expected, own)
-    return paths, reports
+    return paths, reports, left_out
 
 
-def _refuse_gradients(ood_model, formats):
-    detector = ood_model.detector
-    if "tflite" in formats and detector.input_step:
-        raise ValueError(
-            "Expected a detector without a step on the image for TFLite, which has no gradients: "
-            "export the SavedModel alone, or set the step to 0. "
-            f"Received: {type(detector).__name__} with a step of {detector.input_step:g}"
-        )
+def _record_left_out(paths, left_out):
+    for path in paths.values() if left_out else ():
+        write_metadata(path, {**read_metadata(path), "left_out": left_out})
 
 
 def _write(name, ood_model, folder, metadata, quantization):

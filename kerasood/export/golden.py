@@ -4,13 +4,16 @@ import pathlib
 
 import numpy as np
 
+from kerasood.export.errors import ExportMismatch
 from kerasood.export.formats import FORMATS, artefacts
 from kerasood.export.metadata import read_metadata
-from kerasood.export.verify import QUANTIZED_TOLERANCE, TOLERANCE, ExportMismatch, verify
+from kerasood.export.units import EXACT, QUANTIZED, score_spread
+from kerasood.export.verify import verify
 from kerasood.files import atomic_path
 
 FILE_NAME = "golden.npz"
 NUM_GOLDEN = 16
+SPREAD = "spread"
 
 
 def write_golden(folder, images, expected, own=None):
@@ -30,6 +33,8 @@ def write_golden(folder, images, expected, own=None):
         for source, outputs in answers.items()
         for name, values in outputs.items()
     }
+    # Of all images, so that a file is held to what it was held to at its export.
+    arrays |= {f"{source}/{SPREAD}": score_spread(outputs) for source, outputs in answers.items()}
     with atomic_path(pathlib.Path(folder) / FILE_NAME) as path:
         np.savez_compressed(path, images=images[rows], **arrays)
 
@@ -60,9 +65,10 @@ def _replayed(name, path, images, answers):
         return f"not run, since {', '.join(FORMATS[name].missing)} is not installed"
     try:
         quantized = read_metadata(path).get("quantization", "none") != "none"
-        tolerance = QUANTIZED_TOLERANCE if quantized else TOLERANCE
-        expected = answers.get(name, answers["keras"])
-        return verify(path, images, expected, tolerance, reference="the stored answers")
+        tolerance = QUANTIZED if quantized else EXACT
+        expected = dict(answers.get(name, answers["keras"]))
+        spread = expected.pop(SPREAD, None)
+        return verify(path, images, expected, tolerance, "the stored answers", spread)
     except ExportMismatch as mismatch:
         return mismatch
     # A runtime raises whatever it likes when a file is damaged.
@@ -72,6 +78,8 @@ def _replayed(name, path, images, answers):
 
 def read_golden(folder):
     """The golden images of a version folder, and {"keras" or a format's name: the answers}.
+
+    Among the answers is "spread", () float, the score's over all images that were verified with.
 
     Raises:
         FileNotFoundError: there are none.

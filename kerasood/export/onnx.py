@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasood.export.errors import Inexpressible
 from kerasood.export.metadata import build_metadata, write_metadata
 from kerasood.quiet import quiet
 from kerasood.serving import check_images
@@ -26,8 +27,8 @@ def export_onnx(ood_model, path, metadata):
         Path of the file.
 
     Raises:
-        ValueError: the graph holds ops that ONNX cannot express, Keras runs on another backend, or
-            `metadata` overrides the model's facts.
+        Inexpressible: the graph holds ops that ONNX cannot express.
+        ValueError: Keras runs on another backend, or `metadata` overrides the model's facts.
         ImportError: tf2onnx is not installed.
     """
     path = pathlib.Path(path)
@@ -54,7 +55,7 @@ def export_onnx(ood_model, path, metadata):
             onnx.checker.check_model(proto)
         # The converter raises whatever a handler of one op raises, the checker an error of its own.
         except Exception as error:
-            raise ValueError(
+            raise Inexpressible(
                 f"Expected a model that ONNX can express. Received: {str(error)[:500]}"
             ) from error
     path.write_bytes(proto.SerializeToString())

@@ -6,6 +6,7 @@ OpenVINO also reads the SavedModel folder as it is.
 import pathlib
 import tempfile
 
+from kerasood.export.errors import Inexpressible
 from kerasood.export.metadata import build_metadata, write_metadata
 from kerasood.export.saved_model import write_archive
 from kerasood.quiet import quiet
@@ -24,8 +25,8 @@ def export_openvino(ood_model, path, metadata):
         Path of the .xml file.
 
     Raises:
-        ValueError: the graph holds ops that OpenVINO cannot express, Keras runs on another backend,
-            or `metadata` overrides the model's facts.
+        Inexpressible: the graph holds ops that OpenVINO cannot express.
+        ValueError: Keras runs on another backend, or `metadata` overrides the model's facts.
         ImportError: openvino is not installed.
     """
     import openvino
@@ -38,7 +39,7 @@ def export_openvino(ood_model, path, metadata):
             model = openvino.convert_model(folder)
         # The converter raises whatever its frontend raises.
         except Exception as error:
-            raise ValueError(
+            raise Inexpressible(
                 f"Expected a model that OpenVINO can express. Received: {str(error)[:500]}"
             ) from error
         # By default the weights would be rounded to float16.

@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image
 
 from kerasood.export.endpoints import SIGNATURE
-from kerasood.export.verify import TOLERANCE, ExportMismatch
+from kerasood.export.errors import ExportMismatch
+from kerasood.export.units import EXACT, unit_of
 
 NUM_CHECKED = 8
 NO_IMAGE = b"no image"
@@ -23,8 +24,7 @@ def check_signatures(served, images, class_names=None):
         class_names: K str, the labels that it was exported with, or None for numbers.
 
     Raises:
-        ExportMismatch: an output is missing or differs; numbers by more than 1e-4 relative to
-            max(|value|, 1).
+        ExportMismatch: an output is missing or differs; numbers by more than `verify` allows.
     """
     images = images[:NUM_CHECKED]
     for signature in sorted(served_signatures(served) - {SIGNATURE}):
@@ -82,10 +82,10 @@ def _compare(signature, name, answer, expected):
         raise ExportMismatch(
             f"Expected outputs of {signature} out of {sorted(expected)}. Received: {name!r}"
         )
-    expected = expected[name]
+    outputs, expected = expected, expected[name]
     same = (answer.shape, answer.dtype) == (expected.shape, expected.dtype)
     if same and expected.dtype.kind == "f":
-        same = np.all(np.abs(answer - expected) <= TOLERANCE * np.maximum(np.abs(expected), 1))
+        same = np.all(np.abs(answer - expected) <= EXACT.of(name) * unit_of(name, outputs))
     elif same:
         same = np.array_equal(answer, expected)
     if not same:

@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
+from kerasood.export.errors import Inexpressible
 from kerasood.export.metadata import build_metadata, write_metadata
 from kerasood.export.quantization import quantize, servable
 from kerasood.export.saved_model import SIGNATURE, write_archive
@@ -32,11 +33,12 @@ def export_tflite(ood_model, path, metadata, quantization=None):
         Path of the file.
 
     Raises:
-        ValueError: the graph holds ops that TFLite's builtin ones cannot express, Keras runs on
-            another backend, or `metadata` overrides the model's facts.
+        Inexpressible: the detector needs a gradient, or the graph an op that is no builtin one.
+        ValueError: Keras runs on another backend, or `metadata` overrides the model's facts.
         OSError: the file cannot be written.
     """
     path = pathlib.Path(path)
+    refuse_gradients(ood_model)
     content = build_metadata(ood_model, {**metadata, "quantization": _kind(quantization)})
     flatbuffer = _convert(ood_model, quantization)
     if quantization is not None and quantization.recalibrate is not None:
@@ -50,6 +52,21 @@ def export_tflite(ood_model, path, metadata, quantization=None):
     path.write_bytes(flatbuffer)
     write_metadata(path, content)
     return path
+
+
+def refuse_gradients(ood_model):
+    """Refuses detectors that take a step on the image.
+
+    Raises:
+        Inexpressible: the model's is one.
+    """
+    detector = ood_model.detector
+    if detector.input_step:
+        raise Inexpressible(
+            "Expected a detector without a step on the image for TFLite, which has no gradients: "
+            "export the SavedModel alone, or set the step to 0. "
+            f"Received: {type(detector).__name__} with a step of {detector.input_step:g}"
+        )
 
 
 def _kind(quantization):
@@ -69,7 +86,7 @@ def _convert(ood_model, quantization):
             return quantize(_converter(folder), quantization, ood_model, plain_ops)
         # The converter's own error class is private.
         except Exception as error:
-            raise ValueError(
+            raise Inexpressible(
                 "Expected a model that TFLite's builtin ops can express. "
                 f"Received: {_unsupported_ops(error)}"
             ) from error

@@ -5,22 +5,16 @@ import dataclasses
 import numpy as np
 from keras import ops
 
+from kerasood.export.errors import ExportMismatch
 from kerasood.export.formats import format_of
 from kerasood.export.metadata import read_metadata
 from kerasood.export.quantization import LEAST_CORRELATION
-
-TOLERANCE = 1e-4
-# Runtimes and processors round integers alike but for a last bit here and there.
-QUANTIZED_TOLERANCE = 1e-2
-
-
-class ExportMismatch(ValueError):
-    """An exported file answers otherwise than the Keras model it was made from."""
+from kerasood.export.units import EXACT, QUANTIZED, unit_of
 
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """The largest differences of one output: absolute, and relative to max(|value|, 1)."""
+    """The largest differences of one output: absolute, and in units of `unit_of`."""
 
     absolute: float
     relative: float
@@ -41,15 +35,17 @@ class Report:
 
     @property
     def largest(self):
-        """The largest relative difference of any output."""
+        """The largest difference of any output, in its own units."""
         return max(difference.relative for difference in self.differences.values())
 
     def __str__(self):
-        worst = max(self.differences, key=lambda name: self.differences[name].relative)
+        largest = {name: difference.relative for name, difference in self.differences.items()}
+        score = largest.pop("score")
+        worst = max(largest, key=largest.get)
         return (
-            f"{self.num_images} images: every output within "
-            f"{self.largest:.1e} of {self.reference} (largest in {worst}), same is_ood, "
-            f"{self.num_near_threshold} of them within float noise of the threshold"
+            f"{self.num_images} images: every output within {largest[worst]:.1e} of "
+            f"{self.reference} (largest in {worst}), the score within {score:.1e} of its spread, "
+            f"same is_ood, {self.num_near_threshold} of them within float noise of the threshold"
         )
 
 
@@ -85,7 +81,7 @@ def eager_outputs(ood_model, images):
     return {name: ops.convert_to_numpy(output) for name, output in ood_model(images).items()}
 
 
-def verify(path, images, expected, tolerance=TOLERANCE, reference="Keras"):
+def verify(path, images, expected, tolerance=EXACT, reference="Keras", spread=None):
     """Runs an exported file on images, as one and as many, and compares every output.
 
     Every runtime at hand for its format is tried.
@@ -94,8 +90,9 @@ def verify(path, images, expected, tolerance=TOLERANCE, reference="Keras"):
         path: str or Path of an exported file or a SavedModel folder, its metadata beside it.
         images: uint8 array (N, H, W, 3), N >= 1, pixels 0-255.
         expected: dict of arrays from `eager_outputs` for the same images.
-        tolerance: float, largest difference relative to max(|value|, 1).
+        tolerance: Tolerance.
         reference: str, what answered `expected`, for the report.
+        spread: float, the score's from more images than these; by default `score_spread(expected)`.
 
     Returns:
         Report of the runtime that differs most.
@@ -105,22 +102,30 @@ def verify(path, images, expected, tolerance=TOLERANCE, reference="Keras"):
             by more than the tolerance; or a decision differs.
         ValueError: there are no images, or `path` is no exported file.
     """
-    reports = []
-    for source, actual in _answers(path, images):
+    answers = _answers(path, images)
+    for source, actual in answers:
         _check_kinds(source, actual, expected)
+    threshold = read_metadata(path)["threshold"]
+    limits = _limits(expected, threshold)
+    units = _units(expected, limits, spread)
+    reports = []
+    for source, actual in answers:
         differences = {
-            name: _compare(source, name, actual[name], expected[name], tolerance)
-            for name in sorted(expected)
+            name: _compare(source, name, actual[name], expected[name], unit, tolerance.of(name))
+            for name, unit in units.items()
             if name != "is_ood"
         }
-        threshold = read_metadata(path)["threshold"]
         _check_decisions(reference, expected, threshold)
         _check_decisions(source, actual, threshold)
-        limits = _limits(expected, threshold)
-        near = np.abs(expected["score"] - np.float64(limits)) <= differences["score"].absolute
+        noise = differences["score"].relative * units["score"]
+        near = np.abs(expected["score"] - np.float64(limits)) <= noise
         near |= limits != _limits(actual, threshold)
         reports.append(Report(len(images), differences, int(near.sum()), reference))
     return max(reports, key=lambda report: report.largest)
+
+
+def _units(expected, limits, spread=None):
+    return {name: unit_of(name, expected, limits, spread) for name in sorted(expected)}
 
 
 def verify_quantized(path, images, expected, kind):
@@ -148,9 +153,10 @@ def verify_quantized(path, images, expected, kind):
         for name in ("logits", "energy", "score")
     }
     _, first = answers[0]
+    units = _units(first, _limits(first, threshold))
     for source, actual in answers[1:]:
-        for name in first:
-            _compare(source, name, actual[name], first[name], QUANTIZED_TOLERANCE)
+        for name, unit in units.items():
+            _compare(source, name, actual[name], first[name], unit, QUANTIZED.of(name))
     return QuantizedReport(len(images), kind, shifts), first
 
 
@@ -160,7 +166,13 @@ def _answers(path, images):
         raise ValueError("Expected at least one image to verify with. Received: 0 images")
     answers = []
     for name, run in format_of(path).runners().items():
-        first, rest = run(path, images[:1]), run(path, images[1:])
+        try:
+            first, rest = run(path, images[:1]), run(path, images[1:])
+        # A runtime raises whatever it likes.
+        except Exception as error:
+            raise ExportMismatch(
+                f"Expected answers from {path}. Received: {str(error)[:500]}"
+            ) from error
         outputs = {key: np.concatenate([first[key], rest[key]]) for key in first}
         answers.append((f"{path} in {name}" if name else f"{path}", outputs))
     return answers
@@ -201,18 +213,18 @@ def _check_kind(path, name, actual, expected):
         )
 
 
-def _compare(path, name, actual, expected, tolerance):
+def _compare(path, name, actual, expected, unit, tolerance):
     actual, expected = actual.astype("float64"), expected.astype("float64")
     absolute = np.abs(actual - expected)
-    relative = absolute / np.maximum(np.abs(expected), 1)
+    relative = absolute / unit
     # NaN anywhere compares as false, which counts as wrong.
     wrong = ~(relative <= tolerance)
     if wrong.any():
         at = tuple(map(int, np.argwhere(wrong)[0]))
         raise ExportMismatch(
-            f"Expected {name}={expected[at]:.9g} within {tolerance:g} for image {at[0]} from "
-            f"{path}. Received: {name}={actual[at]:.9g} (index {at}; {wrong.sum()} of "
-            f"{wrong.size} values differ)"
+            f"Expected {name}={expected[at]:.9g} within {tolerance * unit[at]:.2g} for image "
+            f"{at[0]} from {path}. Received: {name}={actual[at]:.9g} (index {at}; {wrong.sum()} "
+            f"of {wrong.size} values differ)"
         )
     return Difference(float(absolute.max()), float(relative.max()))
 

@@ -9,8 +9,8 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from kerasood.export.errors import ExportMismatch
 from kerasood.export.requests import as_inputs, served_signatures
-from kerasood.export.verify import ExportMismatch
 
 FILE_NAME = "tf_serving_warmup_requests"
 BATCH_SIZES = (1, 8)
