@@ -49,6 +49,7 @@ setup(
             "jax>=0.4.30",
             "psutil",
             "pytest>=8",
+            "pyyaml>=6",
             "ruff>=0.6",
             "safetensors>=0.4",
         ],

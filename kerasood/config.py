@@ -148,7 +148,7 @@ class ExportConfig:
 
     run: str | None = option(None, "Run directory [the newest under runs/].")
     format: str = option(
-        "all", "What to write; all: whatever packages are installed for.",
+        "all", "What to write; all: what is installed and can express the model.",
         ("saved_model", "tflite", "onnx", "openvino", "all"),
     )
     quantization: str = option(

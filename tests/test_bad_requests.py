@@ -1,11 +1,14 @@
 """Images that no exported file may answer, in every format: refused in words, and then served."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from encoded_images import encode, huge_png, noise, picture
 from tiny_models import random_images
 
 from kerasood import export
+from kerasood.export import saved_model
 
 GOOD = random_images((8, 8, 3), num_images=3)
 # What is wrong, and what the error says of it.
@@ -38,14 +41,16 @@ BAD = {
 }
 
 
-@pytest.fixture(params=export.FORMATS)
+@pytest.fixture(scope="module", params=export.FORMATS)
 def run(request, every_format):
-    """Answers images with the file of one format."""
+    """Answers images with the file of one format; the SavedModel stays loaded in between."""
     kind = export.FORMATS[request.param]
     if kind.missing:
         pytest.skip(f"needs the extra {request.param}: no {', '.join(kind.missing)}")
     path = every_format.paths[request.param]
-    return lambda images: kind.run(path, images)
+    with export.load_served(every_format.folder) as served, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(saved_model, "load_served", lambda _: contextlib.nullcontext(served))
+        yield lambda images: kind.run(path, images)
 
 
 def test_each_is_refused_in_words_and_the_next_is_served(run):

@@ -8,9 +8,11 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 
 import pytest
-from encoded_images import encode, noise
+from encoded_images import encode, huge_png, noise, picture
+from serving_messages import parsed
 from tf_serving import NO_API, raw_model
 
 from kerasood.config import ExportConfig
@@ -22,6 +24,10 @@ MODEL = "cifar10"
 
 def text_of(name):
     return (DEPLOY / name).read_text(encoding="utf-8")
+
+
+def as_yaml(name):
+    return pytest.importorskip("yaml").safe_load(text_of(name))
 
 
 def client(name):
@@ -45,10 +51,18 @@ def grpc_client():
 
 @pytest.fixture
 def files(tmp_path):
-    """An image, and a file that is none."""
-    (tmp_path / "photo.jpg").write_bytes(encode(noise(20, 30), "JPEG"))
-    (tmp_path / "notes.png").write_bytes(b"no image")
-    return [str(tmp_path / "photo.jpg"), str(tmp_path / "notes.png")]
+    """An image, files that are none or cannot be used, and the image again."""
+    contents = {
+        "photo.jpg": encode(noise(20, 30), "JPEG"),
+        "notes.png": b"no image",
+        "empty.jpg": b"",
+        "truncated.jpg": encode(picture(20, 20), "JPEG")[:300],
+        "huge.png": huge_png(6000, 5000),
+        "again.jpg": encode(noise(20, 30), "JPEG"),
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    return [str(tmp_path / name) for name in contents]
 
 
 def test_every_file_is_in_the_readme():
@@ -84,15 +98,37 @@ def test_versions_of_the_server_agree():
     assert f'runtimeVersion: "{image}"' in text_of("kserve.yaml")
 
 
-@pytest.mark.parametrize("name", ["compose.yaml", "kserve.yaml"])
-def test_yaml_is_indented_by_twos_and_has_no_tabs(name):
-    lines = [line for line in text_of(name).splitlines() if line.split("#")[0].strip()]
-    depths = [len(line) - len(line.lstrip(" ")) for line in lines]
-    assert "\t" not in text_of(name) and all(depth % 2 == 0 for depth in depths)
-    for line, depth, following in zip(lines, depths, [*depths[1:], 0], strict=True):
-        opens = line.split("  #")[0].rstrip().endswith(":")
-        assert following == depth + 2 if opens else following <= depth, line
-        assert re.match(r" *(- \S|[\w./]+:( \S|$))", line), line
+def test_compose_starts_the_server_with_flags_that_it_has():
+    (service,) = as_yaml("compose.yaml")["services"].values()
+    flags = dict(argument.removeprefix("--").partition("=")[::2] for argument in service["command"])
+    assert flags == {
+        "model_config_file": "/deploy/models.config",
+        "monitoring_config_file": "/deploy/monitoring.config",
+        "enable_batching": "",
+        "batching_parameters_file": "/deploy/batching.config",
+    }
+    # The image's entry point itself says the two ports.
+    assert service["ports"] == ["127.0.0.1:8500:8500", "127.0.0.1:8501:8501"]
+    assert service["volumes"] == ["../../exported:/models:ro", ".:/deploy:ro"]
+
+
+def test_kserve_has_the_fields_of_an_inference_service():
+    """Checked against the models of the package kserve 0.21."""
+    service = as_yaml("kserve.yaml")
+    assert service.pop("apiVersion") == "serving.kserve.io/v1beta1"
+    assert service.pop("kind") == "InferenceService"
+    assert service.pop("metadata") == {"name": MODEL}
+    predictor = service.pop("spec").pop("predictor")
+    model = predictor.pop("model")
+    assert service == {} and predictor == {"minReplicas": 1}
+    assert model.pop("modelFormat") == {"name": "tensorflow"}
+    assert re.fullmatch(r"\d+\.\d+\.\d+", model.pop("runtimeVersion"))
+    # KServe's runtime serves the folder above the version folders.
+    assert model.pop("storageUri") == f"pvc://{ExportConfig().out}/{MODEL}"
+    resources = model.pop("resources")
+    assert model == {} and resources.keys() == {"requests", "limits"}
+    for amounts in resources.values():
+        assert re.fullmatch(r"\d+", amounts["cpu"]) and re.fullmatch(r"\d+Gi", amounts["memory"])
 
 
 def test_models_config_is_what_the_server_parses():
@@ -106,11 +142,27 @@ def test_models_config_is_what_the_server_parses():
     assert (model.name, model.model_platform) == (MODEL, "tensorflow")
 
 
-def test_batching_parameters_are_known_ones():
-    """Their message is not among those that tensorflow-serving-api ships."""
-    lines = [line for line in text_of("batching.config").splitlines() if not line.startswith("#")]
-    known = ("max_batch_size", "batch_timeout_micros", "num_batch_threads", "max_enqueued_batches")
-    assert sorted(re.match(r"(\w+) \{ value: \d+ \}$", line)[1] for line in lines) == sorted(known)
+def test_batching_parameters_are_what_the_server_parses():
+    fields = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads")
+    parameters = parsed(
+        text_of("batching.config"),
+        "BatchingParameters",
+        BatchingParameters=dict.fromkeys(fields, ".google.protobuf.Int64Value"),
+    )
+    values = {name: getattr(parameters, name).value for name in fields}
+    assert min(values.values()) > 0
+    assert values["batch_timeout_micros"] < 100_000, "no one should wait for a tenth of a second"
+
+
+def test_monitoring_is_what_the_server_parses():
+    config = parsed(
+        text_of("monitoring.config"),
+        "MonitoringConfig",
+        PrometheusConfig={"enable": "bool", "path": "string"},
+        MonitoringConfig={"prometheus_config": ".PrometheusConfig"},
+    )
+    assert config.prometheus_config.enable
+    assert config.prometheus_config.path == "/monitoring/prometheus/metrics"
 
 
 def test_signatures_exist(served_export):
@@ -137,11 +189,27 @@ def test_the_rest_client_needs_only_python():
 
 
 def check_printed(printed, files):
-    good, bad = printed.splitlines()
+    good, *bad, again = printed.splitlines()
     assert re.fullmatch(
         re.escape(files[0]) + r": [abcd] \(\d+\.\d%\), (OOD|in-distribution), score -?[\d.]+", good
     )
-    assert bad == f"{files[1]}: no JPEG or PNG image that can be decoded"
+    assert bad == [f"{file}: no JPEG or PNG image that can be decoded" for file in files[1:-1]]
+    assert again == good.replace("photo.jpg", "again.jpg")
+
+
+def check_no_such_file(main, monkeypatch, argument, address):
+    monkeypatch.setattr(sys, "argv", ["x", argument, address, "no_such.jpg"])
+    with pytest.raises(SystemExit, match="error: .*No such file.*no_such.jpg"):
+        main()
+
+
+def test_the_readme_asks_for_the_health_of_a_model(server):
+    (address,) = re.findall(r"^curl --fail (http://\S+)$", text_of("README.md"), re.M)
+    address = address.replace("8501", str(server.rest_port)).replace(MODEL, server.model)
+    assert address == server.url
+    with urllib.request.urlopen(address) as response:
+        (version,) = json.load(response)["model_version_status"]
+    assert (str(version["version"]), version["state"]) == ("1", "AVAILABLE")
 
 
 def test_rest_client(server, rest_client, files, monkeypatch, capsys):
@@ -149,6 +217,7 @@ def test_rest_client(server, rest_client, files, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["x", "--url", url, "--model", server.model, *files])
     rest_client.main()
     check_printed(capsys.readouterr().out, files)
+    check_no_such_file(rest_client.main, monkeypatch, "--url", url)
     with pytest.raises(RuntimeError, match="The server answered 404"):
         rest_client.classify([b""], url, "another")
     monkeypatch.setattr(sys, "argv", ["x", "--url", "http://127.0.0.1:9", *files])
@@ -162,6 +231,7 @@ def test_grpc_client(server, grpc_client, rest_client, files, monkeypatch, capsy
     grpc_client.main()
     printed = capsys.readouterr().out
     check_printed(printed, files)
+    check_no_such_file(grpc_client.main, monkeypatch, "--address", address)
     contents = [pathlib.Path(path).read_bytes() for path in files]
     rows = rest_client.classify(contents, f"http://127.0.0.1:{server.rest_port}", server.model)
     columns = grpc_client.classify(contents, address, server.model)

@@ -114,7 +114,7 @@ def test_the_reports_tell_what_was_verified(case):
         assert sorted(report.differences) == ["energy", "logits", "probabilities", "score"]
         for name, difference in report.differences.items():
             assert 0 <= difference.absolute < 1e-4 and 0 <= difference.relative < 1e-4, name
-        assert str(report).startswith("12 images: every output within")
+        assert str(report).startswith("12 images: the score within")
 
 
 @only_cnn

@@ -107,6 +107,21 @@ def test_calibration_on_other_images(run, exported, tmp_path):
     assert (read_threshold(content).rank, outputs["is_ood"].sum()) == (41, 9)
 
 
+def test_all_means_what_can_be_written(run, tmp_path, monkeypatch, capsys):
+    asked, reason = [], f"Expected a model of [builtin] ops. Received: {'ops, ' * 30}Strange"
+
+    def record(model, folder, *, formats, **_):
+        asked.append(formats)
+        return Exported(tmp_path, {}, {}, left_out={"tflite": reason} if formats is None else {})
+
+    monkeypatch.setattr("kerasood.commands.export.export_model", record)
+    export(ExportConfig(run=str(run.path), tpr=0.8))
+    assert f"tflite is left out: {reason}" in capsys.readouterr().out.splitlines()
+    export(ExportConfig(run=str(run.path), tpr=0.8, format="tflite"))
+    assert "left out" not in capsys.readouterr().out
+    assert asked == [None, ("tflite",)]
+
+
 def test_promises_that_cannot_be_kept(run, refused, tmp_path):
     config = ExportConfig(run=str(run.path), out=str(tmp_path / "out"), guarantee="confidence")
     line = refused(export, config)

@@ -70,7 +70,7 @@ def test_an_untouched_version_answers_again(exported, capsys):
     assert list(reports) == ["saved_model", "tflite"]
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == ["saved_model", "tflite"]
-    assert all("16 images: every output within" in line for line in lines)
+    assert all("16 images: the score within" in line for line in lines)
 
 
 def test_another_files_answers_are_told_apart(folder, refused, tmp_path, capsys):

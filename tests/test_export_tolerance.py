@@ -1,5 +1,7 @@
 """How far a file's score may be from Keras's: by its spread, not by its size."""
 
+import importlib
+
 import keras
 import numpy as np
 import pytest
@@ -63,7 +65,7 @@ def test_a_hundredth_of_the_spread_is_refused_where_the_size_would_allow_it(far_
     spread = score_spread(expected)
     accepted = int(np.flatnonzero(~expected["is_ood"])[0])
     distance = 0.01 * spread
-    assert distance < 1e-3 * np.abs(expected["score"]).min() / 2
+    assert distance < 1e-4 * np.abs(expected["score"]).min()
     report = export.verify(path, images, expected)
     assert report.differences["score"].relative < EXACT.score / 5
     shifted = {**expected, "score": expected["score"].copy()}
@@ -95,6 +97,7 @@ def test_wrong_files_are_refused(far_scores, tmp_path):
 def test_decisions_may_differ_only_within_the_tolerance(far_scores, monkeypatch):
     """A file whose score lies beyond the threshold by less than is allowed, and by more."""
     path, images, expected = far_scores
+    verify = importlib.import_module("kerasood.export.verify")
     threshold = np.float32(export.read_metadata(path)["threshold"])
     nearest = int(np.argmin(np.where(expected["is_ood"], np.inf, threshold - expected["score"])))
     spread = score_spread(expected)
@@ -104,7 +107,7 @@ def test_decisions_may_differ_only_within_the_tolerance(far_scores, monkeypatch)
         answered = {name: output.copy() for name, output in right.items()}
         answered["score"][nearest] = threshold + np.float32(step * spread)
         answered["is_ood"][nearest] = True
-        monkeypatch.setattr("kerasood.export.verify._answers", lambda *_, a=answered: [("it", a)])
+        monkeypatch.setattr(verify, "_answers", lambda *_, a=answered: [("it", a)])
         if allowed:
             assert export.verify(path, images, right).num_near_threshold >= 1
         else:
@@ -139,7 +142,6 @@ def test_vim_passes_where_alpha_magnifies_rounding(tmp_path):
     path = export.export_tflite(model, tmp_path / "model.tflite", {})
     report = export.verify(path, images, expected)
     assert report.differences["energy"].relative < 1e-5
-    assert "the score within" in str(report) and "of its spread" in str(report)
 
 
 def test_golden_images_hold_a_file_to_the_spread_of_its_export(tmp_path):

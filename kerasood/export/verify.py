@@ -43,9 +43,9 @@ class Report:
         score = largest.pop("score")
         worst = max(largest, key=largest.get)
         return (
-            f"{self.num_images} images: every output within {largest[worst]:.1e} of "
-            f"{self.reference} (largest in {worst}), the score within {score:.1e} of its spread, "
-            f"same is_ood, {self.num_near_threshold} of them within float noise of the threshold"
+            f"{self.num_images} images: the score within {score:.1e} of its spread and all else "
+            f"within {largest[worst]:.1e} (largest in {worst}) of {self.reference}, same is_ood, "
+            f"{self.num_near_threshold} of them within float noise of the threshold"
         )
 
 
