@@ -41,29 +41,12 @@ def refused(capsys):
 
 
 @pytest.fixture(scope="session")
-def every_format(tmp_path_factory):
-    """A model of 8x8 images of four classes in every format that is installed, to read only."""
-    from tiny_models import ood_model, random_images, small_network
-
-    from kerasood import export
-    from kerasood.detectors import Energy
-
-    model = ood_model(small_network(), Energy())
-    return export.export_model(
-        model,
-        tmp_path_factory.mktemp("every"),
-        images=random_images(model.image_shape),
-        formats=export.available_formats(),
-    )
-
-
-@pytest.fixture(scope="session")
 def served_export(tmp_path_factory):
-    """An exported SavedModel of 8x8 images of classes a to d, named tiny, to read only."""
+    """A model of 8x8 images of classes a to d in every format at hand, named tiny, to read only."""
     from tiny_models import ood_model, random_images, small_network
 
     from kerasood.detectors import Energy
-    from kerasood.export import export_model
+    from kerasood.export import available_formats, export_model
 
     model = ood_model(small_network(), Energy())
     return export_model(
@@ -72,7 +55,7 @@ def served_export(tmp_path_factory):
         images=random_images(model.image_shape),
         metadata={"class_names": list("abcd")},
         model_name="tiny",
-        formats=["saved_model"],
+        formats=available_formats(),
     )
 
 

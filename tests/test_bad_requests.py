@@ -42,13 +42,13 @@ BAD = {
 
 
 @pytest.fixture(scope="module", params=export.FORMATS)
-def run(request, every_format):
+def run(request, served_export):
     """Answers images with the file of one format; the SavedModel stays loaded in between."""
     kind = export.FORMATS[request.param]
     if kind.missing:
         pytest.skip(f"needs the extra {request.param}: no {', '.join(kind.missing)}")
-    path = every_format.paths[request.param]
-    with export.load_served(every_format.folder) as served, pytest.MonkeyPatch.context() as patch:
+    path = served_export.paths[request.param]
+    with export.load_served(served_export.folder) as served, pytest.MonkeyPatch.context() as patch:
         patch.setattr(saved_model, "load_served", lambda _: contextlib.nullcontext(served))
         yield lambda images: kind.run(path, images)
 

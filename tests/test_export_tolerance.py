@@ -1,5 +1,6 @@
 """How far a file's score may be from Keras's: by its spread, not by its size."""
 
+import copy
 import importlib
 
 import keras
@@ -12,6 +13,7 @@ from kerasood.detectors import Energy, ViM
 from kerasood.export.units import EXACT, score_spread, unit_of
 from kerasood.models.extractor import build_extractor, head_of
 from kerasood.outputs import collect
+from kerasood.serving import OODModel
 
 # Accepted: 1, 2, 3, with a standard deviation of sqrt(2 / 3).
 SCORES = {
@@ -69,7 +71,7 @@ def test_a_hundredth_of_the_spread_is_refused_where_the_size_would_allow_it(far_
     report = export.verify(path, images, expected)
     assert report.differences["score"].relative < EXACT.score / 5
     shifted = {**expected, "score": expected["score"].copy()}
-    shifted["score"][accepted] -= np.float32(5 * distance)
+    shifted["score"][accepted] -= np.float32(distance)
     with pytest.raises(export.ExportMismatch, match=f"Expected score=.* for image {accepted} "):
         export.verify(path, images, shifted)
     all_shifted = {**expected, "score": expected["score"] + np.float32(distance)}
@@ -129,7 +131,7 @@ def residual_of_a_thousandth():
     return network
 
 
-def test_vim_passes_where_alpha_magnifies_rounding(tmp_path):
+def test_vim_passes_where_alpha_magnifies_rounding_and_no_other_alpha_does(tmp_path):
     network = residual_of_a_thousandth()
     extractor = build_extractor(network)
     training = collect(extractor, [random_images((8, 8, 3), num_images=60)])
@@ -142,6 +144,12 @@ def test_vim_passes_where_alpha_magnifies_rounding(tmp_path):
     path = export.export_tflite(model, tmp_path / "model.tflite", {})
     report = export.verify(path, images, expected)
     assert report.differences["energy"].relative < 1e-5
+    wrong = copy.copy(detector)
+    wrong.basis_, wrong.shift_ = 1.01 * detector.basis_, 1.01 * detector.shift_
+    wrong = OODModel(network, wrong, model.threshold)
+    path = export.export_tflite(wrong, tmp_path / "wrong.tflite", {})
+    with pytest.raises(export.ExportMismatch, match="Expected score="):
+        export.verify(path, images, expected)
 
 
 def test_golden_images_hold_a_file_to_the_spread_of_its_export(tmp_path):
