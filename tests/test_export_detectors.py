@@ -12,6 +12,8 @@ from kerasood.detectors import DETECTORS
 from kerasood.outputs import collect
 
 SHAPE, NUM_CLASSES = (8, 8, 3), 4
+BLACK, WHITE = np.zeros(SHAPE, np.uint8), np.full(SHAPE, 255, np.uint8)
+HALVES = np.where(np.arange(8)[:, None, None] < 4, BLACK, WHITE)
 pytestmark = pytest.mark.slow
 
 
@@ -66,5 +68,8 @@ def test_a_detector_answers_alike_in_every_format(name, extractor, training, tmp
             scale = np.maximum(np.abs(expected[key]), 1)
             assert np.max(np.abs(outputs[key] - expected[key]) / scale) < 1e-4, kind
         np.testing.assert_array_equal(outputs["is_ood"], expected["is_ood"], err_msg=kind)
+        # JSON has neither NaN nor infinity.
+        for key, output in export.FORMATS[kind].run(path, np.stack([BLACK, WHITE, HALVES])).items():
+            assert np.all(np.isfinite(output)), (kind, key)
     if detector.input_step:
         assert "without a step on the image for TFLite" in result.left_out["tflite"]

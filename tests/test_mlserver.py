@@ -90,6 +90,7 @@ def test_it_answers_over_http_as_here(url, served_export):
     assert outputs.keys() == expected.keys()
     for name, output in outputs.items():
         np.testing.assert_allclose(output, expected[name], rtol=1e-4, atol=1e-6)
-    with pytest.raises(urllib.error.HTTPError):
-        ask(url, images[:, :7])
+    for other in (images[:, :7], images[..., :1], images[0], images[None]):
+        with pytest.raises(urllib.error.HTTPError):
+            ask(url, other)
     assert ask(url, images[:1])["score"] == pytest.approx(expected["score"][0], rel=1e-4)
