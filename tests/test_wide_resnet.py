@@ -195,7 +195,7 @@ def test_a_copy_may_have_another_dropout(network):
     assert copy.get_config()["dropout"] == 0.9
     np.testing.assert_array_equal(copy(IMAGES), network(IMAGES))
     assert np.any(np.asarray(copy(IMAGES, training=True)) != np.asarray(copy(IMAGES)))
-    without = copy.with_dtype("float32", dropout=0.0)
+    without = network.with_dtype("float32", dropout=0.0)
     assert not any(isinstance(layer, keras.layers.Dropout) for layer in without.layers)
     np.testing.assert_array_equal(without(IMAGES), network(IMAGES))
 
