@@ -82,8 +82,9 @@ def ablation_units(setup, dataset):
         recipes = [grid()[0], grid()[1], grid()[-1], beyond()[8]]
     named = {BASE: None, **{recipe_name(recipe): recipe for recipe in recipes}}
     base = pretrain_unit(setup, dataset, first)
-    units = [base, *(_trial(setup, dataset, first, *item, base) for item in named.items())]
-    if not all(pathlib.Path(unit.files[0]).is_file() for unit in units):
+    trials = [_trial(setup, dataset, first, *item, base) for item in named.items()]
+    units = [base, *trials]
+    if not all(pathlib.Path(path).is_file() for trial in trials for path in trial.files):
         return units
     chosen = named[chosen_name(results_of("ablation", dataset, first))]
     if chosen is not None:

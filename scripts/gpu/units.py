@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import gc
 import pathlib
 import signal
 import time
@@ -139,6 +140,9 @@ def _attempt(unit, left, clock):
         write_text(error, traceback.format_exc())
         console.print(traceback.format_exc(), style="red", markup=False)
         return "failed"
+    finally:
+        # Models and what was compiled for them refer to each other.
+        gc.collect()
     error.unlink(missing_ok=True)
     seconds = round(clock() - begin, 1)
     write_json(unit.marker, {"unit": unit.name, "kind": unit.kind, "seconds": seconds})
