@@ -92,6 +92,8 @@ def test_the_choice_keeps_the_accuracy_and_looks_at_no_judge():
         "diverged": {"diverged": "NaN"},
     }
     assert chosen_name(results) == "a"
+    assert chosen_name({**results, "base": result(0.2, 0.95)}) == "a"
+    assert chosen_name({"base": result(0.2, 0.95), "a": result(0.1, 0.9)}) is None
     assert [name for _, name, _ in ranking(results)] == ["a", "a", "b", "base"]
 
 

@@ -1,5 +1,6 @@
 """What comes home from a lent GPU: limits kept, numbers kept, nothing unsafe taken up."""
 
+import os
 import pathlib
 import zipfile
 
@@ -70,6 +71,26 @@ def test_what_was_packed_is_taken_up_elsewhere_and_never_over_what_is_there(
     assert loaded.get_config() == network.get_config()
     np.testing.assert_array_equal(loaded(IMAGES), network(IMAGES))
     assert unpack(tmp_path / "home") == []
+
+
+def test_a_network_travels_as_it_is_now_and_in_the_precision_asked_for(
+    work, network, tmp_path, monkeypatch
+):
+    name, home = "model.keras", tmp_path / "home"
+    bias = network.get_layer("logits").bias
+    for value, rounded in ((0.1, ()), (0.1, (name,)), (0.3, (name,))):
+        bias.assign([value] * 4)
+        network.save(name)
+        os.utime(name, (0, 0) if value == 0.1 else None)
+        (parcel,) = pack([name], home, rounded)
+        monkeypatch.chdir(work[1])
+        pathlib.Path(name).unlink(missing_ok=True)
+        unpack(home)
+        expected = np.float32(np.float16(value)) if rounded else np.float32(value)
+        assert np.asarray(load_network(name).get_layer("logits").bias)[0] == expected
+        # What came back rounded is packed as it came, and the same bytes make the same parcel.
+        assert pack([name], tmp_path / "again", rounded)[0].read_bytes() == parcel.read_bytes()
+        monkeypatch.chdir(work[0])
 
 
 def test_parcels_keep_their_limits_and_replace_those_before(work, tmp_path):

@@ -92,6 +92,12 @@ def test_a_failure_is_kept_tried_again_and_stops_no_other(clock, tmp_path):
     assert not (tmp_path / "errors" / "bad.txt").exists()
 
 
+def test_a_unit_that_does_not_leave_its_files_has_failed(clock, tmp_path):
+    silent = Unit("silent", "evaluate", lambda: None, ("result.json",))
+    assert run([silent], clock, 5000) == {"silent": "failed"}
+    assert "Missing: result.json" in (tmp_path / "errors" / "silent.txt").read_text()
+
+
 def test_a_unit_is_done_with_all_its_files_but_those_left_behind(clock, tmp_path):
     first = unit("first", clock)
     last = unit("last", clock, needs=("first",), drops=("first.json",))

@@ -30,7 +30,8 @@ def main(config):
     Raises:
         ValueError: a flag that does not fit, parcels that are none, or a unit that failed.
     """
-    setup = setup_of(config)
+    sys.argv[:] = _command(config)
+    setup = setup_of(config) if config.job in (*DATASETS, "ablation") else None
     out = pathlib.Path(config.out).absolute()
     state = [pathlib.Path(folder).absolute() for folder in config.state]
     checkout = pathlib.Path.cwd()
@@ -49,6 +50,15 @@ def main(config):
     failed = [name for name, what in states.items() if what == "failed"]
     if failed:
         raise ValueError(f"Expected units without errors. Received: {', '.join(failed)}")
+
+
+def _command(config):
+    """What records of this process shall call it: the same on every machine, without folders."""
+    flags = [f"--job={config.job}", f"--seeds={','.join(map(str, config.seeds))}"]
+    if config.job == "ablation":
+        flags.append(f"--dataset={config.dataset}")
+    flags.append(f"--precision={config.precision}")
+    return ["scripts.gpu", *flags, *(["--rehearse"] if config.rehearse else [])]
 
 
 def _units(config, setup, checkout):
@@ -87,7 +97,7 @@ def _provenance(config):
     return {
         "job": config.job,
         "command": command_line(),
-        "commit": config.commit or git_commit(),
+        "commit": git_commit(),
         "versions": versions(),
         "backend": keras.backend.backend(),
         "device": _device(),

@@ -86,10 +86,10 @@ def ablation_units(setup, dataset):
     units = [base, *trials]
     if not all(pathlib.Path(path).is_file() for trial in trials for path in trial.files):
         return units
-    chosen = named[chosen_name(results_of("ablation", dataset, first))]
+    chosen = chosen_name(results_of("ablation", dataset, first))
     if chosen is not None:
         for seed in setup.seeds:
-            units += _chosen_units(setup, dataset, seed, chosen)
+            units += _chosen_units(setup, dataset, seed, named[chosen])
     return units
 
 
@@ -186,5 +186,9 @@ def chosen_name(results):
 
     Args:
         results: of `results_of`.
+
+    Returns:
+        str, never the base; None if no recipe keeps the accuracy.
     """
-    return next(name for _, name, detector in ranking(results) if detector == "energy")
+    names = (name for _, name, detector in ranking(results) if detector == "energy")
+    return next((name for name in names if name != BASE), None)

@@ -20,7 +20,8 @@ FINE_TUNES = {
     "ce": ("finetune-ce", {"objective": "ce"}),
 }
 RUN_FILES = ("config.json", "history.csv", "model.keras")
-EVALUATION_FILES = ("results.json", "report.md")
+REPORTS = ("full/results.json", "full/report.md", "paper/results.json", "paper/paper.md",
+           "rounding.json")
 
 
 def paper_units(setup, dataset):
@@ -61,12 +62,11 @@ def _seed_units(setup, dataset, seed):
 def _evaluate_unit(setup, dataset, seed, trained):
     models = [name for unit in trained for name in unit.files if name.endswith(".keras")]
     folder = evaluation_folder(dataset, seed)
-    reports = [folder / part / file for part in ("full", "paper") for file in EVALUATION_FILES]
     return Unit(
         f"{dataset}-seed{seed}-evaluate",
         "evaluate",
         lambda: _evaluate(setup, dataset, seed),
-        tuple(map(str, (*reports, folder / "rounding.json"))),
+        tuple(str(folder / name) for name in REPORTS),
         needs=tuple(unit.name for unit in trained),
         settles=tuple(models),
         # Its numbers are the control; nobody starts from it.

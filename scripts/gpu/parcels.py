@@ -9,7 +9,6 @@ import json
 import os
 import pathlib
 import re
-import tempfile
 import zipfile
 
 import numpy as np
@@ -47,17 +46,17 @@ def pack(files, folder, rounded=(), max_files=MAX_FILES, max_bytes=MAX_BYTES):
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     members = [_packed(path, path in rounded) for path in dict.fromkeys(files) if _there(path)]
-    parcels = _shared_out(members, max_files, max_bytes)
-    with tempfile.TemporaryDirectory(dir=folder) as new:
-        for number, parcel in enumerate(parcels, start=1):
-            _write(pathlib.Path(new, f"home-{number}.zip"), parcel)
-        names = sorted(os.listdir(new))
-        for name in names:
-            os.replace(pathlib.Path(new, name), folder / name)
+    parcels = {
+        folder / f"home-{number}.zip": _zipped(parcel)
+        for number, parcel in enumerate(_shared_out(members, max_files, max_bytes), start=1)
+    }
+    for path, content in parcels.items():
+        if not path.exists() or path.read_bytes() != content:
+            _write(path, content)
     for path in folder.glob("home-*.zip"):
-        if path.name not in names:
+        if path not in parcels:
             path.unlink()
-    return [folder / name for name in names]
+    return list(parcels)
 
 
 def unpack(folder):
@@ -80,10 +79,11 @@ def unpack(folder):
             if path.exists():
                 continue
             if path.suffix == NETWORK:
-                save_network(network_of(content), path)
+                network, dtype = _unpacked(content)
+                save_network(network, path)
+                _write(_kept(path, dtype), content)
             else:
-                with atomic_path(path) as temporary:
-                    temporary.write_bytes(content)
+                _write(path, content)
             written.append(str(path))
     return written
 
@@ -106,14 +106,18 @@ def network_of(content):
     Raises:
         ValueError: the bytes are no such network.
     """
+    return _unpacked(content)[0]
+
+
+def _unpacked(content):
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             network = WideResNet.from_config(json.loads(str(stored["config"])))
-            names = sorted(set(stored.files) - {"config"})
-            network.set_weights([stored[name].astype("float32") for name in names])
+            weights = [stored[name] for name in sorted(set(stored.files) - {"config"})]
+            network.set_weights([array.astype("float32") for array in weights])
     except (OSError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"Expected the weights of a WideResNet. Received: {error}") from error
-    return network
+    return network, weights[0].dtype.name
 
 
 def _there(path):
@@ -125,12 +129,25 @@ def _there(path):
 def _packed(path, rounded):
     if not path.endswith(NETWORK):
         return path, pathlib.Path(path).read_bytes()
-    content = packed_network(load_network(path), "float16" if rounded else "float32")
-    return path.removesuffix(NETWORK) + PACKED_NETWORK, content
+    kept = _kept(pathlib.Path(path), "float16" if rounded else "float32")
+    # Building a network takes seconds, and files are brought home often.
+    if not kept.exists() or kept.stat().st_mtime < os.path.getmtime(path):
+        _write(kept, packed_network(load_network(path), "float16" if rounded else "float32"))
+    return path.removesuffix(NETWORK) + PACKED_NETWORK, kept.read_bytes()
+
+
+def _kept(path, dtype):
+    """Where a network stays beside its .keras file as it travels."""
+    return path.with_suffix(f".{dtype}{PACKED_NETWORK}")
+
+
+def _write(path, content):
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def _shared_out(members, max_files, max_bytes):
-    """Members in parcels, each into the first where it fits; its compressed size is an estimate."""
+    """Members in parcels, each into the first where it fits."""
     parcels, sizes = [], []
     for name, content in sorted(members, key=lambda member: -len(member[1])):
         size = _size(name, content)
@@ -150,17 +167,19 @@ def _shared_out(members, max_files, max_bytes):
 
 
 def _size(name, content):
-    """Bytes that a member takes in a zip file, header and place in the directory included."""
+    """Bytes that a member takes in a parcel; a little more, since each has one directory."""
+    return len(_zipped([(name, content)]))
+
+
+def _zipped(members):
+    """Bytes of a zip file, the same for the same members."""
     target = io.BytesIO()
-    _write(target, [(name, content)])
-    return target.tell()
-
-
-def _write(target, members):
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(target, "w") as archive:
         for name, content in members:
-            stored = zipfile.ZIP_STORED if name.endswith(PACKED_NETWORK) else None
-            archive.writestr(name, content, stored)
+            stored = name.endswith(PACKED_NETWORK)
+            info = zipfile.ZipInfo(name)
+            archive.writestr(info, content, zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED)
+    return target.getvalue()
 
 
 def _members(parcel):

@@ -27,7 +27,6 @@ class SliceConfig:
     precision: str = option(
         "mixed_bfloat16", "Compute type in training.", ("float32", "mixed_bfloat16")
     )
-    commit: str | None = option(None, "Commit of this code, for a copy without its history.")
     rehearse: bool = option(False, "Whether to go through it small, on generated images.")
 
 

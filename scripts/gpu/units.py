@@ -19,7 +19,7 @@ SAFETY = 1.3
 # A unit that goes on where it stopped is worth beginning with so many seconds left.
 WORTH_BEGINNING = 60
 # Kept back at the end, to bring files home.
-RESERVE = 20
+RESERVE = 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,6 +133,9 @@ def _attempt(unit, left, clock):
     try:
         with alarm(left):
             unit.work()
+        missing = [path for path in unit.files if not pathlib.Path(path).is_file()]
+        if missing:
+            raise FileNotFoundError(f"Expected what comes home. Missing: {', '.join(missing)}")
     except OutOfTime:
         console.print(f"{unit.name}: interrupted, no time left", style="yellow")
         return "no time"
