@@ -28,7 +28,7 @@ def main(run, data, out):
         "detectors": results["detectors"],
         "page": page.stat().st_size,
         "compiled": compiled,
-        "choices": [model["choices"] for model in tuned["models"]],
+        "choices": tuned["models"][0]["choices"],
     }
     print(json.dumps(report))
 

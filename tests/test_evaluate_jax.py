@@ -24,9 +24,9 @@ pytest.importorskip("jax")
 HERE = pathlib.Path(__file__).parent
 
 
-def small_network(scale):
+def small_network():
     keras.utils.set_random_seed(0)
-    network = keras.Sequential(
+    return keras.Sequential(
         [
             keras.Input((32, 32, 3), dtype="uint8"),
             Standardize(),
@@ -36,8 +36,6 @@ def small_network(scale):
             layers.Dense(10),
         ]
     )
-    network.set_weights([scale * weight for weight in network.get_weights()])
-    return network
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +45,12 @@ def evaluated(tmp_path_factory):
     (folder / "data").mkdir()
     images = np.random.default_rng(0).integers(0, 256, (30, 32, 32, 3)).astype("uint8")
     np.savez(folder / "data" / "svhn.npz", test_images=images)
-    network = small_network(1)
+    network = small_network()
     # Some detectors learn from what is classified correctly.
     labels = np.asarray(network(images_of(np.arange(60) % 2))).argmax(axis=1)
     write_npz(folder / "data" / "cifar10.npz", num_images=60, train_labels=labels)
-    config = stage_config(TrainConfig(dataset="cifar10"), "finetune", init=None)
-    run = Run(folder / "run", config)
+    run = Run(folder / "run", stage_config(TrainConfig(dataset="cifar10"), "pretrain"))
     run.start()
-    save_network(small_network(0.9), run.initial_model)
     save_network(network, run.model)
     done = subprocess.run(
         [sys.executable, HERE / "evaluate_without_tensorflow.py",
@@ -97,17 +93,15 @@ def test_every_detector_scores_as_on_tensorflow(evaluated, tmp_path):
         np.testing.assert_allclose(theirs[key], scores, rtol=1e-3, atol=2e-4 * scale, err_msg=key)
 
 
-def test_the_forward_pass_is_compiled_once_per_network_and_step(evaluated):
-    # Two networks; on each, ODIN's step (Mahalanobis takes none by default) compiles its own.
-    assert evaluated[0]["compiled"] <= 2 * 3
+def test_the_forward_pass_is_compiled_once_and_with_odins_step_once(evaluated):
+    # Mahalanobis takes no step by default.
+    assert evaluated[0]["compiled"] == 2
 
 
 def test_steps_are_chosen_by_gradients(evaluated):
     choices = evaluated[0]["choices"]
-    assert len(choices) == 2
-    for choice in choices:
-        assert {name: len(made["tried"]) for name, made in choice.items()} == {
-            "odin": 40, "mahalanobis": 7
-        }
-        # Without a gradient all magnitudes would be one.
-        assert len({made["fpr95"] for made in choice["mahalanobis"]["tried"]}) > 1
+    assert {name: len(choice["tried"]) for name, choice in choices.items()} == {
+        "odin": 40, "mahalanobis": 7
+    }
+    # Without a gradient all magnitudes would be one.
+    assert len({tried["auroc"] for tried in choices["mahalanobis"]["tried"]}) > 1
