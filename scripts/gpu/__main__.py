@@ -100,7 +100,8 @@ def _provenance(config):
         "commit": git_commit(),
         "versions": versions(),
         "backend": keras.backend.backend(),
-        "device": _device(),
+        # The benchmark's own processes want the whole device.
+        "device": None if config.job == "benchmark" else _device(),
         "rehearsal": config.rehearse,
     }
 

@@ -27,6 +27,11 @@ CHOOSING_IMAGES = 1000
 SEED = 1
 
 
+def _wanted(name):
+    """Whether a set judges or chooses; generated noise does neither."""
+    return not registry.DATASETS[name].synthetic
+
+
 def judged_sets(names):
     """Of some OOD sets those that judge: the paper's, and the stand-ins for those that lack."""
     judged = [name for name in SETS if name in names]
@@ -43,7 +48,7 @@ def choosing_sets(names):
         for name in names
         if name not in SETS
         and registry.DATASETS[name].stand_in_for is None
-        and not registry.DATASETS[name].synthetic
+        and _wanted(name)
     )
 
 
@@ -78,7 +83,7 @@ def measure(network, dataset, data_dir, detectors=DETECTORS, choosing=True):
     sources = {
         name: open_source(name, "ood", **where)
         for name in registry.ood_names(dataset)
-        if availability(name, "ood", **where) is None
+        if _wanted(name) and availability(name, "ood", **where) is None
     }
     generated = _generated(test, half) if choosing else {}
     measured = {}

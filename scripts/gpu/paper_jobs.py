@@ -10,7 +10,7 @@ from kerasood.files import atomic_path, write_json
 from kerasood.models.saving import load_network
 from scripts.gpu.measuring import judged_mean, measure
 from scripts.gpu.parcels import network_of, packed_network
-from scripts.gpu.setup import run_folder
+from scripts.gpu.setup import REHEARSED_SETS, run_folder
 from scripts.gpu.units import Unit
 
 # What is fine-tuned beside each other, and the directory that train.py makes for it.
@@ -95,7 +95,8 @@ def _evaluate(setup, dataset, seed):
         "download": False,
         "validation_images": setup.validation_images,
     }
-    evaluate(EvaluateConfig(**shared, out=str(folder / "full")))
+    sets = REHEARSED_SETS if setup.rehearse else ("all",)
+    evaluate(EvaluateConfig(**shared, ood=sets, out=str(folder / "full")))
     evaluate(EvaluateConfig(**shared, suite="paper", out=str(folder / "paper")))
     rounding = {
         path.parent.name: rounding_of(path, dataset, setup.data)

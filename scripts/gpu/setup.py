@@ -10,6 +10,7 @@ from kerasood.files import atomic_path
 
 JOBS = ("benchmark", "cifar10", "cifar100", "ablation", "summary")
 DATASETS = ("cifar10", "cifar100")
+REHEARSED_SETS = ("svhn", "textures", "mnist")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Setup:
         seeds: tuple of int.
         sizes: values of a TrainConfig: network, epochs, batches, precision.
         validation_images: int, to choose detectors' parameters on, and of each kind of outlier.
-        rehearse: bool, whether only a few recipes are tried.
+        rehearse: bool, whether only a few recipes are tried, on the images made for that.
     """
 
     data: str
@@ -100,7 +101,7 @@ def write_rehearsal_images(folder):
             for kind, made in (("images", images(labels)), ("labels", labels))
         }
         _write_npz(folder / f"{name}.npz", arrays)
-    for name in ("svhn", "textures", "mnist"):
+    for name in REHEARSED_SETS:
         noise = rng.integers(0, 256, (30, 32, 32, 3)).astype("uint8")
         _write_npz(folder / f"{name}.npz", {"test_images": noise})
 

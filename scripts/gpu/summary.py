@@ -59,8 +59,7 @@ def _paper_parts(dataset, seeds):
         parts += [f"### {column.title}", _table1(dataset, sections, column.key)]
     if dataset == "cifar10":
         parts.append(paper_numbers.MISPRINT)
-    best = min(sections, key=lambda seed: min(_mean(sections[seed], name) for name in
-                                              ("logits", "features")))
+    best = min(sections, key=lambda seed: _lowest_mean(sections[seed]))
     parts += [
         "### Accuracy", _accuracies(dataset, sections),
         "### Detectors on the base", _table2(sections),
@@ -73,8 +72,10 @@ def _paper_parts(dataset, seeds):
     return parts
 
 
-def _mean(sections, name, metric="fpr95"):
-    return sections[name]["comparison"]["mean"]["models"][1]["measured"][metric]
+def _lowest_mean(sections):
+    """Mean FPR95 of the better fine-tune of a seed."""
+    tuned = (sections[name]["comparison"]["mean"]["models"][1] for name in ("logits", "features"))
+    return min(model["measured"]["fpr95"] for model in tuned)
 
 
 def _table1(dataset, sections, metric):
@@ -140,13 +141,18 @@ def _table2(sections):
     first = next(iter(sections.values()))["logits"]["comparison"]
     rows = []
     for index, row in enumerate(first["table2"][:-1]):
-        for metric in ("fpr95", "auroc"):
-            values = [parts["logits"]["comparison"]["table2"][index]["measured"][metric]
-                      for parts in sections.values()]
-            paper = percent(row["paper"][metric])
-            rows.append([TITLES[row["method"]], metric, _spread(values),
-                         f"{paper} (over {row['paper_sets']} sets)"])
-    return _table(["Method", "Metric", mean_title(first), "paper"], rows)
+        found = [parts["logits"]["comparison"]["table2"][index] for parts in sections.values()]
+        if any(one["measured"] is None for one in found):
+            continue
+        rows += [
+            [
+                f"{TITLES[row['method']]}, {column.title}",
+                _spread([one["measured"][column.key] for one in found]),
+                f"{percent(row['paper'][column.key])} (over {row['paper_sets']} sets)",
+            ]
+            for column in COLUMNS["in"][:2]
+        ]
+    return _table(["Method", mean_title(first), "paper"], rows)
 
 
 def _detectors(dataset):
@@ -193,17 +199,17 @@ def _ablation_parts(dataset, seed, results):
         f"What judges (FPR95 and AUROC, protocol `paper`): {', '.join(names)}. Only recipes whose "
         f"accuracy on that half is at most {100 * MARGIN:g} points below the base's can be chosen."
     )
+    ranked = ranking(results)
+    allowed = {name for _, name, _ in ranked}
     rows = [
-        _ablation_row(name, result)
+        [*_ablation_row(name, result), "yes" if name in allowed else "no"]
         for name, result in sorted(results.items(), key=_choosing_key)
     ]
     titles = ["Recipe", "Chooses by", "FPR95", "AUROC", "Accuracy", "Can be chosen"]
-    allowed = {name for _, name, _ in ranking(results)}
-    rows = [[*row, "yes" if row[0] in allowed else "no"] for row in rows]
     best = [
         [name, detector, percent(value),
          percent(judged_mean(results[name]["detectors"][detector]))]
-        for value, name, detector in ranking(results)[:LISTED]
+        for value, name, detector in ranked[:LISTED]
     ]
     return [
         f"## {title}: ablation", text, _table(titles, rows),
