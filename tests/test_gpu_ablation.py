@@ -11,7 +11,15 @@ from kerasood.config import stage_config
 from kerasood.data import registry
 from kerasood.files import write_json
 from scripts.gpu import ablation
-from scripts.gpu.ablation import ablation_units, beyond, chosen_name, grid, ranking, recipe_name
+from scripts.gpu.ablation import (
+    Choice,
+    ablation_units,
+    beyond,
+    choices,
+    grid,
+    ranking,
+    recipe_name,
+)
 from scripts.gpu.measuring import (
     choosing_mean,
     choosing_sets,
@@ -91,9 +99,13 @@ def test_the_choice_keeps_the_accuracy_and_looks_at_no_judge():
         "too inaccurate": result(0.1, 0.9469, judged=0.0),
         "diverged": {"diverged": "NaN"},
     }
-    assert chosen_name(results) == "a"
-    assert chosen_name({**results, "base": result(0.2, 0.95)}) == "a"
-    assert chosen_name({"base": result(0.2, 0.95), "a": result(0.1, 0.9)}) is None
+    assert choices(results) == Choice({"chosen": "a"}, ("chosen", "energy"))
+    better = {**results, "base": result(0.2, 0.95)}
+    assert choices(better) == Choice({"chosen": "a"}, ("base", "energy"))
+    none = {"base": result(0.2, 0.95), "a": result(0.1, 0.9)}
+    assert choices(none) == Choice({}, ("base", "energy"))
+    by_knn = {**results, "c": result(0.2, 0.95, detectors=("knn",))}
+    assert choices(by_knn) == Choice({"chosen": "a", "paired": "c"}, ("paired", "knn"))
     assert [name for _, name, _ in ranking(results)] == ["a", "a", "b", "base"]
 
 
@@ -111,7 +123,9 @@ def test_the_choice_is_trained_on_all_seeds_once_every_recipe_was_tried(tmp_path
         for seed in (1, 2) for role in ("base", "control", "chosen")
     ]
     name = recipe_name(beyond()[8])
-    assert added[-1].settles == (f"runs/cifar10-seed2/ablation/{name}/model.keras",)
+    model = f"runs/cifar10-seed2/ablation/{name}/model.keras"
+    assert added[-1].settles == (model, "runs/cifar10-seed2/pretrain/model.keras")
+    assert "cifar10-seed2-chosen-control" in added[-1].needs
     assert added[-1].settles[0] in added[-1].files
     assert finished(added) == set()
 

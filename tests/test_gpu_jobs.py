@@ -138,9 +138,9 @@ def test_the_summary_sorts_recipes_by_what_chooses_and_shows_what_judges(work):
         "| base | 50.00 | 40.00 | 60.00 | 95.00 | yes |",
         "| gone | diverged | – | – | – | no |",
     ]
-    assert "| chosen | 1, 2 | 28.00 ± 1.41 | 72.00 ± 1.41 | 95.00 ± 0.00 |" in lines
+    assert "| chosen, energy | 1, 2 | 28.00 ± 1.41 | 72.00 ± 1.41 | 95.00 ± 0.00 |" in lines
     assert "| paper, six sets |  | 16.30 | 96.51 | 94.87 |" in lines
-    assert "### CIFAR-10: the chosen recipe over seeds: `sparsity-features-weight0.1`" in lines
+    assert "chosen = `best`; best pair: chosen with energy." in lines
 
 
 def test_only_finished_units_come_home(came_home, work):

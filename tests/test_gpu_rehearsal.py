@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -50,15 +51,28 @@ def states(printed):
     return {name: state for name, _, state in lines if name.startswith("cifar10-seed1-")}
 
 
-@pytest.mark.slow
-def test_a_job_outlives_a_kill_and_the_loss_of_its_machine(begin, tmp_path):
-    process = begin("first", "--job=cifar10")
-    for line in process.stdout:
-        if line.startswith("cifar10-seed1-finetune-logits,"):
-            break
+def kill(process):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.slow
+def test_a_job_outlives_a_kill_and_the_loss_of_its_machine(begin, tmp_path):
+    process = begin("first", "--job=cifar10")
+    checkpoint = tmp_path / "first" / "work/runs/cifar10-seed1/pretrain/checkpoint.npz"
+    while not checkpoint.exists() and process.poll() is None:
+        time.sleep(0.05)
+    kill(process)
+    process = begin("first", "--job=cifar10")
+    printed = []
+    for line in process.stdout:
+        printed.append(line)
+        if line.startswith("cifar10-seed1-finetune-logits,"):
+            break
+    kill(process)
+    assert "cifar10-seed1-pretrain, " in "".join(printed)
+    assert "Epoch 1/2" not in "".join(printed)
     shutil.copytree(tmp_path / "first" / "home", tmp_path / "came home")
     done = states(finished(begin("second", "--job=cifar10", f"--state={tmp_path / 'came home'}")))
     assert done.pop("cifar10-seed1-pretrain") == "was done"

@@ -1,10 +1,11 @@
 """Which fine-tune tells OOD images best: the grid, recipes beyond it, and the choice on one seed.
 
-A recipe is what a fine-tune changes in a TrainConfig. All are tried on the first seed; the one
-that `chosen_recipe` picks is then trained on all seeds, beside its equal-steps control. The
-paper's own recipes on all seeds are the jobs cifar10 and cifar100.
+A recipe is what a fine-tune changes in a TrainConfig. All are tried on the first seed; what
+`choices` picks is then trained on all seeds, beside its equal-steps control. The paper's own
+recipes on all seeds are the jobs cifar10 and cifar100.
 """
 
+import dataclasses
 import itertools
 import pathlib
 
@@ -86,10 +87,11 @@ def ablation_units(setup, dataset):
     units = [base, *trials]
     if not all(pathlib.Path(path).is_file() for trial in trials for path in trial.files):
         return units
-    chosen = chosen_name(results_of("ablation", dataset, first))
-    if chosen is not None:
-        for seed in setup.seeds:
-            units += _chosen_units(setup, dataset, seed, named[chosen])
+    results = results_of("ablation", dataset, first)
+    choice = choices({name: results[name] for name in named})
+    for seed in setup.seeds:
+        recipes = {role: named[name] for role, name in choice.roles.items()}
+        units += _chosen_units(setup, dataset, seed, recipes)
     return units
 
 
@@ -106,27 +108,33 @@ def _trial(setup, dataset, seed, name, recipe, base):
     )
 
 
-def _chosen_units(setup, dataset, seed, recipe):
-    """The chosen recipe and its control on one seed, with the weights."""
+def _chosen_units(setup, dataset, seed, recipes):
+    """The base, the control and the chosen recipes on one seed, the latter with their weights."""
     base = pretrain_unit(setup, dataset, seed)
-    schedule = {name: value for name, value in recipe.items() if name not in ("site", "weight")}
-    roles = {BASE: None, "control": {**schedule, "objective": "ce"}, "chosen": recipe}
+    of_base = trained_model(dataset, seed, None)
+    schedule = {k: v for k, v in recipes.get("chosen", {}).items() if k not in ("site", "weight")}
+    controls = {"control": {**schedule, "objective": "ce"}} if recipes else {}
     units = [base]
-    for role, each in roles.items():
+    for role, recipe in {BASE: None, **controls, **recipes}.items():
         path = result_path("chosen", dataset, seed, role)
-        model = trained_model(dataset, seed, each)
-        kept = ("config.json", "history.csv", "model.keras") if role == "chosen" else ()
+        model = trained_model(dataset, seed, recipe)
+        kept = ("config.json", "history.csv", "model.keras") if role in recipes else ()
         units.append(
             Unit(
                 f"{dataset}-seed{seed}-chosen-{role}",
                 "ablation",
-                lambda each=each, path=path: _try(setup, dataset, seed, each, path),
+                lambda recipe=recipe, path=path: _try(setup, dataset, seed, recipe, path),
                 (str(path), *(str(model.with_name(name)) for name in kept)),
                 needs=(base.name,),
                 resumable=True,
-                settles=(str(model),),
+                settles=(str(model),) if role in recipes else (),
             )
         )
+    # Nothing starts from the base any more.
+    last = units[-1]
+    units[-1] = dataclasses.replace(
+        last, settles=(*last.settles, str(of_base)), needs=tuple(unit.name for unit in units[:-1])
+    )
     return units
 
 
@@ -181,14 +189,29 @@ def ranking(results):
     )
 
 
-def chosen_name(results):
-    """The recipe that the energy tells most with, by the numbers to choose by.
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What is trained on all seeds.
 
     Args:
-        results: of `results_of`.
-
-    Returns:
-        str, never the base; None if no recipe keeps the accuracy.
+        roles: {"chosen": the recipe that the energy tells most with, never the base; "paired": the
+            recipe of the best pair of recipe and detector, if it is another one and not the base}.
+            Empty where no recipe keeps the accuracy.
+        pair: (role or "base", detector) of that pair.
     """
-    names = (name for _, name, detector in ranking(results) if detector == "energy")
-    return next((name for name in names if name != BASE), None)
+
+    roles: dict[str, str]
+    pair: tuple[str, str]
+
+
+def choices(results):
+    """The Choice by the numbers to choose by, of results as `results_of` gives them."""
+    ranked = ranking(results)
+    names = (name for _, name, detector in ranked if detector == "energy")
+    chosen = next((name for name in names if name != BASE), None)
+    _, name, detector = ranked[0]
+    roles = {} if chosen is None else {"chosen": chosen}
+    role = {BASE: BASE, chosen: "chosen"}.get(name, "paired")
+    if role == "paired":
+        roles["paired"] = name
+    return Choice(roles, (role, detector))

@@ -77,7 +77,7 @@ def setup_of(config):
     sizes = {
         "depth": 10,
         "width": 1,
-        "pretrain_epochs": 1,
+        "pretrain_epochs": 2,
         "finetune_epochs": 1,
         "batch_size": 20,
         "precision": "float32",

@@ -11,7 +11,7 @@ from kerasood.reporting.findings import COLUMNS, Cell, percent
 from kerasood.reporting.paper import TITLES, mean_title, row_title
 from kerasood.reporting.seeds import SPREAD, spread
 from kerasood.reporting.tables import markdown_table
-from scripts.gpu.ablation import BASE, MARGIN, ranking, recipe_name, results_of
+from scripts.gpu.ablation import BASE, MARGIN, choices, ranking, results_of
 from scripts.gpu.measuring import choosing_mean, judged_mean, judged_sets
 from scripts.gpu.paper_jobs import FINE_TUNES
 from scripts.gpu.setup import DATASETS
@@ -215,7 +215,7 @@ def _ablation_parts(dataset, seed, results):
         f"## {title}: ablation", text, _table(titles, rows),
         f"### {title}: recipes with detectors, the first {LISTED} by what chooses",
         _table(["Recipe", "Detector", "Chooses by", "FPR95"], best),
-        *_chosen_parts(dataset, title),
+        *_chosen_parts(dataset, title, choices(results)),
     ]
 
 
@@ -237,37 +237,36 @@ def _ablation_row(name, result):
     ]
 
 
-def _chosen_parts(dataset, title):
-    """The chosen recipe, its control and the base over seeds."""
+def _chosen_parts(dataset, title, choice):
+    """The chosen recipes, the control and the base over seeds."""
     by_role = {}
-    for folder in sorted(pathlib.Path("chosen").glob(f"{dataset}-seed*")):
-        for path in sorted(folder.glob("*.json")):
-            result = read_json(path)
-            if "detectors" in result:
-                by_role.setdefault(path.stem, []).append(result)
-    if "chosen" not in by_role:
-        return []
+    for path in sorted(pathlib.Path("chosen").glob(f"{dataset}-seed*/*.json")):
+        result = read_json(path)
+        if "detectors" in result:
+            by_role.setdefault(path.stem, []).append(result)
+    role, detector = choice.pair
+    wanted = [(BASE, "energy"), ("control", "energy"), ("chosen", "energy"),
+              (BASE, detector), ("chosen", detector), (role, detector)]
     rows = []
-    for role in (role for role in ("base", "control", "chosen") if role in by_role):
-        results = by_role[role]
-        energies = [result["detectors"]["energy"] for result in results]
-        rows.append([
-            role,
-            ", ".join(str(result["seed"]) for result in results),
-            _spread([judged_mean(energy) for energy in energies]),
-            _spread([judged_mean(energy, metric="auroc") for energy in energies]),
-            _spread([result["accuracy"] for result in results]),
-        ])
-    recipe = recipe_name(by_role["chosen"][0]["recipe"])
-    paper = {
-        metric: percent(paper_numbers.mean_of_method(dataset, "ours")[metric])
-        for metric in ("fpr95", "auroc")
-    }
-    rows.append(["paper, six sets", "", paper["fpr95"], paper["auroc"],
+    for each, by in dict.fromkeys(wanted):
+        results = by_role.get(each, [])
+        if results:
+            numbers = [result["detectors"][by] for result in results]
+            rows.append([
+                f"{each}, {by}",
+                ", ".join(str(result["seed"]) for result in results),
+                _spread([judged_mean(of_seed) for of_seed in numbers]),
+                _spread([judged_mean(of_seed, metric="auroc") for of_seed in numbers]),
+                _spread([result["accuracy"] for result in results]),
+            ])
+    paper = paper_numbers.mean_of_method(dataset, "ours")
+    rows.append(["paper, six sets", "", percent(paper["fpr95"]), percent(paper["auroc"]),
                  percent(paper_numbers.accuracy(dataset, True))])
+    named = "; ".join(f"{each} = `{name}`" for each, name in choice.roles.items())
     return [
-        f"### {title}: the chosen recipe over seeds: `{recipe}`",
-        _table(["Model", "Seeds", "FPR95", "AUROC", "Accuracy"], rows),
+        f"### {title}: what was chosen, over seeds",
+        f"{named or 'No recipe keeps the accuracy'}; best pair: {role} with {detector}.",
+        _table(["Model, detector", "Seeds", "FPR95", "AUROC", "Accuracy"], rows),
     ]
 
 
