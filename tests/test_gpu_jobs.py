@@ -69,7 +69,9 @@ def test_a_seed_is_pretrained_then_fine_tuned_three_ways_and_evaluated():
     assert base.files[-1] in evaluated.settles and evaluated.drops == (
         "runs/cifar100-seed1/finetune-ce/model.keras",
     )
-    assert {unit.name for unit in units[5:]}.isdisjoint({unit.name for unit in units[:5]})
+    # Bases are trained ahead, but no second seed is fine-tuned while one is not evaluated.
+    assert units[5].name == "cifar100-seed2-pretrain" and units[5].needs == ()
+    assert units[6].needs == ("cifar100-seed2-pretrain", evaluated.name)
 
 
 def section(name, fpr95):

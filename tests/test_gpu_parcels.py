@@ -93,7 +93,7 @@ def test_a_network_travels_as_it_is_now_and_in_the_precision_asked_for(
         monkeypatch.chdir(work[0])
 
 
-def test_parcels_keep_their_limits_and_replace_those_before(work, tmp_path):
+def test_parcels_keep_their_limits_and_replace_those_before(work, tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     names = [made(f"{i}.txt", rng.bytes(3000).hex()) for i in range(4)]
     home = tmp_path / "home"
@@ -104,6 +104,9 @@ def test_parcels_keep_their_limits_and_replace_those_before(work, tmp_path):
     for limits in ((1, 8000), (4, 3000)):
         with pytest.raises(ValueError, match="Expected at most . parcels of"):
             pack(names, home, max_files=limits[0], max_bytes=limits[1])
+    monkeypatch.setattr("scripts.gpu.parcels.MAX_TOGETHER", 10_000)
+    with pytest.raises(ValueError, match="10,000 together. Received: 2 of"):
+        pack(names, home, max_files=2, max_bytes=8000)
     # What came home before stays.
     assert sorted(path.name for path in home.iterdir()) == ["home-1.zip", "home-2.zip"]
 

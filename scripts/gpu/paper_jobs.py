@@ -26,7 +26,12 @@ REPORTS = ("full/results.json", "full/report.md", "paper/results.json", "paper/p
 
 def paper_units(setup, dataset):
     """Units of the paper's experiment on one data set, all seeds."""
-    return [unit for seed in setup.seeds for unit in _seed_units(setup, dataset, seed)]
+    units = []
+    for seed in setup.seeds:
+        # Weights of one seed alone travel in float32; bases may be trained ahead meanwhile.
+        before = (units[-1].name,) if units else ()
+        units += _seed_units(setup, dataset, seed, before)
+    return units
 
 
 def pretrain_unit(setup, dataset, seed):
@@ -41,7 +46,7 @@ def pretrain_unit(setup, dataset, seed):
     )
 
 
-def _seed_units(setup, dataset, seed):
+def _seed_units(setup, dataset, seed, before):
     base = pretrain_unit(setup, dataset, seed)
     tuned = [
         Unit(
@@ -51,7 +56,7 @@ def _seed_units(setup, dataset, seed):
                 setup.train_config(dataset, seed, stage="finetune", **values)
             ),
             _run_files(run_folder(dataset, seed) / directory),
-            needs=(base.name,),
+            needs=(base.name, *before),
             resumable=True,
         )
         for name, (directory, values) in FINE_TUNES.items()

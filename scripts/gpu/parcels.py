@@ -22,6 +22,7 @@ PACKED_NETWORK = ".npz"
 TEXTS = (".json", ".csv", ".md", ".txt")
 MAX_FILES = 8
 MAX_BYTES = 15 << 20
+MAX_TOGETHER = 62 << 20
 # A parcel that holds more than this was not packed here.
 MAX_UNPACKED = 256 << 20
 SAFE_PATH = re.compile(r"[\w=+-][\w.=+-]*(/[\w=+-][\w.=+-]*)*", re.ASCII)
@@ -158,10 +159,14 @@ def _shared_out(members, max_files, max_bytes):
             sizes.append(0)
         parcels[place].append((name, content))
         sizes[place] += size
-    if len(parcels) > max_files or max(sizes, default=0) > max_bytes:
+    if (
+        len(parcels) > max_files
+        or max(sizes, default=0) > max_bytes
+        or sum(sizes) > MAX_TOGETHER
+    ):
         raise ValueError(
-            f"Expected at most {max_files} parcels of {max_bytes:,} bytes. "
-            f"Received: {len(parcels)} of up to {max(sizes):,}"
+            f"Expected at most {max_files} parcels of {max_bytes:,} bytes, {MAX_TOGETHER:,} "
+            f"together. Received: {len(parcels)} of up to {max(sizes):,}, {sum(sizes):,} together"
         )
     return parcels
 
