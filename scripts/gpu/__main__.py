@@ -38,6 +38,8 @@ def main(config):
     pathlib.Path(config.work).mkdir(parents=True, exist_ok=True)
     os.chdir(config.work)
     for folder in state:
+        if not folder.is_dir():
+            raise ValueError(f"Expected folders that came home in --state. Received: {folder}")
         console.print(f"{folder}: {len(unpack(folder))} files taken up")
     _cache_compilations()
     if config.job == "summary":

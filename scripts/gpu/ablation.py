@@ -54,6 +54,12 @@ def beyond():
         {"site": "features", "weight": 0.1, **longer},
         {"site": "features", "weight": 0.1, **faster},
         {"site": "features", "weight": 0.1, **longer, "weight_decay": 1e-4},
+        {
+            "site": "features",
+            "weight": 0.1,
+            "finetune_learning_rate": 0.01,
+            "final_learning_rate": 0.01,
+        },
         {"site": "logits", "weight": 0.05, **longer},
         {"objective": "logit_norm"},
         {"objective": "logit_norm", "finetune_learning_rate": 0.01},
@@ -80,7 +86,7 @@ def ablation_units(setup, dataset):
     first = setup.seeds[0]
     recipes = [*grid(), *beyond()]
     if setup.rehearse:
-        recipes = [grid()[0], grid()[1], grid()[-1], beyond()[8]]
+        recipes = [grid()[0], grid()[1], grid()[-1], {"objective": "logit_norm"}]
     named = {BASE: None, **{recipe_name(recipe): recipe for recipe in recipes}}
     base = pretrain_unit(setup, dataset, first)
     trials = [_trial(setup, dataset, first, *item, base) for item in named.items()]
@@ -89,7 +95,7 @@ def ablation_units(setup, dataset):
         return units
     results = results_of("ablation", dataset, first)
     choice = choices({name: results[name] for name in named})
-    for seed in setup.seeds:
+    for seed in setup.seeds if choice.roles else ():
         recipes = {role: named[name] for role, name in choice.roles.items()}
         units += _chosen_units(setup, dataset, seed, recipes)
     return units
@@ -112,10 +118,11 @@ def _chosen_units(setup, dataset, seed, recipes):
     """The base, the control and the chosen recipes on one seed, the latter with their weights."""
     base = pretrain_unit(setup, dataset, seed)
     of_base = trained_model(dataset, seed, None)
-    schedule = {k: v for k, v in recipes.get("chosen", {}).items() if k not in ("site", "weight")}
-    controls = {"control": {**schedule, "objective": "ce"}} if recipes else {}
+    control = {
+        name: value for name, value in recipes["chosen"].items() if name not in ("site", "weight")
+    } | {"objective": "ce"}
     units = [base]
-    for role, recipe in {BASE: None, **controls, **recipes}.items():
+    for role, recipe in {BASE: None, "control": control, **recipes}.items():
         path = result_path("chosen", dataset, seed, role)
         model = trained_model(dataset, seed, recipe)
         kept = ("config.json", "history.csv", "model.keras") if role in recipes else ()
