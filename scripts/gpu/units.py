@@ -14,7 +14,7 @@ from kerasood.files import read_json, write_json, write_text
 
 MARKERS = pathlib.Path("done")
 # Seconds that a kind of unit may take before one was timed: generous.
-FIRST_GUESS = {"pretrain": 900, "finetune": 150, "evaluate": 400, "ablation": 180, "benchmark": 300}
+FIRST_GUESS = {"pretrain": 900, "finetune": 150, "evaluate": 300, "ablation": 180, "benchmark": 300}
 SAFETY = 1.3
 # A unit that goes on where it stopped is worth beginning with so many seconds left.
 WORTH_BEGINNING = 60
