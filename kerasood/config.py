@@ -45,6 +45,9 @@ class TrainConfig:
     margin_out: float | None = option(None, "Energy above which outliers are pushed, nats.")
     pretrain_epochs: int = option(100, "Epochs of the pretrain stage.")
     finetune_epochs: int = option(10, "Epochs of the finetune stage.")
+    finetune_dropout: float | None = option(
+        None, "Dropout of a WideResNet while it is fine-tuned [its base's]."
+    )
     pretrain_learning_rate: float = option(0.1, "First learning rate of the pretrain stage.")
     finetune_learning_rate: float = option(0.001, "First learning rate of the finetune stage.")
     final_learning_rate: float = option(1e-6, "Last learning rate; cosine decay per step.")
@@ -70,8 +73,9 @@ class TrainConfig:
 class StageConfig:
     """One training run, saved as its `config.json`: equal configurations give equal runs.
 
-    The margins, and `init_hash`, the sha256 of the base's weights, are known once the base is
-    there; until then they are None. Fields with a default are younger than some runs.
+    Fine-tunes have no depth and width, and a dropout only where it is not their base's. The
+    margins, and `init_hash`, the sha256 of the base's weights, are known once the base is there;
+    until then they are None. Fields with a default are younger than some runs.
     """
 
     stage: str
@@ -222,7 +226,7 @@ def stage_config(config, stage, init=None):
         init=init,
         depth=config.depth if pretrain else None,
         width=config.width if pretrain else None,
-        dropout=config.dropout if pretrain else None,
+        dropout=config.dropout if pretrain else config.finetune_dropout,
         epochs=config.pretrain_epochs if pretrain else config.finetune_epochs,
         learning_rate=(
             config.pretrain_learning_rate if pretrain else config.finetune_learning_rate

@@ -28,6 +28,7 @@ class CandidateOutputs:
         self._cache = OutputsCache(candidate.cache)
         self._collected = {}
         self._stepped_scores = {}
+        self._stepping = None
 
     def collect(self, source, name):
         """Outputs and labels of a set: Collected.
@@ -57,9 +58,12 @@ class CandidateOutputs:
         return self._stepped_scores[id(detector), name][1]
 
     def _collect_stepped(self, detector, source, name):
-        extractor = SteppedExtractor(
-            self.candidate.extractor, detector.input_loss, detector.input_step
-        )
+        # Compiled once for all sets, which a detector scores one after the other.
+        if self._stepping is None or self._stepping[0] is not detector:
+            self._stepping = detector, SteppedExtractor(
+                self.candidate.extractor, detector.input_loss, detector.input_step
+            )
+        _, extractor = self._stepping
         step = self._step(f"{name}, {type(detector).__name__}'s step on the image")
         return collect_source(extractor, source, self._batch_size, step)
 

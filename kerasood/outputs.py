@@ -131,7 +131,8 @@ def _predict(extractor, images):
     return extractor.predict_on_batch(images)
 
 
-@functools.lru_cache(maxsize=1)  # models are scored one after the other, and none is kept for long
+# A model takes turns with those that step on its images; others come after it and replace them.
+@functools.lru_cache(maxsize=4)
 def _jax_forward(extractor):
     """The compiled forward pass alone: Keras's own step assigns every weight anew each time."""
     import jax

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.metadata
+import os
 import pathlib
 import subprocess
 import sys
@@ -214,20 +215,24 @@ def versions():
 
 
 def git_commit():
-    """Commit of the checkout this package lies in, with `+` when it was changed; or None."""
+    """Commit of the checkout this package lies in, with `+` when it was changed; or None.
+
+    A copy without its history has the one that `$KERASOOD_COMMIT` names.
+    """
+    elsewhere = os.environ.get("KERASOOD_COMMIT")
     here = pathlib.Path(__file__).resolve().parent
     git = ["git", "-C", str(here)]
     try:
         tracked = subprocess.run([*git, "ls-files", "--error-unmatch", "runs.py"],
                                  capture_output=True, check=False)
         if tracked.returncode:
-            return None
+            return elsewhere
         commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"],
                                 capture_output=True, text=True, check=True)
         changed = subprocess.run([*git, "status", "--porcelain", "-uno"],
                                  capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
-        return None
+        return elsewhere
     return commit.stdout.strip() + ("+" if changed.stdout else "")
 
 

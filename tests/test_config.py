@@ -142,6 +142,7 @@ OTHER = {
     "depth": 16,
     "width": 3,
     "dropout": 0.1,
+    "finetune_dropout": 0.0,
     "objective": "ce",
     "site": "features",
     "weight": 0.5,
@@ -273,6 +274,12 @@ def test_a_fine_tune_is_named_by_its_objective_and_has_the_sites_weight(values, 
     assert (stage.name, stage.weight, stage.init) == (name, weight, "base")
     assert (stage.depth, stage.width, stage.dropout) == (None, None, None)
     assert (stage.epochs, stage.learning_rate) == (10, 0.001)
+
+
+def test_each_stage_has_its_own_dropout():
+    config = TrainConfig(dropout=0.1, finetune_dropout=0.0)
+    assert stage_config(config, "pretrain").dropout == 0.1
+    assert stage_config(config, "finetune", init="base").dropout == 0.0
 
 
 def test_run_and_init_are_refused_where_they_would_not_act(monkeypatch):

@@ -14,6 +14,7 @@ from kerasood.evaluation import Candidate, Settings, calibration_scores, evaluat
 from kerasood.fitting import CandidateOutputs, FittedDetectors
 from kerasood.metrics import all_metrics
 from kerasood.models.extractor import build_extractor, head_of
+from kerasood.models.input_gradient import SteppedExtractor
 from kerasood.outputs import collect
 
 IMAGES = random_images((8, 8, 3), num_images=60)
@@ -199,6 +200,22 @@ def test_a_step_on_the_image_costs_a_pass_of_its_own_and_the_progress_says_so(
     evaluate_candidate(candidate_of(extractor), test_source, OUTSIDE, settings, count)
     assert seen["in"] == seen["in, ODIN's step on the image"] == 60
     assert seen["dark, ODIN's step on the image"] == 20
+
+
+def test_the_step_of_a_detector_is_made_once_for_all_sets(extractor, test_source, monkeypatch):
+    made = []
+
+    def make(*arguments):
+        made.append(arguments)
+        return SteppedExtractor(*arguments)
+
+    monkeypatch.setattr("kerasood.fitting.SteppedExtractor", make)
+    steps = {"small": DETECTORS["odin"](1.0, 0.001), "large": DETECTORS["odin"](1.0, 0.05)}
+    settings = dataclasses.replace(SETTINGS, detectors=steps)
+    result = evaluate_candidate(candidate_of(extractor), test_source, OUTSIDE, settings)
+    assert [step for _, _, step in made] == [0.001, 0.05]
+    small, large = (result.scores["key", name, "dark"] for name in steps)
+    assert np.any(small != large)
 
 
 @pytest.mark.parametrize("name", ["in", "train", "calibration"])

@@ -243,7 +243,11 @@ def in_repository(folder, *command):
 @pytest.mark.skipif(not shutil.which("git"), reason="needs git")
 def test_the_commit_is_that_of_the_checkout_and_marked_when_changed(tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "__file__", str(tmp_path / "runs.py"))
+    monkeypatch.delenv("KERASOOD_COMMIT", raising=False)
     assert runs.git_commit() is None
+    monkeypatch.setenv("KERASOOD_COMMIT", "abc1234")
+    assert runs.git_commit() == "abc1234"
+    monkeypatch.delenv("KERASOOD_COMMIT")
     in_repository(tmp_path, "init", "-q")
     (tmp_path / "runs.py").write_text("1")
     assert runs.git_commit() is None, "an installed package inside some other repository"
@@ -254,6 +258,9 @@ def test_the_commit_is_that_of_the_checkout_and_marked_when_changed(tmp_path, mo
     assert runs.git_commit() == in_repository(tmp_path, "rev-parse", "--short", "HEAD") + "+"
 
 
-def test_without_git_there_is_no_commit(monkeypatch):
+def test_without_git_the_commit_is_the_one_that_is_named(monkeypatch):
     monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("KERASOOD_COMMIT", raising=False)
     assert runs.git_commit() is None
+    monkeypatch.setenv("KERASOOD_COMMIT", "abc1234")
+    assert runs.git_commit() == "abc1234"

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -15,10 +16,14 @@ from kerasood.commands import train as command
 from kerasood.commands.planning import base_model_path
 from kerasood.commands.seed_table import last_epoch, print_seeds
 from kerasood.commands.train import train
+from kerasood.config import TrainConfig, stage_config
 from kerasood.models.augmentation import Standardize
 from kerasood.models.saving import load_network
+from kerasood.models.wide_resnet import WideResNet
 from kerasood.runs import Run, RunConflictError
 from kerasood.training import TrainingDiverged
+
+NETWORK_OF = command._network
 
 
 def small_network(stage, data):
@@ -153,6 +158,19 @@ def test_a_fine_tune_of_a_base_that_was_trained_again_is_refused(tmp_path, base)
     assert Run.open(folder / "pretrain").complete
     with pytest.raises(RunConflictError, match="trained again since. Give another --run or --out"):
         train(tiny_config(tmp_path, **values))
+
+
+def test_a_fine_tunes_dropout_is_that_of_a_wide_resnet(tmp_path, base):
+    data = SimpleNamespace(training=(np.zeros((1, 32, 32, 3), "uint8"),), num_classes=2)
+    keras_file = tmp_path / "wide.keras"
+    WideResNet(10, 1, 2, dropout=0.3).save(keras_file)
+    for dropout, expected in ((None, 0.3), (0.0, 0.0), (0.6, 0.6)):
+        config = TrainConfig(finetune_dropout=dropout)
+        network = NETWORK_OF(stage_config(config, "finetune", init=str(keras_file)), data)
+        assert network.get_config()["dropout"] == expected
+    of_another = stage_config(config, "finetune", init=str(base.path))
+    with pytest.raises(ValueError, match="no --finetune_dropout for a model that.*Received: 0.6"):
+        NETWORK_OF(of_another, data)
 
 
 def test_several_seeds_train_side_by_side_and_go_on_where_they_were(tmp_path, monkeypatch, capsys):

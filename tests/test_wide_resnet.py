@@ -188,6 +188,18 @@ def test_a_copy_of_another_dtype_has_the_same_weights_and_leaves_the_original(ne
         np.testing.assert_array_equal(weight, expected)
 
 
+def test_a_copy_may_have_another_dropout(network):
+    """Dropout layers hold no weights: the copy answers the same and drops in training alone."""
+    assert network.with_dtype("float32").get_config() == network.get_config()
+    copy = network.with_dtype("float32", dropout=0.9)
+    assert copy.get_config()["dropout"] == 0.9
+    np.testing.assert_array_equal(copy(IMAGES), network(IMAGES))
+    assert np.any(np.asarray(copy(IMAGES, training=True)) != np.asarray(copy(IMAGES)))
+    without = network.with_dtype("float32", dropout=0.0)
+    assert not any(isinstance(layer, keras.layers.Dropout) for layer in without.layers)
+    np.testing.assert_array_equal(without(IMAGES), network(IMAGES))
+
+
 def test_the_global_dtype_policy_counts_where_none_is_given():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

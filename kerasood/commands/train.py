@@ -97,7 +97,12 @@ def _network(config, data):
     network = load_network(path)
     _check_network(network, data, path)
     if isinstance(network, WideResNet):
-        return network.with_dtype(config.precision)
+        return network.with_dtype(config.precision, config.dropout)
+    if config.dropout is not None:
+        raise ValueError(
+            "Expected no --finetune_dropout for a model that is no WideResNet "
+            f"({path}): it keeps its own. Received: {config.dropout:g}"
+        )
     if config.precision != "float32":
         raise ValueError(
             f"Expected --precision=float32 for a model that is no WideResNet ({path}): its layers "

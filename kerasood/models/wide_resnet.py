@@ -88,9 +88,10 @@ class WideResNet(keras.Model):
     def from_config(cls, config, custom_objects=None):
         return cls(**config)
 
-    def with_dtype(self, dtype):
-        """A copy with the same weights that computes in another dtype policy."""
-        copy = self.from_config({**self.get_config(), "dtype": dtype})
+    def with_dtype(self, dtype, dropout=None):
+        """A copy with the same weights and another dtype policy; another dropout if given."""
+        changes = {"dtype": dtype} if dropout is None else {"dtype": dtype, "dropout": dropout}
+        copy = self.from_config({**self.get_config(), **changes})
         copy.set_weights(self.get_weights())
         return copy
 
