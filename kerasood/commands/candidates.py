@@ -2,14 +2,13 @@
 
 import dataclasses
 import itertools
-import pathlib
 
+from kerasood.commands.bases import base_config
 from kerasood.data.in_distribution import calibration_source, training_source
 from kerasood.evaluation import Candidate
 from kerasood.models.extractor import build_full_extractor, head_of
 from kerasood.models.fingerprint import model_hash
 from kerasood.models.saving import load_network
-from kerasood.runs import Run
 
 
 def run_candidates(run, where, cache=True):
@@ -123,15 +122,6 @@ def _recipe(config):
         del fields[name]
     base = base_config(config)
     return (*fields.items(), _recipe(base) if base else _seedless(config))
-
-
-def base_config(config):
-    """The configuration of the run that a fine-tune started from, where it is still there."""
-    folder = pathlib.Path(config.init or "")
-    folder = folder.parent if folder.suffix == ".keras" else folder
-    if not config.init or not (folder / "config.json").is_file():
-        return None
-    return Run.open(folder).config
 
 
 def _seedless(config):

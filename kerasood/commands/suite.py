@@ -4,7 +4,8 @@ import dataclasses
 import pathlib
 
 from kerasood import protocols
-from kerasood.commands.candidates import base_config, check_complete, run_candidates
+from kerasood.commands.bases import base_config
+from kerasood.commands.candidates import check_complete, run_candidates
 from kerasood.commands.common import console
 from kerasood.commands.measuring import (
     announce_gradients,
@@ -16,6 +17,7 @@ from kerasood.commands.measuring import (
     usable_detectors,
 )
 from kerasood.commands.ood_sets import at_hand_or_missing, open_sets, overlaps_with, set_entry
+from kerasood.commands.zoo_runs import open_run
 from kerasood.files import check_writable
 from kerasood.models.fingerprint import model_hash
 from kerasood.reporting.paper import DETECTORS, compare, stand_ins
@@ -40,7 +42,7 @@ def suite(config):
             CIFAR-100, or data that are not at hand.
     """
     _check_flags(config)
-    runs = [_checked(Run.open(path)) for path in config.run] or _newest_fine_tunes()
+    runs = [_checked(open_run(path)) for path in config.run] or _newest_fine_tunes()
     folder = pathlib.Path(config.out or FOLDER)
     check_writable(folder)
     console.print(f"runs: {', '.join(str(run.path) for run in runs)}")
