@@ -1,5 +1,4 @@
 import dataclasses
-import pathlib
 
 import pytest
 from absl import flags
