@@ -29,6 +29,7 @@ from kerasood.models.extractor import (
     is_extractor,
     output_names,
 )
+from kerasood.models.precision import in_float32
 
 OWN_IMAGES = "your images"
 
@@ -150,7 +151,7 @@ def _candidate(label, model, shared):
     if not isinstance(model, keras.Model):
         raise ValueError(f"Expected a keras.Model. Received: {type(model).__name__} for {label!r}")
     own = is_extractor(model)
-    extractor = model if own else build_full_extractor(model)
+    extractor = in_float32(model) if own else build_full_extractor(model)
     if "logits" not in output_names(extractor):
         raise ValueError(
             f"Expected an output 'logits'. Received: {output_names(extractor)} of {label!r}"
