@@ -85,29 +85,29 @@ def _stages(config):
         stage = stage_config(config, "finetune", init=init)
         if config.stage == "finetune":
             check_base(init)
-            seed = _holdout_seed(config, init, base_config(stage))
-            stage = dataclasses.replace(stage, holdout_seed=seed)
+            stage = dataclasses.replace(stage, holdout_seed=_holdout_seed(stage))
         run = Run(pathlib.Path(config.run or out / stage.name), stage)
         runs.append(run.with_stored_margins())
     return runs
 
 
-def _holdout_seed(config, init, base):
+def _holdout_seed(stage):
     """Seed of what the base was not trained on, where it is not the fine-tune's own.
 
     Raises:
         ValueError: the base was trained on images that shall calibrate the threshold.
     """
-    if not config.holdout or base is None:
+    base = base_config(stage) if stage.holdout else None
+    if base is None:
         return None
     differing = [
-        f"{name}={getattr(base, name)!r} there, {getattr(config, name)!r} now"
+        f"{name}={getattr(base, name)!r} there, {getattr(stage, name)!r} now"
         for name in ("dataset", "holdout")
-        if getattr(base, name) != getattr(config, name)
+        if getattr(base, name) != getattr(stage, name)
     ]
     if differing:
         raise ValueError(
             "Expected a base that never saw the images --holdout keeps out: one trained with the "
-            f"same dataset and holdout. Received: {init} ({', '.join(differing)})"
+            f"same dataset and holdout. Received: {stage.init} ({', '.join(differing)})"
         )
-    return None if base.split_seed == config.seed else base.split_seed
+    return None if base.split_seed == stage.seed else base.split_seed

@@ -107,7 +107,7 @@ def fit_to_square(image, image_size: int, resizing: str = SHORT_SIDE):
 
 
 def resize_all(images, image_size: int):
-    """Images of one size as squares, see `fit_to_square`: uint8 `(N, H, W, 3)` -> `(N, S, S, 3)`."""
+    """Images as squares, see `fit_to_square`: uint8 `(N, H, W, 3)` -> `(N, S, S, 3)`."""
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
         squares = pool.map(lambda image: fit_to_square(Image.fromarray(image), image_size), images)
         return np.stack([np.asarray(square) for square in squares])
