@@ -94,10 +94,10 @@ def seed_groups(runs, candidates):
     """
     recipes = {}
     for run in runs:
-        recipes[str(run.model)] = (_recipe(run.config), run.config.seed)
+        recipes[str(run.model)] = (recipe_of(run.config), run.config.seed)
         base = base_config(run.config)
         recipes[str(run.initial_model)] = (
-            (_recipe(base), base.seed) if base else (_seedless(run.config), run.config.seed)
+            (recipe_of(base), base.seed) if base else (_seedless(run.config), run.config.seed)
         )
     groups = {}
     for candidate in candidates:
@@ -108,7 +108,7 @@ def seed_groups(runs, candidates):
     return list(groups.values())
 
 
-def _recipe(config):
+def recipe_of(config):
     """Everything that decides a run's result but the seed, as a hashable value.
 
     What follows from the seed is left out as well: the base's weights, the images it did not see
@@ -121,7 +121,7 @@ def _recipe(config):
     for name in dependent:
         del fields[name]
     base = base_config(config)
-    return (*fields.items(), _recipe(base) if base else _seedless(config))
+    return (*fields.items(), recipe_of(base) if base else _seedless(config))
 
 
 def _seedless(config):
