@@ -207,7 +207,7 @@ def _section(config, run, test, sources, bases):
     detectors = usable_detectors(DETECTORS, [base], True, config.tune)
     settings = settings_of(config, detectors, protocol)
     detectors_of = {base.key: tuple(settings.detectors), tuned.key: ("energy",)}
-    shared = run.config.dataset, model_hash(base.extractor)
+    shared = run.config.dataset, model_hash(base.extractor) or str(run.path)
     if shared not in bases:
         announce_gradients(settings)
         bases[shared] = measure([base], test, sources, settings, detectors_of)[base.key]
@@ -216,7 +216,7 @@ def _section(config, run, test, sources, bases):
     }
     results = results_of(config, run.config.dataset, test, settings, evaluated)
     results["run"] = str(run.path)
-    results["base"] = str(shared[1])
+    results["base"] = shared[1]
     results["recipe"] = _how_it_was_trained(run, tuned.extractor)
     results["trained"] = f"{results['recipe']}, seed {run.config.seed}"
     results["sets"] = [_entry(run, name, source, test) for name, source in sources.items()]

@@ -8,8 +8,8 @@ from kerasood.models.graph import has_graph
 
 
 def computes_in_float32(network):
-    """Whether all layers of a model compute in float32."""
-    return {layer.compute_dtype for layer in network._flatten_layers()} == {"float32"}
+    """Whether no layer of a model computes in floats of another type."""
+    return not any(map(_computes_otherwise, network._flatten_layers()))
 
 
 def in_float32(network):
@@ -27,9 +27,14 @@ def in_float32(network):
     copied = _rebuilt(network)
     if copied is None:
         return network
-    for layer in copied._flatten_layers():
+    for layer in filter(_computes_otherwise, copied._flatten_layers()):
         layer.dtype_policy = "float32"
     return copied
+
+
+def _computes_otherwise(layer):
+    dtype = layer.compute_dtype
+    return dtype != "float32" and keras.backend.is_float_dtype(dtype)
 
 
 def _rebuilt(network):

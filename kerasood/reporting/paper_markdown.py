@@ -11,7 +11,7 @@ _HEADINGS = [column.heading for column in COLUMNS["in"]]
 HOW_TO_READ = (
     "Percent. Difference = measured - paper, in points. The ± are standard deviations over ten "
     "draws of one model (the paper's too): sampling noise, which says nothing about other training "
-    "runs. "
+    "runs; only where seeds are named they are over training runs. "
     "Stand-ins are other images: shown, but neither compared nor part of a mean."
 )
 

@@ -32,10 +32,10 @@ def describe(name):
     Returns:
         dict: "summary", "of_the_paper" (whether network and epochs are the paper's), "dataset",
         "base" (the entry it was fine-tuned from, or None), "network" (arguments of WideResNet),
-        "parameters", "config" (the fields of its StageConfig), "history" (a dict per epoch),
-        "accuracy" (of the weights as `load` gives them, and of those before rounding, on
-        "num_images" test images), "evaluation" (the energy on OOD sets, or None), "weights" (file,
-        size and hashes), "command", "commit", "versions", "images".
+        "parameters", "epochs" (by stage), "config" (the fields of its StageConfig), "history" (a
+        dict per epoch), "accuracy" (of the weights as `load` gives them, and of those before
+        rounding, on "num_images" test images), "evaluation" (the energy on OOD sets, or None),
+        "weights" (file, size and hashes), "command", "commit", "versions", "images".
 
     Raises:
         ValueError: there is no such network, or its description is damaged.
