@@ -9,6 +9,7 @@ What one needs, each loaded when it is first used:
     drift_check                is traffic still flagged as often as promised?
     export_model               SavedModel and TFLite, verified
     benchmark                  models x OOD sets x detectors -> tables and a report
+    zoo                        trained networks: `zoo.names()`, `zoo.load(name)`
 """
 
 import importlib
@@ -37,7 +38,7 @@ _PLACES = {
     "head_of": "kerasood.models.extractor",
     "recalibrate": "kerasood.recalibration",
 }
-_MODULES = ("detectors", "metrics", "thresholds")
+_MODULES = ("detectors", "metrics", "thresholds", "zoo")
 
 __all__ = [
     "DETECTORS",

@@ -9,7 +9,7 @@ import numpy as np
 
 from kerasood import detectors as table
 from kerasood import protocols, reporting
-from kerasood.commands.common import choose
+from kerasood.commands.common import choose, console
 from kerasood.commands.measuring import (
     detector_names,
     measure,
@@ -18,9 +18,10 @@ from kerasood.commands.measuring import (
     settings_of,
     usable_detectors,
 )
-from kerasood.commands.ood_sets import open_sets, set_entry, wanted_sets
+from kerasood.commands.ood_sets import open_sets, set_entry, size_note, wanted_sets
 from kerasood.config import EvaluateConfig
 from kerasood.data.base import ArraySource
+from kerasood.data.decoding import PUBLISHED_SIZE
 from kerasood.data.sources import availability, open_source
 from kerasood.evaluation import OWN_SETS, Candidate
 from kerasood.models.extractor import (
@@ -29,6 +30,7 @@ from kerasood.models.extractor import (
     is_extractor,
     output_names,
 )
+from kerasood.models.precision import in_float32
 
 OWN_IMAGES = "your images"
 
@@ -73,6 +75,9 @@ def benchmark(model, in_data, ood_sets="all", detectors="all", **options):
     """Measures how well detectors tell in-distribution from OOD images.
 
     Every image is computed once per model, and once more per detector with a step on the image.
+    Sets that are given by name or path come in the size that the models take: for models of other
+    than 32x32 pixels all are resized (antialiased bilinear), which the report says of sets whose
+    images are all stored in one other size. Arrays are taken as they are.
     Thresholds are calibrated too, and what they promise is checked.
 
     Args:
@@ -100,12 +105,17 @@ def benchmark(model, in_data, ood_sets="all", detectors="all", **options):
     models = model if isinstance(model, collections.abc.Mapping) else {"model": model}
     in_data = str(in_data) if isinstance(in_data, pathlib.Path) else in_data
     dataset = in_data if isinstance(in_data, str) else OWN_IMAGES
-    test, shared = _in_distribution(in_data, config)
-    candidates = [_candidate(label, each, shared) for label, each in models.items()]
+    extractors = {label: _extractor(label, each) for label, each in models.items()}
+    image_size = _image_size(extractors)
+    test, shared = _in_distribution(in_data, config, image_size)
+    candidates = [
+        _candidate(label, each, extractors[label], shared) for label, each in models.items()
+    ]
     _check_shapes(candidates, {**shared, "test": test})
     protocol = protocols.find(config.protocol or "full")
-    sources, missing = _ood_sources(ood_sets, config, dataset, protocol)
+    sources, missing = _ood_sources(ood_sets, config, dataset, protocol, image_size)
     _check_shapes(candidates, sources)
+    _announce_sizes({dataset: test, **sources})
     settings = _settings(config, detectors, candidates, protocol)
     evaluated = measure(candidates, test, sources, settings)
     results = results_of(config, dataset, test, settings, evaluated)
@@ -146,19 +156,37 @@ def _settings(config, detectors, candidates, protocol):
     return dataclasses.replace(settings, tune=False)
 
 
-def _candidate(label, model, shared):
+def _extractor(label, model):
     if not isinstance(model, keras.Model):
         raise ValueError(f"Expected a keras.Model. Received: {type(model).__name__} for {label!r}")
-    own = is_extractor(model)
-    extractor = model if own else build_full_extractor(model)
+    extractor = in_float32(model) if is_extractor(model) else build_full_extractor(model)
     if "logits" not in output_names(extractor):
         raise ValueError(
             f"Expected an output 'logits'. Received: {output_names(extractor)} of {label!r}"
         )
-    return Candidate(
-        label, label, f"{model.name}, {model.count_params():,} parameters", extractor,
-        head=_head_or_none(extractor) if own else head_of(extractor), **shared,
-    )
+    return extractor
+
+
+def _image_size(extractors):
+    """Side of the squares that all models take, pixels; 32 where they take any size.
+
+    Models that take other images than squares of one size are left to `_check_shapes`.
+    """
+    shapes = [each.inputs[0].shape for each in extractors.values()]
+    sides = {side for shape in shapes if len(shape) == 4 for side in shape[1:3]} - {None}
+    return sides.pop() if len(sides) == 1 else PUBLISHED_SIZE
+
+
+def _announce_sizes(sources):
+    for name, source in sources.items():
+        if note := size_note(source):
+            console.print(f"{name}: {note}", style="yellow", markup=False)
+
+
+def _candidate(label, model, extractor, shared):
+    head = _head_or_none(extractor) if is_extractor(model) else head_of(extractor)
+    described = f"{model.name}, {model.count_params():,} parameters"
+    return Candidate(label, label, described, extractor, head=head, **shared)
 
 
 def _head_or_none(extractor):
@@ -185,14 +213,16 @@ def _check_shapes(candidates, sources):
                 )
 
 
-def _in_distribution(in_data, config):
+def _in_distribution(in_data, config, image_size):
     """The test source, and {"training", "calibration"} sources or None."""
     if isinstance(in_data, str):
-        where = {"data_dir": config.data_dir, "download": config.download}
+        where = {
+            "data_dir": config.data_dir, "download": config.download, "image_size": image_size
+        }
         training = None
         if availability(in_data, "train", **where) is None:
             training = open_source(in_data, "train", **where)
-        return open_test(config, in_data), {"training": training, "calibration": None}
+        return open_test(config, in_data, image_size), {"training": training, "calibration": None}
     if not isinstance(in_data, collections.abc.Mapping):
         raise ValueError(
             'Expected a name, a path or {"test": (images, labels), ...}. '
@@ -212,7 +242,7 @@ def _in_distribution(in_data, config):
     return test, {"training": training, "calibration": sources.get("calibration")}
 
 
-def _ood_sources(ood_sets, config, dataset, protocol):
+def _ood_sources(ood_sets, config, dataset, protocol, image_size):
     """({name: ImageSource}, entries of what is missing)."""
     if isinstance(ood_sets, collections.abc.Mapping):
         named = {n: value for n, value in ood_sets.items() if isinstance(value, str | pathlib.Path)}
@@ -227,9 +257,9 @@ def _ood_sources(ood_sets, config, dataset, protocol):
         listed = [ood_sets] if isinstance(ood_sets, str | pathlib.Path) else ood_sets
         arrays, items = {}, tuple(map(str, listed))
     wanted, missing = wanted_sets(
-        dataclasses.replace(config, ood=items), protocol.set_names(dataset)
+        dataclasses.replace(config, ood=items), protocol.set_names(dataset), image_size
     )
-    sources = {**open_sets(config, wanted), **arrays}
+    sources = {**open_sets(config, wanted, image_size), **arrays}
     if not sources or not sources.keys().isdisjoint(OWN_SETS):
         raise ValueError(
             f"Expected OOD sets that are at hand, none named {', '.join(OWN_SETS)}. "

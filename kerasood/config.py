@@ -21,7 +21,9 @@ class TrainConfig:
     strict: bool = option(False, "Whether an unreadable image file is an error, not a warning.")
     out: str | None = option(None, "Parent of the run directories [runs/DATASET-NETWORK-seedSEED].")
     run: str | None = option(None, "Run directory of a single stage [OUT/STAGE].")
-    init: str | None = option(None, "Base of a fine-tune: run directory or .keras [OUT/pretrain].")
+    init: str | None = option(
+        None, "Base of a fine-tune: run directory, .keras or zoo:NAME [OUT/pretrain]."
+    )
     resume: bool = option(False, "Whether to continue an interrupted run.")
     depth: int = option(40, "Depth of the WideResNet, 6 n + 4.")
     width: int = option(2, "Width of the WideResNet.")
@@ -126,7 +128,9 @@ class EvaluateConfig:
     suite: str | None = option(
         None, "The paper's tables and figures beside its own numbers.", ("paper",)
     )
-    run: tuple[str, ...] = option((), "Run directories, comma-separated [the newest under runs/].")
+    run: tuple[str, ...] = option(
+        (), "Run directories or zoo:NAME, comma-separated [the newest under runs/]."
+    )
     ood: tuple[str, ...] = option(("all",), "OOD sets: all, names, or name=path, comma-separated.")
     detectors: tuple[str, ...] = option(("all",), "Detectors: all, or names, comma-separated.")
     protocol: str | None = option(None, "How sets are scored [full].", ("full", "paper", "openood"))
@@ -150,7 +154,7 @@ class EvaluateConfig:
 class ExportConfig:
     """What `python -m export` does: one run's model, detector and threshold as files."""
 
-    run: str | None = option(None, "Run directory [the newest under runs/].")
+    run: str | None = option(None, "Run directory or zoo:NAME [the newest under runs/].")
     format: str = option(
         "all", "What to write; all: what is installed and can express the model.",
         ("saved_model", "tflite", "onnx", "openvino", "all"),

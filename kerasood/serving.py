@@ -16,9 +16,9 @@ from kerasood.models.input_gradient import SteppedExtractor
 from kerasood.models.precision import in_float32
 
 OTHER_PRECISION = (
-    "The network computed in less than float32 and computes in float32 from here on: scores differ "
-    "from those of an extractor of the network as it was. Fit and calibrate on an extractor of "
-    "kerasood.models.precision.in_float32(network), or calibrate anew by kerasood.recalibrate."
+    "The extractor computed in less than float32 and computes in float32 from here on: its scores "
+    "differ from those it gave before. Fit and calibrate on "
+    "kerasood.models.precision.in_float32(extractor), or calibrate anew by kerasood.recalibrate."
 )
 
 
@@ -26,10 +26,11 @@ OTHER_PRECISION = (
 class OODModel(keras.Model):
     """Classifies images and says which of them are out-of-distribution.
 
-    The layers of `network` are shared, not copied; only a graph that computes in less than
-    float32 is rebuilt in float32 from the same weights, since scores must not depend on which
-    device answers and small runtimes lack bfloat16; a warning says so, since a threshold from
-    scores of lower precision keeps no promise. The detector is copied as it was fitted.
+    The layers of `network` are shared, not copied; only one that computes in less than float32 is
+    rebuilt in float32 from the same weights, as `build_extractor` does, since scores must not
+    depend on which device answers and small runtimes lack bfloat16. For an extractor of your own a
+    warning says so: a threshold from its scores in lower precision keeps no promise. The detector
+    is copied as it was fitted.
 
     Args:
         network: keras.Model that `build_extractor` takes, images -> logits or softmax

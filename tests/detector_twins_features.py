@@ -76,14 +76,15 @@ def residual(fitted, labels, outputs, dim=4):
     kernel, bias = head()
     origin = -np.linalg.pinv(kernel.T) @ bias
     shifted = fitted["features"].astype("float64") - origin
-    variances, directions = np.linalg.eig(shifted.T @ shifted)
-    rest = directions[:, np.argsort(-variances)[dim:]]
-    return np.array([np.linalg.norm(rest.T @ (x - origin)) for x in outputs["features"]])
+    _, _, directions = np.linalg.svd(shifted)
+    rest = directions[min(dim, np.linalg.matrix_rank(shifted)):]
+    return np.array([np.linalg.norm(rest @ (x - origin)) for x in outputs["features"]])
 
 
 def vim(fitted, labels, outputs):
     largest = fitted["logits"].astype("float64").max(axis=1)
-    alpha = largest.mean() / residual(fitted, labels, fitted).mean()
+    residuals = residual(fitted, labels, fitted).mean()
+    alpha = largest.mean() / residuals if residuals > 1e-6 else 0
     return alpha * residual(fitted, labels, outputs) - log_sum_exp(outputs["logits"])
 
 

@@ -14,6 +14,7 @@ import numpy as np  # noqa: E402
 from classifiers import Subclassed, built, functional  # noqa: E402
 from keras import layers  # noqa: E402
 
+from kerasood import zoo  # noqa: E402
 from kerasood.detectors import ODIN  # noqa: E402
 from kerasood.models.augmentation import Standardize  # noqa: E402
 from kerasood.models.extractor import build_extractor, head_of, with_float_input  # noqa: E402
@@ -67,6 +68,8 @@ def main():
     keras.utils.set_random_seed(0)
     networks = {"nested": nested(), "subclassed": built(Subclassed("softmax", "tanh"))}
     reports = {name: report(network, (8, 8, 3)) for name, network in networks.items()}
+    pixels = np.resize(IMAGES, (2, 32, 32, 3))
+    reports["zoo"] = np.asarray(jax.jit(zoo.load("cifar10-wrn10-1-base"))(pixels)).tolist()
     print(json.dumps({"backend": keras.backend.backend(), **reports}))
 
 

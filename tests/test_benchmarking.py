@@ -189,7 +189,7 @@ def test_networks_that_some_detectors_are_made_for(tmp_path):
         ({"in_data": (IMAGES, LABELS)}, "a name, a path or .*Received: tuple"),
         ({"ood_sets": IMAGES}, r"or \{name: images\}. Received: an array of shape=\(60, 8, 8, 3"),
         ({"ood_sets": {"grey": IMAGES[..., :1]}}, r"\(8, 8, 3\).*shape=\(8, 8, 1\) in 'grey'"),
-        ({"ood_sets": "blobs"}, r"shape \(8, 8, 3\).*Received: shape=\(32, 32, 3\) in 'blobs'"),
+        ({"ood_sets": {"x": IMAGES[:, :4]}}, r"\(8, 8, 3\).*shape=\(4, 8, 3\) in 'x'"),
         ({"model": "resnet"}, "Expected a keras.Model. Received: str for 'model'"),
         ({"in_data": {"train": (IMAGES, LABELS)}}, 'Expected arrays "test".*Received: train'),
         ({"in_data": {"test": IMAGES}}, r"Expected \(images, labels\) for 'test'"),

@@ -106,7 +106,7 @@ def test_a_base_that_saw_the_held_out_images(tmp_path, base, refused):
     for init in (base.path, base.model):
         line = refused(train, tiny_config(tmp_path, init=str(init), **values))
         assert "never saw the images --holdout keeps out" in line
-        assert f"{base.path} (holdout=0.0 there, 0.25 now)" in line
+        assert f"Received: {init} (holdout=0.0 there, 0.25 now)" in line
 
 
 def test_a_run_directory_of_another_configuration(tmp_path, base, refused):

@@ -182,6 +182,46 @@ def test_vim_without_residuals_is_the_energy():
     close(score(detector, features=[[7, 5]], logits=[[0, 0]]), [-np.log(2)])
 
 
+@pytest.mark.parametrize("features", [[0, 0], [-1, 2], [1e-3, -1e3], [4, 4 + 1e-6]])
+def test_vim_of_images_with_the_same_features_is_the_energy(features):
+    # With (0, 0) the residuals are 1e-16, and logits of 9 would make an alpha of 1e17 of them.
+    same = arrays(features=[features] * 4, logits=[[9, 1]] * 4)
+    head = np.array([[0.3, 0.1], [0.7, -0.2]]), np.array([1.0, -2.0])
+    detector = ViM(dim=1).fit(same, None, head)
+    close(score(detector, features=[[7, 5], features], logits=[[0, 0], [0, 1]]),
+          [-np.log(2), -np.log(1 + np.e)])
+
+
+def test_vim_of_images_with_the_same_features_up_to_rounding_is_the_energy():
+    generator = np.random.default_rng(0)
+    features = 3 + generator.uniform(-2e-7, 2e-7, (40, 8))
+    training = {"features": features.astype("float32"), "logits": TRAINING["logits"][:40]}
+    assert np.ptp(training["features"]) > 0
+    close(ViM().fit(training, None, HEAD).score(OUTPUTS_OUT),
+          DETECTORS["energy"]().score(OUTPUTS_OUT))
+
+
+@pytest.mark.parametrize("name", ["residual", "vim"])
+@pytest.mark.parametrize("num_images", [1, 3, 4, 5])
+def test_fewer_images_than_directions(name, num_images):
+    """Up to four images lie in a principal space of four: which others it has must not matter."""
+    few = {key: values[:num_images] for key, values in TRAINING.items()}
+    actual = np.asarray(DETECTORS[name](dim=4).fit(few, None, HEAD).score(OUTPUTS_OUT))
+    close(actual, TWINS[name](few, None, OUTPUTS_OUT), rtol=1e-3, atol=1e-4)
+    turned, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(8, 8)))
+    few["features"] = few["features"] @ turned
+    images = {**OUTPUTS_OUT, "features": (OUTPUTS_OUT["features"] @ turned).astype("float32")}
+    head = turned.T @ HEAD[0], HEAD[1]
+    again = DETECTORS[name](dim=4).fit(few, None, head).score(images)
+    close(again, actual, rtol=1e-3, atol=1e-3)
+
+
+def test_features_that_are_always_zero_are_no_part_of_a_principal_space():
+    features = np.random.default_rng(0).normal(size=(20, 4)) * [1, 1, 0, 0]
+    detector = Residual(dim=3).fit(arrays(features=features), None, (np.eye(4), np.zeros(4)))
+    close(score(detector, features=[[5, 5, 3, 4], [9, 9, 3, 0], [9, 9, 0, 3]]), [5, 3, 3])
+
+
 @pytest.mark.parametrize(
     ("num_features", "dim"), [(1, 0), (2, 1), (128, 64), (512, 256), (768, 512), (2048, 1000)]
 )

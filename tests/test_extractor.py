@@ -6,6 +6,7 @@ from keras import layers, ops
 from tiny_models import random_images, small_network, wide_resnet
 
 from kerasood.models.extractor import (
+    attached_extractor,
     build_extractor,
     has_graph,
     head_layer,
@@ -121,6 +122,12 @@ def test_mixed_precision_models_give_float32_logits_that_follow_their_features(p
     before = state(network)
     extractor = build_extractor(network)
     assert_extracts(extractor, network, IMAGES, head_of(extractor), True, tolerance=2e-2)
+    twin = functional(*stem(), dense("softmax"))
+    twin.set_weights(network.get_weights())
+    outputs = assert_extracts(extractor, twin, IMAGES, head_of(extractor), True)
+    attached = attached_extractor(network)
+    coarse = assert_extracts(attached, network, IMAGES, head_of(attached), True, tolerance=2e-2)
+    assert np.abs(coarse["logits"] - outputs["logits"]).max() > 1e-4
     assert state(network) == before
     assert network.layers[2].compute_dtype == policy.removeprefix("mixed_")
 

@@ -12,7 +12,6 @@ from kerasood.models.extractor import head_of
 from kerasood.serving import OODModel
 
 pytest.importorskip("tensorflow")
-pytestmark = pytest.mark.filterwarnings("ignore:The network computed in less than float32")
 IMAGES = random_images((8, 8, 3), 5)
 
 

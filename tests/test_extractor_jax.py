@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from classifiers import softmax
 
+from kerasood import zoo
+
 pytest.importorskip("jax")
 HERE = pathlib.Path(__file__).parent
 
@@ -47,3 +49,10 @@ def test_extractors_on_jax(report, kind):
     assert abs(found["gradient"]) > 1e-4
     assert found["gradient"] == pytest.approx(found["difference"], rel=0.02, abs=2e-6)
     assert found["untouched"]
+
+
+def test_a_network_of_the_zoo_on_jax(report):
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3)).astype("uint8")
+    expected = zoo.load("cifar10-wrn10-1-base")(np.resize(images, (2, 32, 32, 3)))
+    assert np.ptp(expected) > 1
+    np.testing.assert_allclose(report["zoo"], expected, rtol=1e-4, atol=1e-4)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tiny_data import images_of, tiny_config, write_npz
 
-from kerasood.commands.planning import _holdout_seed
+from kerasood.commands import planning
 from kerasood.config import stage_config
 from kerasood.data.base import ImageDigest
 from kerasood.data.in_distribution import (
@@ -155,6 +155,10 @@ def started_base(folder, **values):
     return run.path
 
 
+def holdout_seed(config, init):
+    return planning._holdout_seed(stage_config(config, "finetune", init=str(init)))
+
+
 @pytest.mark.parametrize(
     ("base", "listed"),
     [
@@ -164,25 +168,25 @@ def started_base(folder, **values):
 )
 def test_a_base_that_may_have_seen_the_held_out_images_is_refused(tmp_path, base, listed):
     with pytest.raises(ValueError, match="Expected a base that never saw the images") as error:
-        _holdout_seed(tiny_config(tmp_path, holdout=0.25), started_base(tmp_path, **base))
+        holdout_seed(tiny_config(tmp_path, holdout=0.25), started_base(tmp_path, **base))
     assert listed in str(error.value) and str(error.value).count(" there") == 1
 
 
 def test_a_base_with_the_same_holdout_is_accepted(tmp_path):
     path = started_base(tmp_path, holdout=0.25, depth=16)
-    assert _holdout_seed(tiny_config(tmp_path, holdout=0.25), path) is None
+    assert holdout_seed(tiny_config(tmp_path, holdout=0.25), path) is None
 
 
 def test_without_a_holdout_any_base_is_accepted(tmp_path):
     path = started_base(tmp_path, holdout=0.25, seed=9)
-    assert _holdout_seed(tiny_config(tmp_path), path) is None
+    assert holdout_seed(tiny_config(tmp_path), path) is None
 
 
 def test_a_fine_tune_of_another_seed_holds_out_what_its_base_did(tmp_path):
     base = tiny_config(tmp_path, holdout=0.25, seed=9)
     path = started_base(tmp_path, holdout=0.25, seed=9)
     config = tiny_config(tmp_path, holdout=0.25, seed=2)
-    assert _holdout_seed(config, path) == 9
+    assert holdout_seed(config, path) == 9
     stage = dataclasses.replace(stage_config(config, "finetune", init=str(path)), holdout_seed=9)
     assert stage.split_seed == 9
     data = load_training_data(config, stage.split_seed)
@@ -193,7 +197,7 @@ def test_a_fine_tune_of_another_seed_holds_out_what_its_base_did(tmp_path):
     # And so on down a chain of fine-tunes.
     run = Run(tmp_path / "tuned", stage)
     run.start()
-    assert _holdout_seed(tiny_config(tmp_path, holdout=0.25, seed=3), run.path) == 9
+    assert holdout_seed(tiny_config(tmp_path, holdout=0.25, seed=3), run.path) == 9
 
 
 def test_the_digests_name_the_images_of_every_set(tmp_path):

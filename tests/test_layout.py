@@ -16,6 +16,7 @@ ORDER = (
     "data",
     "objectives",
     "models",
+    "zoo",
     "checkpoints",
     "training",
     "outputs",

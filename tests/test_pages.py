@@ -8,7 +8,7 @@ import pytest
 
 DOCS = pathlib.Path(__file__).parent.parent / "docs"
 # Pages and their least number of blocks.
-PAGES = {"thresholds.md": 7, "detectors/README.md": 2, "detectors/gradients.md": 1}
+PAGES = {"thresholds.md": 7, "zoo.md": 1, "detectors/README.md": 2, "detectors/gradients.md": 1}
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -1,5 +1,6 @@
 """`evaluate.py --suite=paper` on two made-up data sets under the names of the paper's."""
 
+import copy
 import dataclasses
 import json
 import re
@@ -204,12 +205,86 @@ def test_one_data_set_alone_names_the_other(world, measured, tmp_path, capsys, m
     results, _ = evaluate(config_of(world, tmp_path, runs, seed=5))
     assert [section["dataset"]["name"] for section in results["sections"]] == ["cifar100"]
     command = "python train.py --stage=all --dataset=cifar10"
-    assert command in results["without_run"][0]["how_to_get"]
+    assert command in results["not_measured"][0]["how_to_get"]
     assert command in (tmp_path / "paper.md").read_text()
     assert command in (tmp_path / "paper.html").read_text()
     printed = " ".join(capsys.readouterr().out.split())
     assert "Table 1" in printed and "Mahalanobis" in printed and command in printed
     assert results["seed"] == 5
+
+
+def shifted(section, run, shift):
+    """A section as another seed would give it: every number of the energy moved."""
+    other = copy.deepcopy(section)
+    other |= {"run": str(run.path), "base": "another"}
+    for metric in other["metrics"]:
+        for name in paper_numbers.METRICS:
+            metric[name]["mean"] += shift
+    for model in other["models"]:
+        model["seed"] = run.config.seed
+        model["accuracy"] += shift
+    return other
+
+
+def test_seeds_of_one_recipe_are_averaged_too(world, measured, tmp_path, capsys, monkeypatch):
+    section, scores = measured[0]["sections"][0], measured[2][0]
+    runs = [world[1]["cifar10"], made_up_run(tmp_path / "seed2" / "cifar10", seed=2)]
+    given = iter([(section, scores), (shifted(section, runs[1], 0.02), scores)])
+    monkeypatch.setattr(suite_command, "_section", lambda *_: next(given))
+    results, page = evaluate(config_of(world, tmp_path / "out", runs))
+    assert [entry["run"] for entry in results["sections"]] == [str(run.path) for run in runs]
+    (together,) = results["averaged"]
+    assert together["seeds"] == [1, 2]
+    first, second = (entry["comparison"] for entry in results["sections"])
+    before, after = together["comparison"]["mean"]["models"]
+    expected = first["mean"]["models"][1]["measured"]["fpr95"] + 0.01
+    # Half of 0.02, and 0.02 / sqrt 2.
+    assert after["measured"]["fpr95"] == pytest.approx({"mean": expected, "std": 0.0141421}, 1e-4)
+    markdown = page.with_name("paper.md").read_text()
+    shown = f"{percent(expected)} ± 1.41"
+    assert markdown.count("### Table 1") == 3 and f"| {shown} |" in markdown
+    assert "CIFAR-10, mean over 2 seeds (1, 2): + sparsity (logits) takes" in markdown
+    assert f"to {shown} % (the paper" in markdown
+    assert re.sub(r"<[^>]*>", "", page.read_text()).count("mean over 2 seeds (1, 2)") == 2
+    assert "mean over 2 seeds (1, 2)" in " ".join(capsys.readouterr().out.split())
+    assert (page.parent / "cifar10-2-roc.png").exists()
+
+
+def test_runs_of_several_recipes_are_not_averaged(world, tmp_path):
+    first, second = world[1]["cifar10"], made_up_run(tmp_path / "cifar10", seed=2)
+    other = dataclasses.replace(second, config=dataclasses.replace(second.config, weight=0.5))
+    assert suite_command._of_one_recipe([first, world[1]["cifar100"], second]) == [[0, 2]]
+    assert suite_command._of_one_recipe([first, other]) == []
+
+
+def test_the_suite_goes_on_without_the_test_images_of_one_data_set(
+    world, measured, tmp_path, capsys, monkeypatch
+):
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("cifar10", "textures", "svhn"):
+        (data / f"{name}.npz").symlink_to(world[0] / f"{name}.npz")
+    section = measured[0]["sections"][0], measured[2][0]
+    monkeypatch.setattr(suite_command, "_section", lambda *_: section)
+    config = dataclasses.replace(config_of(world, tmp_path / "out"), data_dir=str(data))
+    results, page = evaluate(config)
+    assert [entry["dataset"]["name"] for entry in results["sections"]] == ["cifar10"]
+    (lacking,) = results["not_measured"]
+    assert (lacking["dataset"], lacking["lack"]) == ("cifar100", "no test images")
+    assert f"cifar100: not found in {data}" in lacking["how_to_get"]
+    assert "cifar100: no test images: cifar100: not found" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    for text in (page.read_text(), page.with_name("paper.md").read_text()):
+        assert "No test images: cifar100: not found in" in text
+    assert "cifar100 was not measured" in re.sub("<[^>]*>", "", page.read_text())
+
+
+def test_no_test_images_at_all_are_an_error(world, tmp_path, refused):
+    config = dataclasses.replace(config_of(world, tmp_path / "out"), data_dir=str(tmp_path))
+    line = refused(evaluate, config)
+    assert "Expected the test images of a data set with runs. Received: none at hand" in line
+    assert "cifar10: not found" in line and "cifar100: not found" in line
 
 
 def test_two_seeds_by_the_protocol_of_openood(world, tmp_path):
@@ -275,5 +350,3 @@ def test_no_set_of_the_paper_is_an_error(world, tmp_path, refused):
         (data / f"{name}.npz").symlink_to(world[0] / f"{name}.npz")
     config = dataclasses.replace(config_of(world, tmp_path / "out"), data_dir=str(data))
     assert "at least one of the paper's OOD sets" in refused(evaluate, config)
-
-

@@ -13,7 +13,7 @@ from tiny_models import random_images
 
 from kerasood import training
 from kerasood.commands import train as command
-from kerasood.commands.planning import base_model_path
+from kerasood.commands.bases import load_base
 from kerasood.commands.seed_table import last_epoch, print_seeds
 from kerasood.commands.train import train
 from kerasood.config import TrainConfig, stage_config
@@ -29,7 +29,7 @@ NETWORK_OF = command._network
 def small_network(stage, data):
     """Instead of a WideResNet, which takes seconds to compile."""
     if stage.init is not None:
-        return load_network(base_model_path(stage.init))
+        return load_base(stage.init)
     return keras.Sequential(
         [
             keras.Input((32, 32, 3), dtype="uint8"),

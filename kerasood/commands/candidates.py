@@ -2,14 +2,13 @@
 
 import dataclasses
 import itertools
-import pathlib
 
+from kerasood.commands.bases import base_config
 from kerasood.data.in_distribution import calibration_source, training_source
 from kerasood.evaluation import Candidate
 from kerasood.models.extractor import build_full_extractor, head_of
 from kerasood.models.fingerprint import model_hash
 from kerasood.models.saving import load_network
-from kerasood.runs import Run
 
 
 def run_candidates(run, where, cache=True):
@@ -95,10 +94,10 @@ def seed_groups(runs, candidates):
     """
     recipes = {}
     for run in runs:
-        recipes[str(run.model)] = (_recipe(run.config), run.config.seed)
+        recipes[str(run.model)] = (recipe_of(run.config), run.config.seed)
         base = base_config(run.config)
         recipes[str(run.initial_model)] = (
-            (_recipe(base), base.seed) if base else (_seedless(run.config), run.config.seed)
+            (recipe_of(base), base.seed) if base else (_seedless(run.config), run.config.seed)
         )
     groups = {}
     for candidate in candidates:
@@ -109,7 +108,7 @@ def seed_groups(runs, candidates):
     return list(groups.values())
 
 
-def _recipe(config):
+def recipe_of(config):
     """Everything that decides a run's result but the seed, as a hashable value.
 
     What follows from the seed is left out as well: the base's weights, the images it did not see
@@ -122,16 +121,7 @@ def _recipe(config):
     for name in dependent:
         del fields[name]
     base = base_config(config)
-    return (*fields.items(), _recipe(base) if base else _seedless(config))
-
-
-def base_config(config):
-    """The configuration of the run that a fine-tune started from, where it is still there."""
-    folder = pathlib.Path(config.init or "")
-    folder = folder.parent if folder.suffix == ".keras" else folder
-    if not config.init or not (folder / "config.json").is_file():
-        return None
-    return Run.open(folder).config
+    return (*fields.items(), recipe_of(base) if base else _seedless(config))
 
 
 def _seedless(config):

@@ -14,12 +14,13 @@ from kerasood.commands.measuring import (
 )
 from kerasood.commands.ood_sets import open_sets, overlaps_with, set_entry, wanted_sets
 from kerasood.commands.suite import suite
+from kerasood.commands.zoo_runs import open_run
 from kerasood.config import EvaluateConfig
 from kerasood.detectors import DETECTORS
 from kerasood.detectors.saving import save_detector
 from kerasood.files import check_writable, read_json, write_json
 from kerasood.reporting.seeds import over_seeds
-from kerasood.runs import Run, newest_run
+from kerasood.runs import newest_run
 
 
 def main():
@@ -41,7 +42,7 @@ def evaluate(config):
     """
     if config.suite:
         return suite(config)
-    runs = [Run.open(path) for path in config.run] or [newest_run()]
+    runs = [open_run(path) for path in config.run] or [newest_run()]
     dataset = _common_dataset(runs)
     names = detector_names(config.detectors)
     protocol = protocols.find(config.protocol or "full")

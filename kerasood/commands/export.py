@@ -11,6 +11,7 @@ from kerasood.commands.common import console, run_command
 from kerasood.commands.conversion import evaluation_sets, quantization_of, report_conversion
 from kerasood.commands.measuring import checked_detector
 from kerasood.commands.replaying import verify_folder
+from kerasood.commands.zoo_runs import open_run
 from kerasood.config import ExportConfig
 from kerasood.data.base import OOD_SPLIT
 from kerasood.data.sources import open_source
@@ -21,7 +22,7 @@ from kerasood.export import describe_signature, export_model
 from kerasood.files import read_json, write_json
 from kerasood.fitting import CandidateOutputs, FittedDetectors
 from kerasood.recalibration import calibrate_outputs
-from kerasood.runs import Run, git_commit, newest_run, versions
+from kerasood.runs import git_commit, newest_run, versions
 from kerasood.serving import OODModel
 
 NUM_VERIFIED = 256
@@ -47,7 +48,7 @@ def export(config):
     """
     if config.verify:
         return verify_folder(config.verify)
-    run = Run.open(config.run) if config.run else newest_run()
+    run = open_run(config.run) if config.run else newest_run()
     name = checked_detector(config.detector)
     where = {"data_dir": config.data_dir, "download": config.download}
     candidate = run_candidates(run, where)[-1]

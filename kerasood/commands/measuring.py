@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 
 from kerasood.commands.common import choose, console, progress_bar
+from kerasood.commands.ood_sets import size_note
 from kerasood.data import registry
 from kerasood.data.sources import open_source
 from kerasood.detectors import DETECTORS, build
@@ -13,14 +14,14 @@ from kerasood.reporting.details import value_text
 from kerasood.runs import command_line, git_commit, versions
 
 
-def open_test(config, dataset):
-    """The labelled in-distribution test images: ImageSource.
+def open_test(config, dataset, image_size=32):
+    """The labelled in-distribution test images, squares of `image_size` pixels: ImageSource.
 
     Raises:
         ValueError: they have no labels.
     """
     test = open_source(
-        dataset, "test", config.data_dir, config.download, strict=config.strict
+        dataset, "test", config.data_dir, config.download, config.strict, image_size
     )
     if test.num_classes is None:
         raise ValueError(f"Expected labelled test images. Received: {dataset} without labels")
@@ -157,7 +158,9 @@ def results_of(config, dataset, test, settings, evaluated):
             "title": title,
             "split": "test",
             "num_images": test.num_images,
-            "note": registry.count_note(dataset, test.num_images),
+            "note": "; ".join(
+                filter(None, (registry.count_note(dataset, test.num_images), size_note(test)))
+            ),
         },
         "protocol": settings.protocol.to_json(),
         "detectors": names,

@@ -5,12 +5,13 @@ from kerasood.data.sources import availability, open_source
 from kerasood.evaluation import OWN_SETS
 
 
-def wanted_sets(config, names):
+def wanted_sets(config, names, image_size=32):
     """The OOD sets that a configuration asks for.
 
     Args:
         config: EvaluateConfig.
         names: registered names that "all" means.
+        image_size: int, pixels.
 
     Returns:
         ({name: name or path} of those at hand, [{"name", "title", "how_to_get"}] of those missing).
@@ -21,7 +22,7 @@ def wanted_sets(config, names):
     wanted, missing = {}, []
     for item in config.ood:
         if item == "all":
-            at_hand, lacking = at_hand_or_missing(config, names)
+            at_hand, lacking = at_hand_or_missing(config, names, image_size)
             wanted |= {name: name for name in at_hand}
             missing += lacking
             continue
@@ -31,23 +32,23 @@ def wanted_sets(config, names):
                 "Expected every OOD set under a name of its own (name=path), other than "
                 f"{', '.join(OWN_SETS)}. Received: {item}"
             )
-        lack = availability(path or name, "ood", config.data_dir, config.download)
+        lack = availability(path or name, "ood", config.data_dir, config.download, image_size)
         if lack is not None:
             raise ValueError(f"Expected an OOD set that is at hand. Received: {lack}")
         wanted[name] = path or name
     return wanted, missing
 
 
-def at_hand_or_missing(config, names):
+def at_hand_or_missing(config, names, image_size=32):
     """Registered sets: (names of those at hand, [{"name", "title", "how_to_get"}] of the rest).
 
     Sets that may be downloaded are, so that what cannot be had is known before the work begins.
     """
     at_hand, missing = [], []
     for name in names:
-        lack = availability(name, "ood", config.data_dir, config.download)
+        lack = availability(name, "ood", config.data_dir, config.download, image_size)
         if lack is None:
-            lack = _download_error(config, name)
+            lack = _download_error(config, name, image_size)
         if lack is None:
             at_hand.append(name)
         else:
@@ -56,19 +57,21 @@ def at_hand_or_missing(config, names):
     return at_hand, missing
 
 
-def _download_error(config, name):
+def _download_error(config, name, image_size):
     try:
-        open_source(name, "ood", config.data_dir, config.download)
+        open_source(
+            name, "ood", config.data_dir, config.download, image_size=image_size
+        )
     except OSError as error:
         return str(error)
     return None
 
 
-def open_sets(config, wanted):
-    """{name: ImageSource} of {name: name or path}."""
+def open_sets(config, wanted, image_size=32):
+    """{name: ImageSource} of {name: name or path}, squares of `image_size` pixels."""
     return {
         name: open_source(
-            path, "ood", config.data_dir, config.download, strict=config.strict
+            path, "ood", config.data_dir, config.download, config.strict, image_size
         )
         for name, path in wanted.items()
     }
@@ -87,7 +90,7 @@ def set_entry(name, source, dataset, num_in, protocol, overlaps=()):
     """
     spec = registry.DATASETS.get(name)
     notes = [registry.count_note(name, source.num_images)]
-    notes.append(protocol.note(num_in, source.num_images))
+    notes += [protocol.note(num_in, source.num_images), size_note(source)]
     if spec is not None and spec.stand_in_for:
         notes.append(f"stand-in for {spec.stand_in_for}, not that set")
     if source.skipped:
@@ -100,6 +103,14 @@ def set_entry(name, source, dataset, num_in, protocol, overlaps=()):
         "published_images": spec.published_images if spec is not None else None,
         "note": "; ".join(note for note in (*notes, *overlaps) if note),
     }
+
+
+def size_note(source):
+    """Says from which size all images of a source were resized, where they were: str or None."""
+    if source.resized_from is None:
+        return None
+    height, width = source.resized_from
+    return f"resized from {height}x{width} to {source.image_size}x{source.image_size} pixels"
 
 
 def overlaps_with(runs, name):

@@ -3,9 +3,10 @@
 import dataclasses
 import pathlib
 
+from kerasood import zoo
+from kerasood.commands.bases import base_config, check_base, load_base
 from kerasood.config import stage_config
 from kerasood.models.fingerprint import weights_hash
-from kerasood.models.saving import load_network
 from kerasood.runs import Run
 
 
@@ -31,33 +32,16 @@ def planned_runs(config):
     return [run for one in _per_seed(config) for run in _stages(one)]
 
 
-def base_model_path(path):
-    """The .keras file that `--init` means: the file itself or the model of a run directory.
-
-    Raises:
-        ValueError: there is no trained model at `path`.
-    """
-    path = pathlib.Path(path)
-    if path.suffix == ".keras" and path.is_file():
-        return path
-    if (path / "model.keras").is_file():
-        return path / "model.keras"
-    raise ValueError(
-        f"No base model at {path}. Train one with `python train.py --stage=pretrain`, or name "
-        "one with --init=<run directory of a pretrain stage, or .keras file>."
-    )
-
-
 def with_init_hash(run):
     """The run of a fine-tune with the hash of its base's weights, once the base is there."""
     config = run.config
     if config.init is None or config.init_hash is not None:
         return run
     try:
-        path = base_model_path(config.init)
+        check_base(config.init)
     except ValueError:
         return run
-    init_hash = weights_hash(load_network(path))
+    init_hash = weights_hash(load_base(config.init))
     return dataclasses.replace(run, config=dataclasses.replace(config, init_hash=init_hash))
 
 
@@ -84,8 +68,9 @@ def _per_seed(config):
 
 
 def _default_out(config, seed):
-    name = pathlib.Path(config.dataset).stem
-    return f"runs/{name}-wrn{config.depth}-{config.width}-seed{seed}"
+    name, of_zoo = pathlib.Path(config.dataset).stem, zoo.name_in(config.init)
+    network = dataclasses.asdict(config) if of_zoo is None else zoo.describe(of_zoo)["network"]
+    return f"runs/{name}-wrn{network['depth']}-{network['width']}-seed{seed}"
 
 
 def _stages(config):
@@ -99,30 +84,30 @@ def _stages(config):
         init = config.init or str(out / "pretrain")
         stage = stage_config(config, "finetune", init=init)
         if config.stage == "finetune":
-            seed = _holdout_seed(config, base_model_path(init).parent)
-            stage = dataclasses.replace(stage, holdout_seed=seed)
+            check_base(init)
+            stage = dataclasses.replace(stage, holdout_seed=_holdout_seed(stage))
         run = Run(pathlib.Path(config.run or out / stage.name), stage)
         runs.append(run.with_stored_margins())
     return runs
 
 
-def _holdout_seed(config, folder):
+def _holdout_seed(stage):
     """Seed of what the base was not trained on, where it is not the fine-tune's own.
 
     Raises:
         ValueError: the base was trained on images that shall calibrate the threshold.
     """
-    if not config.holdout or not (folder / "config.json").is_file():
+    base = base_config(stage) if stage.holdout else None
+    if base is None:
         return None
-    base = Run.open(folder).config
     differing = [
-        f"{name}={getattr(base, name)!r} there, {getattr(config, name)!r} now"
+        f"{name}={getattr(base, name)!r} there, {getattr(stage, name)!r} now"
         for name in ("dataset", "holdout")
-        if getattr(base, name) != getattr(config, name)
+        if getattr(base, name) != getattr(stage, name)
     ]
     if differing:
         raise ValueError(
             "Expected a base that never saw the images --holdout keeps out: one trained with the "
-            f"same dataset and holdout. Received: {folder} ({', '.join(differing)})"
+            f"same dataset and holdout. Received: {stage.init} ({', '.join(differing)})"
         )
-    return None if base.split_seed == config.seed else base.split_seed
+    return None if base.split_seed == stage.seed else base.split_seed

@@ -4,7 +4,8 @@ import dataclasses
 import pathlib
 
 from kerasood import protocols
-from kerasood.commands.candidates import base_config, check_complete, run_candidates
+from kerasood.commands.bases import base_config
+from kerasood.commands.candidates import check_complete, recipe_of, run_candidates
 from kerasood.commands.common import console
 from kerasood.commands.measuring import (
     announce_gradients,
@@ -16,11 +17,13 @@ from kerasood.commands.measuring import (
     usable_detectors,
 )
 from kerasood.commands.ood_sets import at_hand_or_missing, open_sets, overlaps_with, set_entry
+from kerasood.commands.zoo_runs import open_run
 from kerasood.files import check_writable
 from kerasood.models.fingerprint import model_hash
 from kerasood.reporting.paper import DETECTORS, compare, stand_ins
 from kerasood.reporting.paper_numbers import DATASETS, SETS
 from kerasood.reporting.paper_report import print_paper, write_paper
+from kerasood.reporting.paper_seeds import averaged
 from kerasood.runs import Run
 
 FOLDER = "runs/paper-suite"
@@ -37,18 +40,23 @@ def suite(config):
 
     Raises:
         ValueError: a flag that contradicts the suite, a run that is no fine-tune on CIFAR-10 or
-            CIFAR-100, or data that are not at hand.
+            CIFAR-100, or no test images or none of the paper's sets at hand.
     """
     _check_flags(config)
-    runs = [_checked(Run.open(path)) for path in config.run] or _newest_fine_tunes()
+    runs = [_checked(open_run(path)) for path in config.run] or _newest_fine_tunes()
     folder = pathlib.Path(config.out or FOLDER)
     check_writable(folder)
     console.print(f"runs: {', '.join(str(run.path) for run in runs)}")
     without = _data_sets_without(runs)
+    tests, lacking = _tests(config, runs)
+    without += lacking
     for entry in without:
-        console.print(f"no run on {entry['dataset']}: {entry['how_to_get']}", style="yellow")
+        console.print(
+            f"{entry['dataset']}: {entry['lack']}: {entry['how_to_get']}",
+            style="yellow", markup=False,
+        )
+    runs = [run for run in runs if run.config.dataset in tests]
     wanted, missing = _wanted_sets(config)
-    tests = {run.config.dataset: open_test(config, run.config.dataset) for run in runs}
     sections, scores, bases = [], [], {}
     for run in runs:
         test = tests[run.config.dataset]
@@ -58,7 +66,10 @@ def suite(config):
     results = {
         "suite": "paper",
         "sections": sections,
-        "without_run": without,
+        "averaged": [
+            averaged([sections[place] for place in places]) for places in _of_one_recipe(runs)
+        ],
+        "not_measured": without,
         "missing": missing,
         **provenance(config),
     }
@@ -131,10 +142,39 @@ def _newest_fine_tunes(root="runs"):
 def _data_sets_without(runs):
     have = {run.config.dataset for run in runs}
     return [
-        {"dataset": name, "how_to_get": f"make one with `{_command(name)}`"}
+        {"dataset": name, "lack": "no run", "how_to_get": f"make one with `{_command(name)}`"}
         for name in DATASETS
         if name not in have
     ]
+
+
+def _tests(config, runs):
+    """({data set: ImageSource} of the test images at hand, entries of the data sets without).
+
+    Raises:
+        ValueError: none are at hand.
+    """
+    tests, lacking = {}, []
+    for dataset in dict.fromkeys(run.config.dataset for run in runs):
+        try:
+            tests[dataset] = open_test(config, dataset)
+        except OSError as error:
+            entry = {"dataset": dataset, "lack": "no test images", "how_to_get": str(error)}
+            lacking.append(entry)
+    if not tests:
+        raise ValueError(
+            "Expected the test images of a data set with runs. Received: none at hand; "
+            + "; ".join(entry["how_to_get"] for entry in lacking)
+        )
+    return tests, lacking
+
+
+def _of_one_recipe(runs):
+    """Lists of positions of runs that differ in the seed alone, where there are several."""
+    places = {}
+    for place, run in enumerate(runs):
+        places.setdefault(recipe_of(run.config), []).append(place)
+    return [same for same in places.values() if len(same) > 1]
 
 
 def _command(dataset):
@@ -167,7 +207,7 @@ def _section(config, run, test, sources, bases):
     detectors = usable_detectors(DETECTORS, [base], True, config.tune)
     settings = settings_of(config, detectors, protocol)
     detectors_of = {base.key: tuple(settings.detectors), tuned.key: ("energy",)}
-    shared = run.config.dataset, model_hash(base.extractor)
+    shared = run.config.dataset, model_hash(base.extractor) or str(run.path)
     if shared not in bases:
         announce_gradients(settings)
         bases[shared] = measure([base], test, sources, settings, detectors_of)[base.key]
@@ -176,7 +216,9 @@ def _section(config, run, test, sources, bases):
     }
     results = results_of(config, run.config.dataset, test, settings, evaluated)
     results["run"] = str(run.path)
-    results["trained"] = _how_it_was_trained(run, tuned.extractor)
+    results["base"] = shared[1]
+    results["recipe"] = _how_it_was_trained(run, tuned.extractor)
+    results["trained"] = f"{results['recipe']}, seed {run.config.seed}"
     results["sets"] = [_entry(run, name, source, test) for name, source in sources.items()]
     results["means"] = protocols.means_by_role(results["metrics"], results["sets"])
     scores = {key: values for each in evaluated.values() for key, values in each.scores.items()}
@@ -192,7 +234,7 @@ def _how_it_was_trained(run, extractor):
             parts = [f"WRN-{base.depth}-{base.width}"]
         parts.append(f"epochs of pretraining: {base.epochs}")
     parts.append(f"epochs of fine-tuning: {run.config.epochs}")
-    return f"{', '.join(parts)}, seed {run.config.seed}"
+    return ", ".join(parts)
 
 
 def _entry(run, name, source, test):

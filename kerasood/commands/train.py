@@ -5,14 +5,15 @@ import dataclasses
 import keras
 
 from kerasood import training
+from kerasood.commands.bases import load_base
 from kerasood.commands.common import console, run_command
 from kerasood.commands.description import describe
-from kerasood.commands.planning import base_model_path, planned_runs, with_init_hash
+from kerasood.commands.planning import planned_runs, with_init_hash
 from kerasood.commands.seed_table import print_seeds
 from kerasood.config import TrainConfig
 from kerasood.data.training_images import TrainingImages
 from kerasood.models.margins import derived_margins
-from kerasood.models.saving import load_network, save_network
+from kerasood.models.saving import save_network
 from kerasood.models.wide_resnet import WideResNet
 
 
@@ -93,9 +94,8 @@ def _network(config, data):
             image_size=data.training[0].shape[1],
             dtype=config.precision,
         )
-    path = base_model_path(config.init)
-    network = load_network(path)
-    _check_network(network, data, path)
+    network = load_base(config.init)
+    _check_network(network, data, config.init)
     if isinstance(network, WideResNet):
         return network.with_dtype(config.precision, config.dropout)
     if config.dropout is not None:
@@ -105,17 +105,17 @@ def _network(config, data):
         )
     if config.precision != "float32":
         raise ValueError(
-            f"Expected --precision=float32 for a model that is no WideResNet ({path}): its layers "
-            f"keep the types they were made with. Received: {config.precision}"
+            f"Expected --precision=float32 for a model that is no WideResNet ({config.init}): "
+            f"its layers keep the types they were made with. Received: {config.precision}"
         )
     return network
 
 
-def _check_network(network, data, path):
+def _check_network(network, data, init):
     images = data.training[0]
     expected = ((None, *images.shape[1:]), (None, data.num_classes))
     if (network.input_shape, network.output_shape) != expected:
         raise ValueError(
             f"Expected a model from images {expected[0]} to logits {expected[1]}. Received: "
-            f"{network.input_shape} to {network.output_shape} in {path}"
+            f"{network.input_shape} to {network.output_shape} in {init}"
         )

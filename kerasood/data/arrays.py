@@ -16,6 +16,7 @@ from kerasood.data.base import (
     rebatch,
     rows_identity,
 )
+from kerasood.data.decoding import PUBLISHED_SIZE, RULES, resize_all
 
 ROWS_PER_READ = 512
 EXPECTED_KEYS = (
@@ -30,7 +31,8 @@ class NpzSource(ImageSource):
         path: the file; its keys are `<split>_images` and `<split>_labels`, or `images` and
             `labels`, or it holds one array of images under any name.
         split: see `choose_split`.
-        image_size: side that the images must have, pixels: arrays are never resized.
+        image_size: wanted side, pixels. Arrays must have it where it is 32; to any other size they
+            are resized.
         spec: the registered set that the file holds, or None for a user's own images. Only the
             latter are divided for training when they are labelled and in one piece.
 
@@ -44,6 +46,7 @@ class NpzSource(ImageSource):
         self._key, labels_key, part = _choose(path, members, split, divisible=spec is None)
         where = f"{path}[{self._key}]"
         count = checked_count(where, members[self._key], image_size)
+        self.resized_from = resized_from(members[self._key], image_size)
         num_classes = self._labels = self._rows = None
         if labels_key is not None:
             num_classes = (spec and spec.num_classes) or _largest_label(path, members) + 1
@@ -56,7 +59,7 @@ class NpzSource(ImageSource):
         super().__init__(spec.name if spec else self.path.stem, count, image_size, num_classes)
 
     def batches(self, batch_size):
-        return rebatch(self._chunks(), batch_size)
+        return resized(rebatch(self._chunks(), batch_size), self)
 
     def _known_labels(self):
         return self._labels
@@ -65,7 +68,7 @@ class NpzSource(ImageSource):
         with _readable(self.path), zipfile.ZipFile(self.path) as archive:
             member = archive.getinfo(f"{self._key}.npy")
         rows = rows_identity(self._rows)
-        return [self._key, member.CRC, member.file_size, self.num_images, rows]
+        return [self._key, member.CRC, member.file_size, self.num_images, rows, *resizing(self)]
 
     def _chunks(self):
         taken = 0
@@ -156,16 +159,18 @@ def checked_count(where, header, image_size: int) -> int:
     """Returns the number of images of an array, given the header that `read_header` returns.
 
     Raises:
-        ValueError: for an array of anything but uint8 `(N, S, S, 3)` in C order.
+        ValueError: for an array of anything but uint8 `(N, S, S, 3)` in C order; where another size
+            than 32 is wanted, `(N, H, W, 3)`.
     """
     shape, fortran_order, dtype = header
-    size = f"{image_size}, {image_size}"
+    published = image_size == PUBLISHED_SIZE
+    size = f"{image_size}, {image_size}" if published else "H, W"
     if dtype != np.uint8:
         raise ValueError(f"{where}: expected uint8 images, 0-255. Received: dtype={dtype}")
     if len(shape) != 4 or shape[-1] != 3:
         hint = " Channels come last." if len(shape) == 4 and shape[1] == 3 else ""
         raise ValueError(f"{where}: expected shape (N, {size}, 3).{hint} Received: shape={shape}")
-    if shape[1:3] != (image_size, image_size):
+    if published and shape[1:3] != (image_size, image_size):
         raise ValueError(
             f"{where}: expected {image_size}x{image_size} images; arrays are not resized (an "
             f"image folder would be). Received: {shape[1]}x{shape[2]} images"
@@ -175,6 +180,25 @@ def checked_count(where, header, image_size: int) -> int:
     if fortran_order:
         raise ValueError(f"{where}: expected an array in C order. Received: Fortran order")
     return shape[0]
+
+
+def resized_from(header, image_size: int):
+    """Returns (height, width) of an array's images where that is not the wanted size, else None."""
+    size = header[0][1:3]
+    return None if size == (image_size, image_size) else size
+
+
+def resized(batches, source):
+    """Yields (images, labels) of a source whose arrays hold images of another size."""
+    for images, labels in batches:
+        if source.resized_from is not None:
+            images = resize_all(images, source.image_size)
+        yield images, labels
+
+
+def resizing(source) -> list:
+    """What resizing adds to the identity of a source of arrays."""
+    return [] if source.resized_from is None else [source.resized_from, RULES]
 
 
 def _read_array(path, key):

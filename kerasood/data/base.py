@@ -24,7 +24,11 @@ class ImageSource:
         num_classes: number of classes, or None without labels.
         class_names: tuple of `num_classes` names, or None.
         skipped: list of (file, reason) of the files left out as unreadable so far.
+        resized_from: (height, width) of all images before they were resized, pixels; None where
+            they were not, or where they come in sizes of their own.
     """
+
+    resized_from = None
 
     def __init__(self, name, num_images, image_size, num_classes=None, class_names=None):
         self.name = name

@@ -106,6 +106,19 @@ def fit_to_square(image, image_size: int, resizing: str = SHORT_SIDE):
     return image.crop((left, top, left + image_size, top + image_size))
 
 
+def resize_all(images, image_size: int):
+    """Images as squares, see `fit_to_square`: uint8 `(N, H, W, 3)` -> `(N, S, S, 3)`."""
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        squares = pool.map(lambda image: fit_to_square(Image.fromarray(image), image_size), images)
+        return np.stack([np.asarray(square) for square in squares])
+
+
+def published_size(resizing: str):
+    """(height, width) in which all images of a set are published, or None; by its `resizing`."""
+    side = {AS_THEY_ARE: PUBLISHED_SIZE, ZERO_PADDED: 28}.get(resizing)
+    return side and (side, side)
+
+
 def _is_framed(image):
     if image.size != (FRAMED_SIZE, FRAMED_SIZE):
         return False

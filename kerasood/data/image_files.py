@@ -15,7 +15,7 @@ from kerasood.data.base import (
     part_rows,
     rebatch,
 )
-from kerasood.data.decoding import RULES, decode, decode_all
+from kerasood.data.decoding import PUBLISHED_SIZE, RULES, decode, decode_all, published_size
 from kerasood.data.registry import SHORT_SIDE
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
@@ -61,6 +61,8 @@ class FolderSource(ImageSource):
         if self._root == folder:
             divisible = spec is None and self._labels is not None
             self._take(folder, choose_split(folder, split, (), divisible)[1])
+        if image_size != PUBLISHED_SIZE:
+            self.resized_from = published_size(self._resizing)
         name = spec.name if spec else folder.name
         super().__init__(name, len(self._files), image_size, num_classes, class_names)
 

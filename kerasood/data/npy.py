@@ -3,7 +3,14 @@ import pathlib
 
 import numpy as np
 
-from kerasood.data.arrays import ROWS_PER_READ, checked_count, read_header
+from kerasood.data.arrays import (
+    ROWS_PER_READ,
+    checked_count,
+    read_header,
+    resized,
+    resized_from,
+    resizing,
+)
 from kerasood.data.base import ImageDigest, ImageSource, choose_split, rebatch
 
 SAMPLED_ROWS = 64
@@ -13,9 +20,9 @@ class NpySource(ImageSource):
     """The images of a .npy file, all one split and without labels. Nothing is ever unpickled.
 
     Args:
-        path: the file, one array uint8 `(N, S, S, 3)`.
+        path: the file, one array uint8 `(N, H, W, 3)`.
         split: `"test"`, `"ood"` or `"outliers"`, which all mean everything.
-        image_size: side that the images must have, pixels: arrays are never resized.
+        image_size: wanted side, pixels; see `NpzSource`.
         spec: the registered set that the file holds, or None for a user's own images.
 
     Raises:
@@ -25,18 +32,21 @@ class NpySource(ImageSource):
     def __init__(self, path, split, image_size=32, spec=None):
         self.path = pathlib.Path(path)
         choose_split(path, split, (), divisible=False)
-        count = checked_count(path, _checked_header(self.path), image_size)
+        header = _checked_header(self.path)
+        count = checked_count(path, header, image_size)
+        self.resized_from = resized_from(header, image_size)
         super().__init__(spec.name if spec else self.path.stem, count, image_size)
 
     def batches(self, batch_size):
-        return rebatch(self._chunks(), batch_size)
+        return resized(rebatch(self._chunks(), batch_size), self)
 
     def _identity(self):
         """The time of change alone would do, were it not for copies that keep it."""
         images, digest = _mapped(self.path), ImageDigest()
         digest.update(images[np.linspace(0, len(images) - 1, SAMPLED_ROWS).astype(int)])
         status = self.path.stat()
-        return [status.st_size, status.st_mtime_ns, self.num_images, digest.hexdigest]
+        identity = [status.st_size, status.st_mtime_ns, self.num_images, digest.hexdigest]
+        return identity + resizing(self)
 
     def _chunks(self):
         images = _mapped(self.path)

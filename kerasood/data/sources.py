@@ -45,7 +45,8 @@ def open_source(
         data_dir: the data directory; `$KERASOOD_DATA_DIR` by default.
         download: whether the network may be used.
         strict: whether an unreadable image file is an error instead of being skipped.
-        image_size: side of the images, pixels.
+        image_size: side of the images, pixels. What is published in 32x32 must come in 32x32 where
+            that is wanted, and so must arrays; to any other size everything is resized.
 
     Raises:
         ValueError: unknown name, missing directory or split, or unsuitable contents.

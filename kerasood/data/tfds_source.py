@@ -10,7 +10,7 @@ import urllib.parse
 import numpy as np
 
 from kerasood.data.base import OUTLIERS, ImageSource, checked_labels, rebatch
-from kerasood.data.decoding import RULES, decode_all
+from kerasood.data.decoding import PUBLISHED_SIZE, RULES, decode_all, published_size
 
 EXAMPLES_PER_READ = 256
 INFO_FILE = "dataset_info.json"
@@ -34,6 +34,8 @@ class TfdsSource(ImageSource):
         self._resizing = spec.resizing
         info = self._builder.info
         labelled = spec.num_classes is not None
+        if image_size != PUBLISHED_SIZE:
+            self.resized_from = published_size(spec.resizing)
         super().__init__(
             spec.name,
             info.splits[self._split].num_examples,

@@ -8,7 +8,8 @@ class Residual(Detector):
     """Length of the features' part outside the principal space of the training features.
 
     ||R'(x - o)||: R spans the directions of least variance around the origin o = -pinv(W') b, the
-    point whose logits are nearest to zero.
+    point whose logits are nearest to zero. Training features that span fewer than `dim` directions
+    are a principal space of fewer: the score is then the distance to what they span.
 
     Args:
         dim: int, dimension of the principal space, less than the number of features D; None for

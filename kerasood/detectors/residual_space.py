@@ -34,7 +34,10 @@ def principal_dimension(dim, num_features):
 def residual_space(features, head, dim):
     """Where features lie outside of their principal space, around the head's own origin.
 
-    The origin is the point whose logits are nearest to zero. Features are projected from their
+    The principal space has no direction that the features leave empty: where they span fewer than
+    `dim`, as few images or features that are always zero do, it is what they span. Of empty
+    directions any choice would be arbitrary. The origin is the point whose logits are nearest to
+    zero. Features are projected from their
     centre and the origin's part, known in float64, is added to the projection: an origin far away
     costs little precision.
 
@@ -45,15 +48,17 @@ def residual_space(features, head, dim):
 
     Returns:
         (centre (D,), basis (D, R), shift (R,)) float64: the residual of x is
-        (x - centre) @ basis + shift.
+        (x - centre) @ basis + shift; R >= D - dim.
     """
     kernel, bias = head
     origin = -np.linalg.pinv(kernel.T, rcond=SMALLEST_SINGULAR_VALUE) @ bias
     fitted = moments(features)
     from_origin = fitted.mean - origin
     scatter = fitted.covariance + np.outer(from_origin, from_origin)
-    _, directions = np.linalg.eigh(scatter)
-    basis = directions[:, : len(scatter) - principal_dimension(dim, len(scatter))]
+    squares, directions = np.linalg.eigh(scatter)
+    num_features = len(squares)
+    rank = np.sum(squares > squares[-1] * num_features * np.finfo("float64").eps)
+    basis = directions[:, : num_features - min(principal_dimension(dim, num_features), rank)]
     return fitted.centre, basis, (fitted.centre - origin) @ basis
 
 

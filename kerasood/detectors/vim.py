@@ -6,8 +6,10 @@ from kerasood import objectives
 from kerasood.detectors.base import Detector, row_blocks
 from kerasood.detectors.residual_space import residual_norms, residual_space
 
-# Shorter residuals, as a share of the features' length, are float32's rounding.
+# Shorter residuals, as a share of the features' length around their mean, are float32's rounding;
+# so are shorter such lengths, as a share of the features' own.
 SMALLEST_RESIDUAL = 1e-5
+SMALLEST_LENGTH = 1e-6
 
 
 class ViM(Detector):
@@ -15,9 +17,10 @@ class ViM(Detector):
 
     The paper's score is the probability of the virtual logit in a softmax over it and the logits;
     this is its logit, which orders images alike and does not saturate. alpha brings the mean
-    residual of the training images to the size of their mean largest logit; where their residuals
-    are rounding, as where half of the features are always zero, it is 0. Fitting takes two passes,
-    since the residuals are known only after the principal space is.
+    residual of the training images to the size of their mean largest logit. Where their residuals
+    are rounding, it is 0 and the score the energy: where half of the features are always zero,
+    where there are fewer images than `dim`, or where all images have the same features. Fitting
+    takes two passes, since the residuals are known only after the principal space is.
 
     Args:
         dim: int, dimension of the principal space; see `Residual`.
@@ -35,15 +38,18 @@ class ViM(Detector):
 
     def _fit(self, outputs, labels, head):
         centre, basis, shift = residual_space(outputs["features"], head, self.dim)
-        residuals = lengths = largest = 0.0
+        residuals = around_mean = lengths = largest = 0.0
         # In float32, as images will be scored; their sums in float64.
         single = [np.asarray(part, "float32") for part in (centre, basis, shift)]
         for features, logits in row_blocks(outputs["features"], outputs["logits"], dtype="float32"):
             centred = features - single[0]
             residuals += _total_length(centred @ single[1] + single[2])
-            lengths += _total_length(centred)
+            around_mean += _total_length(centred)
+            lengths += _total_length(features)
             largest += logits.max(axis=1).sum(dtype="float64")
-        alpha = largest / residuals if residuals > SMALLEST_RESIDUAL * lengths else 0.0
+        varies = around_mean > SMALLEST_LENGTH * lengths
+        known = varies and residuals > SMALLEST_RESIDUAL * around_mean
+        alpha = largest / residuals if known else 0.0
         self._keep(centre_=centre, basis_=alpha * basis, shift_=alpha * shift)
 
     def _score(self, outputs):

@@ -1,5 +1,7 @@
 """Any Keras classifier as a map from images to features and logits."""
 
+import warnings
+
 import keras
 from keras import layers
 
@@ -15,10 +17,12 @@ from kerasood.models.graph import (
 )
 from kerasood.models.head import LinearHead, weighted_layer, weights_of
 from kerasood.models.output_path import check_single, find_head, output_operation
+from kerasood.models.precision import computes_in_float32, in_float32
 from kerasood.models.stages import LayerOutput, height_of, last_of_stages
 from kerasood.models.trial import plan_capture
 
 __all__ = [
+    "attached_extractor",
     "build_extractor",
     "build_full_extractor",
     "has_graph",
@@ -30,12 +34,20 @@ __all__ = [
     "with_float_input",
 ]
 
+LESS_THAN_FLOAT32 = (
+    "The model {!r} computes in less than float32 and cannot be rebuilt from its configuration: it "
+    "is used as it is. Its scores are rounded, and another device may round them otherwise; fit, "
+    "calibrate and serve on one kind of device, or give the model and its layers a get_config()."
+)
+
 
 def build_extractor(model, feature_layer=None, hidden_layers=(), head_layer=None, image_shape=None):
-    """Returns a model that gives features and logits in one forward pass.
+    """Returns a model that gives features and logits in one forward pass, computed in float32.
 
-    It shares the layers and weights of `model`, which stays as it is. The logits come from the
-    kernel and bias of the model's linear head, before any softmax, and are exact.
+    It shares the layers and weights of `model`, which stays as it is. Only of a model that computes
+    in less than float32 it takes a copy that does not, so that detectors are fitted on the scores
+    that an `OODModel` serves; what `model` learns later it does not follow. The logits come from
+    the kernel and bias of the model's linear head, before any softmax, and are exact.
 
     Args:
         model: keras.Model with one input and one (N, K) output of logits or softmax probabilities:
@@ -58,7 +70,21 @@ def build_extractor(model, feature_layer=None, hidden_layers=(), head_layer=None
         ValueError: no keras.Model, more inputs or outputs, logits that are no linear map of
             anything (a sigmoid, layers after the head), an unknown layer, or features that are no
             vectors.
+
+    Warns:
+        UserWarning: the model computes in less than float32 and cannot be rebuilt.
     """
+    if isinstance(model, keras.Model):
+        model = in_float32(model)
+        if not computes_in_float32(model):
+            warnings.warn(LESS_THAN_FLOAT32.format(model.name), stacklevel=2)
+    return attached_extractor(model, feature_layer, hidden_layers, head_layer, image_shape)
+
+
+def attached_extractor(
+    model, feature_layer=None, hidden_layers=(), head_layer=None, image_shape=None
+):
+    """As `build_extractor`, of the very layers of `model` and in their precision: for training."""
     if not isinstance(model, keras.Model):
         raise ValueError(f"Expected a keras.Model. Received: {type(model).__name__}")
     if isinstance(hidden_layers, str) and hidden_layers != "auto":
@@ -103,7 +129,7 @@ def head_layer(model):
         return model.head_layer
     found = find_head(model, _logits(model)) if has_graph(model) else None
     if found is None:
-        return build_extractor(model).head_layer
+        return attached_extractor(model).head_layer
     return weighted_layer(found.layer)
 
 

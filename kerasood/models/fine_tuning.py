@@ -5,7 +5,7 @@ from keras import ops
 
 from kerasood import objectives
 from kerasood.models.cross_entropy import CrossEntropyTraining
-from kerasood.models.extractor import build_extractor
+from kerasood.models.extractor import attached_extractor
 from kerasood.models.outlier_training import EnergyFineTuning, OutlierExposure
 from kerasood.recipes import SPARSITY_WEIGHTS
 
@@ -24,7 +24,7 @@ class SparsityFineTuning(CrossEntropyTraining):
 
     Raises:
         ValueError: an unknown site, a negative weight, a network that returns probabilities, or
-            one whose features `build_extractor` cannot find.
+            one whose features `attached_extractor` cannot find.
 
     Reference:
         Chen & Li, "Sparsity-based regularization for out-of-distribution detection", 2023,
@@ -41,7 +41,7 @@ class SparsityFineTuning(CrossEntropyTraining):
         self.weight = weight
         self.site = site
         self._metrics_by_name["l1"] = keras.metrics.Mean(name="l1")
-        self._extractor = build_extractor(network) if site == "features" else None
+        self._extractor = attached_extractor(network) if site == "features" else None
 
     def outputs_of(self, images, training):
         if self._extractor is None:

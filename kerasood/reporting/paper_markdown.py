@@ -4,13 +4,14 @@ from kerasood.reporting.details import choices, images_used, values_text
 from kerasood.reporting.findings import COLUMNS, Cell, Findings, percent
 from kerasood.reporting.paper import TITLES, mean_title, row_title, status_text
 from kerasood.reporting.paper_numbers import METRICS, MISPRINT, NETWORK
+from kerasood.reporting.seeds import SPREAD
 from kerasood.reporting.tables import IMAGES_TITLES, inline, markdown_table
 
 _HEADINGS = [column.heading for column in COLUMNS["in"]]
 HOW_TO_READ = (
     "Percent. Difference = measured - paper, in points. The ± are standard deviations over ten "
     "draws of one model (the paper's too): sampling noise, which says nothing about other training "
-    "runs. "
+    "runs; only where seeds are named they are over training runs. "
     "Stand-ins are other images: shown, but neither compared nor part of a mean."
 )
 
@@ -26,12 +27,15 @@ def to_markdown(results: dict, figures: dict) -> str:
         Markdown text that ends with a newline.
     """
     parts = ["# The paper's comparison, measured", f"* {HOW_TO_READ}\n* Paper: {NETWORK}."]
-    parts += [f"* {told(section)}" for section in results["sections"]]
+    parts += [f"* {told(section)}" for section in told_sections(results)]
+    for section in results["averaged"]:
+        parts += _averaged(section)
     for (name, of_section), section in zip(figures.items(), results["sections"], strict=True):
         parts += _section(section, name, of_section)
     parts += [
-        f"## {entry['dataset']}: not measured\n\nNo run: {entry['how_to_get']}."
-        for entry in results["without_run"]
+        f"## {entry['dataset']}: not measured\n\n{entry['lack'].capitalize()}: "
+        f"{inline(entry['how_to_get'])}."
+        for entry in results["not_measured"]
     ]
     if results["missing"]:
         lines = [f"* {lack['title']}: {inline(lack['how_to_get'])}" for lack in results["missing"]]
@@ -45,18 +49,33 @@ def to_markdown(results: dict, figures: dict) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def told_sections(results: dict) -> list[dict]:
+    """What the head of a report tells: recipes over their seeds, and runs that stand alone."""
+    inside = {run for section in results["averaged"] for run in section["runs"]}
+    alone = [section for section in results["sections"] if section["run"] not in inside]
+    return [*results["averaged"], *alone]
+
+
+def seeds_title(section: dict) -> str:
+    """Over which training runs an averaged section is."""
+    return f"mean over {len(section['seeds'])} seeds ({', '.join(map(str, section['seeds']))})"
+
+
 def told(section: dict) -> str:
     """What the fine-tuning did to the mean FPR95, here and in the paper, in one sentence."""
     comparison, title = section["comparison"], section["dataset"]["title"]
+    if "seeds" in section:
+        title += f", {seeds_title(section)}"
     before, after = comparison["mean"]["models"]
     over = mean_title(comparison).replace("Mean of", "mean of")
     return (
         f"{title}: {section['models'][1]['label']} takes the FPR95, {over}, from "
-        f"{percent(before['measured']['fpr95'])} to {percent(after['measured']['fpr95'])} % "
+        f"{cell_of(before['measured']['fpr95']).text} to "
+        f"{cell_of(after['measured']['fpr95']).text} % "
         f"(the paper, over the same sets: {percent(before['paper']['fpr95'])} to "
         f"{percent(after['paper']['fpr95'])} %) and the accuracy from "
-        f"{percent(comparison['accuracy'][0]['measured'])} to "
-        f"{percent(comparison['accuracy'][1]['measured'])} % "
+        f"{cell_of(comparison['accuracy'][0]['measured']).text} to "
+        f"{cell_of(comparison['accuracy'][1]['measured']).text} % "
         f"(the paper: {percent(comparison['accuracy'][0]['paper'])} to "
         f"{percent(comparison['accuracy'][1]['paper'])} %)."
     )
@@ -82,6 +101,19 @@ def method_title(row: dict, section: dict) -> str:
     """A method of Table 2, with what it chose."""
     choice = section["models"][0].get("choices", {}).get(row["method"])
     return TITLES[row["method"]] + (f" ({values_text(choice)})" if choice else "")
+
+
+def _averaged(section: dict) -> list[str]:
+    runs = ", ".join(f"`{run}`" for run in section["runs"])
+    return [
+        f"## {inline(section['dataset']['title'])}: {inline(section['models'][1]['label'])}, "
+        + seeds_title(section),
+        f"{section['recipe']}; {runs}. {SPREAD} The paper's is over draws of one model.",
+        "### Table 1 over seeds",
+        _table1(section),
+        "### Table 2 over seeds",
+        _table2(section),
+    ]
 
 
 def _section(section: dict, name: str, figures: list) -> list[str]:
@@ -124,7 +156,9 @@ def _table1(section: dict) -> str:
     rows += _three_lines(mean_title(comparison), comparison["mean"]["models"])
     accuracy = comparison["accuracy"]
     for kind in ("measured", "paper", "difference"):
-        cells = [points(a[kind]) if kind == "difference" else percent(a[kind]) for a in accuracy]
+        cells = [
+            points(a[kind]) if kind == "difference" else cell_of(a[kind]).text for a in accuracy
+        ]
         spread = [cell for text in cells for cell in (text, "", "")]
         rows.append(["Accuracy" if kind == "measured" else "", kind, *spread])
     return markdown_table(titles, rows, right=range(2, len(titles)))

@@ -15,9 +15,12 @@ from kerasood.reporting.paper_markdown import (
     paper_scope,
     points,
     scored_images,
+    seeds_title,
     told,
+    told_sections,
 )
 from kerasood.reporting.paper_numbers import MISPRINT, NETWORK
+from kerasood.reporting.seeds import SPREAD
 
 TITLE = "The paper's comparison, measured"
 _COLUMNS = COLUMNS["in"]
@@ -35,12 +38,14 @@ def page(results: dict, figures: dict) -> str:
         HTML with inline style and inline SVG, no script; every name in it is escaped.
     """
     parts = [_header(results)]
+    for section in results["averaged"]:
+        parts += _averaged(section)
     for of_section, section in zip(figures.values(), results["sections"], strict=True):
         parts += _section(section, of_section)
     parts += [
-        f"<h2>{escape(entry['dataset'])}: not measured</h2><p>No run: {_code(entry['how_to_get'])}."
-        "</p>"
-        for entry in results["without_run"]
+        f"<h2>{escape(entry['dataset'])}: not measured</h2><p>{entry['lack'].capitalize()}: "
+        f"{_code(entry['how_to_get'])}.</p>"
+        for entry in results["not_measured"]
     ]
     if results["missing"]:
         lines = [f"{entry['title']}: {entry['how_to_get']}" for entry in results["missing"]]
@@ -56,10 +61,11 @@ def page(results: dict, figures: dict) -> str:
 
 
 def _header(results: dict) -> str:
-    sentences = "".join(f"<p>{escape(told(section))}</p>" for section in results["sections"])
+    sentences = "".join(f"<p>{escape(told(section))}</p>" for section in told_sections(results))
     missing = "".join(
-        f'<p><span class="bad">{escape(entry["dataset"])} was not measured</span>: no run.</p>'
-        for entry in results["without_run"]
+        f'<p><span class="bad">{escape(entry["dataset"])} was not measured</span>: '
+        f"{entry['lack']}.</p>"
+        for entry in results["not_measured"]
     )
     return (
         f"<h1>{TITLE}</h1>\n"
@@ -67,6 +73,20 @@ def _header(results: dict) -> str:
         f"{escape(results['date'][:10])}</p>\n"
         f'<div class="finding">{sentences}{missing}</div>\n<p class="quiet">{HOW_TO_READ}</p>'
     )
+
+
+def _averaged(section: dict) -> list[str]:
+    runs = ", ".join(f"<code>{escape(run)}</code>" for run in section["runs"])
+    title = f"{section['dataset']['title']}: {section['models'][1]['label']}, "
+    return [
+        f'<h2 class="part">{escape(title + seeds_title(section))}</h2>',
+        f'<p class="quiet">{runs}: {escape(section["recipe"])}. {SPREAD} '
+        "The paper's is over draws of one model.</p>",
+        "<h3>Table 1 over seeds</h3>",
+        _table1(section),
+        "<h3>Table 2 over seeds</h3>",
+        _table2(section),
+    ]
 
 
 def _section(section: dict, figures: list) -> list[str]:

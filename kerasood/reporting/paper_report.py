@@ -12,7 +12,7 @@ from rich.text import Text
 from kerasood.files import atomic_path, write_json, write_text
 from kerasood.reporting.findings import COLUMNS, percent
 from kerasood.reporting.paper import TITLES, mean_title, row_title, status_text
-from kerasood.reporting.paper_markdown import to_markdown
+from kerasood.reporting.paper_markdown import cell_of, seeds_title, to_markdown
 from kerasood.reporting.paper_numbers import METRICS
 from kerasood.reporting.paper_page import page
 from kerasood.reporting.paper_plots import figures_of
@@ -82,8 +82,14 @@ def print_paper(results: dict, console: Console | None = None) -> None:
             console.print(Text(f"  {entry['title']}: {status_text(entry)}", style=style))
         console.print(_table1(section))
         console.print(_table2(section))
-    for entry in results["without_run"]:
-        console.print(Text(f"no run on {entry['dataset']}: {entry['how_to_get']}", style="yellow"))
+    for section in results["averaged"]:
+        title = f"\n{section['title']}, {seeds_title(section)}"
+        console.print(Text(title, style="bold"))
+        console.print(_table1(section))
+        console.print(_table2(section))
+    for entry in results["not_measured"]:
+        line = f"{entry['dataset']}: {entry['lack']}: {entry['how_to_get']}"
+        console.print(Text(line, style="yellow"))
 
 
 def _table1(section: dict) -> Table:
@@ -99,7 +105,10 @@ def _table1(section: dict) -> Table:
     table.add_row(
         Text("Accuracy"),
         "",
-        *(Text(f"{percent(a['measured'])} (paper {percent(a['paper'])})") for a in accuracies),
+        *(
+            Text(f"{cell_of(a['measured']).text} (paper {percent(a['paper'])})")
+            for a in accuracies
+        ),
     )
     return table
 
