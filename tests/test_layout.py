@@ -17,6 +17,7 @@ ORDER = (
     "objectives",
     "models",
     "checkpoints",
+    "resident",
     "training",
     "outputs",
     "outputs_cache",
