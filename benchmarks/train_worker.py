@@ -50,17 +50,16 @@ def together(config):
 
 
 def keras_fit(config):
-    """The same network by `keras.Model.fit` on arrays, augmentation by Keras's layers."""
+    """The same layers in one model, by `keras.Model.fit` on arrays."""
     import keras
+
+    from kerasood.models.augmentation import RandomCropFlip
 
     keras.utils.set_random_seed(1)
     images, labels = random_set(config.images)
     entry = keras.Input(images.shape[1:], dtype="uint8")
-    x = keras.layers.RandomFlip("horizontal", dtype="float32")(entry)
-    # keras.layers.RandomCrop draws one offset for a whole batch and cannot be compiled by XLA.
-    shift = {"fill_mode": "constant", "interpolation": "nearest", "dtype": "float32"}
-    x = keras.layers.RandomTranslation(4 / 32, 4 / 32, **shift)(x)
-    model = keras.Model(entry, _network(config, float_input=True)(x))
+    # Keras's own crop has one offset for a whole batch, and without TensorFlow runs nowhere.
+    model = keras.Sequential([entry, RandomCropFlip(4, True, seed=1), _network(config)])
     steps = -(-config.images // config.batch_size)
     model.compile(
         keras.optimizers.SGD(
@@ -112,14 +111,12 @@ def random_set(num_images):
     return images, np.arange(num_images, dtype="int32") % NUM_CLASSES
 
 
-def _network(config, float_input=False):
-    from kerasood.models.float_input import with_float_input
+def _network(config):
     from kerasood.models.wide_resnet import WideResNet
 
-    network = WideResNet(
+    return WideResNet(
         config.depth, config.width, NUM_CLASSES, config.dropout, dtype=config.precision
     )
-    return with_float_input(network) if float_input else network
 
 
 def _prepared(config, seed):

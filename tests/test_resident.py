@@ -52,7 +52,8 @@ def assert_same(trained, first, second):
     pairs = list(zip(arrays_of(trained, first), arrays_of(trained, second), strict=True))
     assert pairs
     for ours, theirs in pairs:
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+        difference = np.linalg.norm(ours.astype("float64") - theirs)
+        assert difference <= 1e-5 * np.linalg.norm(theirs)
 
 
 @pytest.mark.parametrize("objective", ["ce", "sparsity", "energy"])
@@ -63,7 +64,7 @@ def test_an_epoch_in_one_call_ends_where_keras_s_loop_does(trained, report, obje
     assert [row["epoch"] for row in ours] == [1, 2, 3]
     for row, expected in zip(ours, theirs, strict=True):
         assert row == pytest.approx(expected, rel=1e-4)
-        assert row["val_loss"] == pytest.approx(row["val_ce"], rel=1e-5)
+        assert ("val_loss" in row) == (objective == "ce")
 
 
 def test_so_does_one_call_a_step(trained):
@@ -90,8 +91,7 @@ def test_half_precision_trains_and_keeps_its_state_in_float32(trained, report):
     losses, expected = (
         [row["loss"] for row in report["histories"][f"ce/{way}"]] for way in ("half", "scanned")
     )
-    assert losses[-1] < losses[0]
-    assert losses != expected and losses == pytest.approx(expected, rel=0.1)
+    assert losses != expected and losses == pytest.approx(expected, rel=0.05)
 
 
 def test_a_loss_that_explodes_stops_training_after_the_call(report):
@@ -102,9 +102,9 @@ def test_images_that_do_not_fit_stay_where_they_are(report):
     assert report["too_large"] is True
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_models_side_by_side_end_where_each_does_alone(trained, report, seed):
-    assert_same(trained, f"seed{seed}/together", f"seed{seed}/alone")
+@pytest.mark.parametrize("seed, alone", [(1, "ce/scanned"), (2, "seed2/alone")])
+def test_models_side_by_side_end_where_each_does_alone(trained, report, seed, alone):
+    assert_same(trained, f"seed{seed}/together", alone)
     assert len(report["logs"]["loss"]) == 2
 
 
