@@ -5,6 +5,7 @@ in the order of `kerasood.data.order`. So the steps are those of Keras's own loo
 number, without a Python loop and without sending images between them.
 """
 
+import concurrent.futures
 import functools
 import itertools
 
@@ -98,15 +99,27 @@ def train_function(trainer, arrays):
     """
     import jax
 
-    compiled = jax.jit(functools.partial(take_steps, trainer), donate_argnums=0)
+    function = jax.jit(functools.partial(take_steps, trainer), donate_argnums=0)
+    programs = {}
 
     def run(state, iterator):
         (groups,) = next(iterator)
+        new = {rows[1].shape: rows for rows in groups if rows[1].shape not in programs}
+        if new:
+            programs.update(_compiled(function, state, arrays, new))
         for rows in groups:
-            logs, state = compiled(state, arrays, rows)
+            logs, state = programs[rows[1].shape](state, arrays, rows)
         return logs, state
 
     return run
+
+
+def _compiled(function, state, arrays, groups):
+    """{shape: program} of {shape: rows}, compiled side by side: it takes longer than to trace."""
+    lowered = [function.lower(state, arrays, rows) for rows in groups.values()]
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        programs = threads.map(lambda one: one.compile(), lowered)
+        return dict(zip(groups, programs, strict=True))
 
 
 def take_steps(trainer, state, arrays, rows):

@@ -96,7 +96,7 @@ def cut_off_and_resumed(config):
 
 def diverged():
     try:
-        fit(stage(finetune_learning_rate=1e30))
+        fit(stage(finetune_learning_rate=1e30, batch_size=6))
     except training.TrainingDiverged as error:
         return str(error)
 
