@@ -20,6 +20,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+import typing
 
 import numpy as np
 
@@ -69,10 +71,8 @@ def main(config):
 
 def _limits(config):
     """Asks a process of its own, since it occupies the device."""
-    with _worker("limits", config) as process:
-        answer = json.loads(process.stdout.readline() or "{}")
-    if not answer:
-        raise ValueError("Expected the limits of the device. Received: no answer")
+    with _worker("limits", config) as worker:
+        answer = json.loads(worker.answer())
     return answer | epoch_limits(answer, config.precision)
 
 
@@ -105,19 +105,18 @@ def measure(names, config):
     with contextlib.ExitStack() as stack:
         workers = {}
         for name in names:
-            workers[name] = stack.enter_context(_worker(name, config))
+            worker = stack.enter_context(_worker(name, config))
             # One after the other, so that no compilation disturbs another.
-            line = workers[name].stdout.readline()
-            if not line:
-                raise ValueError(f"Expected {name} to train. Received: an error, see above")
-            if line != "ready\n":
-                console.print(f"{name} {line.strip()}", markup=False)
-                del workers[name]
+            line = worker.answer()
+            if line == "ready":
+                workers[name] = worker
+            else:
+                console.print(f"{name} {line}", markup=False)
         seconds = {name: np.zeros((config.rounds, 2)) for name in workers}
         for number in range(config.rounds):
             for name in sorted(workers, reverse=number % 2 == 1):
-                print("epoch", file=workers[name].stdin, flush=True)
-                seconds[name][number] = json.loads(workers[name].stdout.readline())
+                workers[name].tell("epoch")
+                seconds[name][number] = json.loads(workers[name].answer())
         return seconds
 
 
@@ -125,20 +124,41 @@ def measure(names, config):
 def _worker(name, config):
     # Several processes share the device's memory.
     sharing = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.train_worker", name],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **sharing},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    print(json.dumps(dataclasses.asdict(config)), file=process.stdin, flush=True)
-    try:
-        yield process
-    finally:
-        process.stdin.close()
-        process.stdout.close()
-        process.wait()
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.train_worker", name],
+            env={**os.environ, **sharing},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+        worker = _Worker(name, process, errors)
+        try:
+            worker.tell(json.dumps(dataclasses.asdict(config)))
+            yield worker
+        finally:
+            process.stdin.close()
+            process.stdout.close()
+            process.wait()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Worker:
+    name: str
+    process: subprocess.Popen
+    errors: typing.TextIO
+
+    def tell(self, line):
+        print(line, file=self.process.stdin, flush=True)
+
+    def answer(self):
+        line = self.process.stdout.readline().strip()
+        if not line:
+            self.errors.seek(0)
+            *_, last = self.errors.read().splitlines() or ["nothing"]
+            raise ValueError(f"Expected an answer from {self.name}. Received: {last}")
+        return line
 
 
 def table(seconds, config, limit):

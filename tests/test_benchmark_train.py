@@ -1,3 +1,5 @@
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -51,6 +53,26 @@ def test_the_table_gives_rates_shares_of_the_limit_and_ratios_to_ours():
     assert rows["keras fit"] == ["125", "400.00", "12.5%", "0.50", "0.42-0.75", "1.00"]
 
 
+def test_every_contender_trains_in_every_round_in_alternating_order(monkeypatch):
+    asked = []
+
+    class Worker:
+        def __init__(self, name):
+            self.name = name
+
+        def tell(self, line):
+            asked.append(self.name)
+
+        def answer(self):
+            return f"[{len(asked)}, 0.5]" if asked else "ready"
+
+    monkeypatch.setattr(train, "_worker", lambda name, _: contextlib.nullcontext(Worker(name)))
+    seconds = train.measure(("b", "a"), train.TrainBenchmarkConfig(rounds=2))
+    assert asked == ["a", "b", "b", "a"]
+    np.testing.assert_array_equal(seconds["a"], [[1, 0.5], [4, 0.5]])
+    np.testing.assert_array_equal(seconds["b"], [[2, 0.5], [3, 0.5]])
+
+
 @pytest.mark.slow
 def test_every_contender_is_timed(capsys):
     train.main(TINY)
@@ -63,3 +85,9 @@ def test_a_contender_that_cannot_run_says_what_it_needs(capsys):
     config = train.TrainBenchmarkConfig(rounds=1)
     assert train.measure(("kerasood, together",), config) == {}
     assert "kerasood, together needs KERAS_BACKEND=jax" in capsys.readouterr().out
+
+
+def test_a_contender_that_fails_is_named_with_its_error():
+    config = train.TrainBenchmarkConfig(depth=11, images=4, rounds=1)
+    with pytest.raises(ValueError, match="answer from kerasood. Received: .*depth = 6 n . 4"):
+        train.measure(("kerasood",), config)
