@@ -66,7 +66,7 @@ def fit(trainer, data, config, run, verbose=1):
     if run.checkpoint.exists():
         history = checkpoints.load_state(run.checkpoint, trainer)
         write_text(run.history, _to_csv(history))
-    if len(history) == config.epochs:
+    if len(history) >= config.epochs:
         return history
     with concurrent.futures.ThreadPoolExecutor(1) as thread:
         trainer.fit(
@@ -80,13 +80,16 @@ def fit(trainer, data, config, run, verbose=1):
             shuffle=False,
             verbose=verbose,
         )
+    # It may hold images on the device, which the next stage needs room for.
+    trainer.train_function = None
     return history
 
 
 def prepare(trainer, data, config):
     """Compiles a trainer with the optimiser and schedule of its StageConfig and builds it.
 
-    On JAX the images stay on the device where they fit, see `kerasood.resident`.
+    On JAX the images stay on the device where they fit, see `kerasood.resident`. On TensorFlow,
+    and where they do not fit, batches are sent one by one, the next while a step runs.
 
     Args:
         trainer: model of `build_trainer`.
@@ -115,8 +118,9 @@ def prepare(trainer, data, config):
 
 
 class StopOnNaN(keras.callbacks.Callback):
-    """Stops training with an error as soon as the loss or, after an epoch, a weight is not finite.
+    """Stops training with an error when the loss or, after an epoch, a weight is not finite.
 
+    The loss is looked at after every call: every step, or every epoch where the whole epoch is one.
     Must come before `KeepEveryEpoch`, so that only a good state is kept.
     """
 
