@@ -53,7 +53,7 @@ def test_the_table_gives_rates_shares_of_the_limit_and_ratios_to_ours():
     assert rows["keras fit"] == ["125", "400.00", "12.5%", "0.50", "0.42-0.75", "1.00"]
 
 
-def test_every_contender_trains_in_every_round_in_alternating_order(monkeypatch):
+def test_contenders_that_can_run_train_in_every_round_in_alternating_order(monkeypatch, capsys):
     asked = []
 
     class Worker:
@@ -64,11 +64,15 @@ def test_every_contender_trains_in_every_round_in_alternating_order(monkeypatch)
             asked.append(self.name)
 
         def answer(self):
+            if self.name == "c":
+                return "not installed: pip install c"
             return f"[{len(asked)}, 0.5]" if asked else "ready"
 
     monkeypatch.setattr(train, "_worker", lambda name, _: contextlib.nullcontext(Worker(name)))
-    seconds = train.measure(("b", "a"), train.TrainBenchmarkConfig(rounds=2))
+    seconds = train.measure(("b", "c", "a"), train.TrainBenchmarkConfig(rounds=2))
     assert asked == ["a", "b", "b", "a"]
+    assert capsys.readouterr().out == "c not installed: pip install c\n"
+    assert set(seconds) == {"a", "b"}
     np.testing.assert_array_equal(seconds["a"], [[1, 0.5], [4, 0.5]])
     np.testing.assert_array_equal(seconds["b"], [[2, 0.5], [3, 0.5]])
 
@@ -81,10 +85,9 @@ def test_every_contender_is_timed(capsys):
     assert text.count("keras fit") == 1 and "limits of 50,000 images" in text
 
 
-def test_a_contender_that_cannot_run_says_what_it_needs(capsys):
-    config = train.TrainBenchmarkConfig(rounds=1)
-    assert train.measure(("kerasood, together",), config) == {}
-    assert "kerasood, together needs KERAS_BACKEND=jax" in capsys.readouterr().out
+def test_models_side_by_side_need_jax():
+    with pytest.raises(train_worker.Unavailable, match="needs KERAS_BACKEND=jax"):
+        train_worker.together(TINY)
 
 
 def test_a_contender_that_fails_is_named_with_its_error():

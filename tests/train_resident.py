@@ -29,7 +29,7 @@ OBJECTIVES = {
     # 12 images in batches of 5 are 3 steps, the last partial; in batches of 6 two.
     "ce": {"batch_size": 5},
     "sparsity": {"batch_size": 6},
-    "energy": {"batch_size": 5, "margin_in": -3.0, "margin_out": -1.0},
+    "energy": {"batch_size": 6, "margin_in": -3.0, "margin_out": -1.0},
 }
 
 
