@@ -4,22 +4,33 @@ import json
 import zipfile
 import zlib
 
+import keras
 import numpy as np
 
 from kerasood.files import atomic_path
 
 
-def save_state(path, trainer, history):
-    """Writes weights, optimiser, random streams and history to an .npz file.
+def state_of(trainer):
+    """Copies weights, optimiser and random streams, so that training may go on.
+
+    Args:
+        trainer: compiled keras.Model with a built optimiser.
+
+    Returns:
+        list of NumPy arrays.
+    """
+    return host_copies(_state(trainer))
+
+
+def save_state(path, state, history):
+    """Writes a state and the history that led to it to an .npz file.
 
     Args:
         path: str or Path.
-        trainer: compiled keras.Model with a built optimiser.
+        state: list of arrays, of `state_of`.
         history: list of one dict of floats per finished epoch.
     """
-    arrays = {
-        f"{index:05d}": np.asarray(variable) for index, variable in enumerate(_state(trainer))
-    }
+    arrays = {f"{index:05d}": array for index, array in enumerate(state)}
     with atomic_path(path) as temporary:
         np.savez(temporary, history=np.array(json.dumps(history)), **arrays)
 
@@ -49,6 +60,16 @@ def load_state(path, trainer):
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
     return history
+
+
+def host_copies(variables):
+    """Copies Keras variables to NumPy arrays; on JAX all at once, not each after the other."""
+    values = [variable.value for variable in variables]
+    if keras.backend.backend() == "jax":
+        import jax
+
+        values = jax.device_get(values)
+    return [np.array(value) for value in values]
 
 
 def _state(trainer):

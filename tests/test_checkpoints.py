@@ -59,7 +59,7 @@ def trainer():
 def content(trainer, tmp_path_factory):
     two_steps(trainer)
     path = tmp_path_factory.mktemp("saved") / "checkpoint.npz"
-    checkpoints.save_state(path, trainer, HISTORY)
+    checkpoints.save_state(path, checkpoints.state_of(trainer), HISTORY)
     return path.read_bytes()
 
 
@@ -134,7 +134,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(path, content, trainer, monkeypat
 
     monkeypatch.setattr(files.os, "fsync", no_space)
     with pytest.raises(OSError, match=f"Cannot write {path}: No space left"):
-        checkpoints.save_state(path, trainer, [])
+        checkpoints.save_state(path, checkpoints.state_of(trainer), [])
     assert path.read_bytes() == content
     assert list(path.parent.iterdir()) == [path]
 

@@ -18,6 +18,7 @@ ORDER = (
     "models",
     "zoo",
     "checkpoints",
+    "resident",
     "training",
     "outputs",
     "outputs_cache",

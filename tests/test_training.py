@@ -195,7 +195,7 @@ def test_a_loss_that_explodes_stops_training_and_is_placed(tmp_path):
     with pytest.raises(TrainingDiverged) as error:
         fit(tmp_path, absurd)
     message = str(error.value)
-    assert message.startswith("The loss became nan in epoch 1, step 2. No epoch was finished")
+    assert message.startswith("The loss became nan in epoch 1, by step 2. No epoch was finished")
     assert message.endswith("Try a smaller learning rate.")
     assert not (tmp_path / "run" / "checkpoint.npz").exists()
 
@@ -203,7 +203,7 @@ def test_a_loss_that_explodes_stops_training_and_is_placed(tmp_path):
 def test_a_loss_that_explodes_later_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
     rates = Rates(*[0.01] * 4, 1e30)
     monkeypatch.setattr(training, "cosine_schedule", lambda *_: rates)
-    with pytest.raises(TrainingDiverged, match="nan in epoch 2, step 3. The state after epoch 1"):
+    with pytest.raises(TrainingDiverged, match="epoch 2, by step 3. The state after epoch 1"):
         fit(tmp_path)
     run = Run(tmp_path / "run", CONFIG)
     trainer = build_trainer(small_network(), CONFIG)
