@@ -1,6 +1,6 @@
-"""Lengths, distances and nearest points of rows, in float32 and `keras.ops`."""
+"""Lengths, distances and nearest points of rows, in float32."""
 
-from keras import ops
+from kerasood import array_ops as ops
 
 
 def squared_distances(rows, points):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from kerasood import array_ops as ops
 from kerasood import objectives
 from kerasood.detectors.base import Detector, row_blocks
 from kerasood.detectors.residual_space import residual_norms, residual_space
@@ -42,7 +43,7 @@ class ViM(Detector):
             centred = features - single[0]
             residuals += _total_length(centred @ single[1] + single[2])
             lengths += _total_length(centred)
-            largest += logits.max(axis=1).sum(dtype="float64")
+            largest += ops.max(logits, axis=-1).sum(dtype="float64")
         alpha = largest / residuals if residuals > SMALLEST_RESIDUAL * lengths else 0.0
         self._keep(centre_=centre, basis_=alpha * basis, shift_=alpha * shift)
 
