@@ -13,18 +13,20 @@ from keras import ops
 OF_ARRAYS = (np.ndarray, np.number, float, int)
 # Reductions of shorter rows cost NumPy a call each; turned into columns they are vectors.
 SHORT_ROW = 32
+# Multiplications that OpenBLAS makes without copying the factors into an order of its own first,
+# which outweighs a product of few columns.
+SMALL_PRODUCT = 2**19
 
 
-def _op(name, for_arrays, for_tensors=None):
-    """An op of Keras's that is `for_arrays` where all its positional arguments are arrays."""
-    for_tensors = for_tensors or getattr(ops, name)
+def _op(for_arrays, for_tensors):
+    """An op of two: one where all its positional arguments are arrays or numbers, and Keras's."""
 
     @functools.wraps(for_tensors)
     def op(*args, **options):
-        if not all(isinstance(arg, OF_ARRAYS) for arg in args):
-            return for_tensors(*args, **options)
-        with np.errstate(all="ignore"):  # as backends do
-            return for_arrays(*args, **options)
+        for arg in args:
+            if not isinstance(arg, OF_ARRAYS):
+                return for_tensors(*args, **options)
+        return for_arrays(*args, **options)
 
     return op
 
@@ -64,6 +66,25 @@ def _tensors_logsumexp(x, axis):
     return log_sum + ops.squeeze(largest, axis=axis)
 
 
+def _matmul(x, y):
+    if x.ndim != 2 or y.ndim != 2 or y.shape[1] >= SHORT_ROW:
+        return np.matmul(x, y)
+    product = np.empty((len(x), y.shape[1]), np.result_type(x, y))
+    rows = SMALL_PRODUCT // y.size or 1
+    for start in range(0, len(x), rows):
+        np.matmul(x[start : start + rows], y, out=product[start : start + rows])
+    return product
+
+
+def _squared_norms(x):
+    return np.einsum("nd,nd->n", x, x)
+
+
+def _tensors_squared_norms(x):
+    """Squared Euclidean length of each row: (N, D) -> (N,)."""
+    return ops.sum(ops.square(x), axis=-1)
+
+
 def _softmax(x, axis=-1):
     odds = np.exp(x - max(x, axis=axis, keepdims=True))
     return odds / sum(odds, axis=axis, keepdims=True)
@@ -86,31 +107,32 @@ def _one_hot(x, num_classes, dtype="float32"):
     return (x[..., None] == np.arange(num_classes)).astype(dtype)
 
 
-abs = _op("abs", np.abs)
-equal = _op("equal", np.equal)
-exp = _op("exp", np.exp)
-expand_dims = _op("expand_dims", np.expand_dims)
-log = _op("log", np.log)
-log1p = _op("log1p", np.log1p)
-log_softmax = _op("log_softmax", _log_softmax)
-logical_and = _op("logical_and", np.logical_and)
-logical_or = _op("logical_or", np.logical_or)
-logsumexp = _op("logsumexp", _logsumexp, _tensors_logsumexp)
-matmul = _op("matmul", np.matmul)
-max = _op("max", _extremes(np.maximum))
-maximum = _op("maximum", np.maximum)
-mean = _op("mean", np.mean)
-min = _op("min", _extremes(np.minimum))
-minimum = _op("minimum", np.minimum)
-one_hot = _op("one_hot", _one_hot)
-relu = _op("relu", lambda x: np.maximum(x, 0))
-softmax = _op("softmax", _softmax)
-sqrt = _op("sqrt", np.sqrt)
-square = _op("square", np.square)
-squeeze = _op("squeeze", np.squeeze)
-sum = _op("sum", _sum)
-take = _op("take", np.take)
-take_along_axis = _op("take_along_axis", np.take_along_axis)
-top_k = _op("top_k", _top_k)
-transpose = _op("transpose", np.transpose)
-where = _op("where", np.where)
+abs = _op(np.abs, ops.abs)
+equal = _op(np.equal, ops.equal)
+exp = _op(np.exp, ops.exp)
+expand_dims = _op(np.expand_dims, ops.expand_dims)
+log = _op(np.log, ops.log)
+log1p = _op(np.log1p, ops.log1p)
+log_softmax = _op(_log_softmax, ops.log_softmax)
+logical_and = _op(np.logical_and, ops.logical_and)
+logical_or = _op(np.logical_or, ops.logical_or)
+logsumexp = _op(_logsumexp, _tensors_logsumexp)
+matmul = _op(_matmul, ops.matmul)
+max = _op(_extremes(np.maximum), ops.max)
+maximum = _op(np.maximum, ops.maximum)
+mean = _op(np.mean, ops.mean)
+min = _op(_extremes(np.minimum), ops.min)
+minimum = _op(np.minimum, ops.minimum)
+one_hot = _op(_one_hot, ops.one_hot)
+relu = _op(lambda x: np.maximum(x, 0), ops.relu)
+softmax = _op(_softmax, ops.softmax)
+squared_norms = _op(_squared_norms, _tensors_squared_norms)
+sqrt = _op(np.sqrt, ops.sqrt)
+square = _op(np.square, ops.square)
+squeeze = _op(np.squeeze, ops.squeeze)
+sum = _op(_sum, ops.sum)
+take = _op(np.take, ops.take)
+take_along_axis = _op(np.take_along_axis, ops.take_along_axis)
+top_k = _op(_top_k, ops.top_k)
+transpose = _op(np.transpose, ops.transpose)
+where = _op(np.where, ops.where)

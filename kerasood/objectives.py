@@ -23,6 +23,8 @@ def energy(logits, temperature=1.0):
     Reference:
         Liu et al., "Energy-based Out-of-distribution Detection", NeurIPS 2020, eq. 4.
     """
+    if temperature == 1:
+        return -ops.logsumexp(logits, axis=-1)
     return -temperature * ops.logsumexp(logits / temperature, axis=-1)
 
 

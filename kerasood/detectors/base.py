@@ -10,8 +10,8 @@ from sklearn.utils.validation import check_is_fitted
 
 # Outputs with one column per class.
 CLASS_OUTPUTS = ("logits", "logits_2", "numerators")
-# Values in a block of rows: 1 MiB of float64.
-BLOCK_VALUES = 2**17
+# Bytes of a block of rows, which a processor's cache holds.
+BLOCK_BYTES = 2**20
 # Rows that are added up in float32 before float64 takes over.
 SUMMED_ROWS = 64
 
@@ -209,17 +209,17 @@ def row_blocks(*arrays, rows=None, dtype="float64"):
 
     Args:
         arrays: arrays of one length N; None stays None.
-        rows: int, rows of a block; by default as many as make 1 MiB of the widest array in
-            float64, which a processor's cache holds, and at least 1,024, since what is updated with
-            each block grows with the width squared.
+        rows: int, rows of a block; by default as many as make 1 MiB of the widest array, and at
+            least 1,024, since what is updated with each block grows with the width squared.
         dtype: of what is yielded, or None for that of the arrays.
 
     Yields:
         tuple of arrays (B, ...) of that type, B <= rows; integer arrays keep theirs.
     """
-    num_rows = next(len(array) for array in arrays if array is not None)
-    widest = max(array[:1].size for array in arrays if array is not None)
-    rows = rows or max(1024, BLOCK_VALUES // max(widest, 1))
+    arrays_there = [array for array in arrays if array is not None]
+    num_rows = len(arrays_there[0])
+    widest = max(array[:1].size * np.dtype(dtype or array.dtype).itemsize for array in arrays_there)
+    rows = rows or max(1024, BLOCK_BYTES // max(widest, 1))
     for start in range(0, num_rows, rows):
         yield tuple(_block(array, slice(start, start + rows), dtype) for array in arrays)
 

@@ -1,7 +1,5 @@
 """Distance to the k-th nearest training image."""
 
-import numpy as np
-
 from kerasood import array_ops as ops
 from kerasood.detectors.bank import bank_rows, check_neighbours, largest_products, unit_bank
 from kerasood.detectors.base import Detector, column_means
@@ -44,11 +42,11 @@ class KNN(Detector):
         bank = unit_bank(features[bank_rows(len(features), self.bank_size, self.seed)])
         centre = column_means(bank).astype("float32")
         bank -= centre
-        bias = -0.5 * np.einsum("md,md->m", bank, bank)
+        bias = -0.5 * ops.squared_norms(bank)
         self._keep(centre_=centre, bank_=bank, bias_=bias)
 
     def _score(self, outputs):
         rows = unit_rows(outputs["features"]) - self.centre_
         products = largest_products(rows, self.bank_, self.bias_, self.k)
-        squared = ops.sum(ops.square(rows), axis=-1) - 2.0 * products[:, -1]
+        squared = ops.squared_norms(rows) - 2.0 * products[:, -1]
         return ops.sqrt(ops.maximum(squared, 0.0))

@@ -5,6 +5,7 @@ import numpy as np
 from kerasood import array_ops as ops
 from kerasood import objectives
 from kerasood.detectors.base import Detector, row_blocks
+from kerasood.detectors.distances import norms
 from kerasood.detectors.residual_space import residual_norms, residual_space
 
 # Shorter residuals, as a share of the features' length, are float32's rounding.
@@ -41,8 +42,8 @@ class ViM(Detector):
         single = [np.asarray(part, "float32") for part in (centre, basis, shift)]
         for features, logits in row_blocks(outputs["features"], outputs["logits"], dtype="float32"):
             centred = features - single[0]
-            residuals += _total_length(centred @ single[1] + single[2])
-            lengths += _total_length(centred)
+            residuals += norms(centred @ single[1] + single[2]).sum(dtype="float64")
+            lengths += norms(centred).sum(dtype="float64")
             largest += ops.max(logits, axis=-1).sum(dtype="float64")
         alpha = largest / residuals if residuals > SMALLEST_RESIDUAL * lengths else 0.0
         self._keep(centre_=centre, basis_=alpha * basis, shift_=alpha * shift)
@@ -50,8 +51,3 @@ class ViM(Detector):
     def _score(self, outputs):
         virtual = residual_norms(outputs["features"], self.centre_, self.basis_, self.shift_)
         return virtual + objectives.energy(outputs["logits"])
-
-
-def _total_length(rows):
-    """Sum of the Euclidean lengths of rows (N, R) float32, in float64."""
-    return np.sqrt(np.einsum("nr,nr->n", rows, rows)).sum(dtype="float64")
