@@ -1,10 +1,11 @@
 """What training minimises and detection measures: pure functions of logits and features.
 
 Every function returns one value per image, so that averaging, weighting and logging stay with the
-caller, and runs on any Keras backend.
+caller, and runs on any Keras backend: a tensor for tensors, and an array, computed in NumPy, for
+arrays.
 """
 
-from keras import ops
+from kerasood import array_ops as ops
 
 NORM_EPSILON = 1e-7
 
@@ -22,11 +23,9 @@ def energy(logits, temperature=1.0):
     Reference:
         Liu et al., "Energy-based Out-of-distribution Detection", NeurIPS 2020, eq. 4.
     """
-    scaled = logits / temperature
-    # Written out: keras.ops.logsumexp guards infinities with ops that small runtimes lack.
-    largest = ops.max(scaled, axis=-1, keepdims=True)
-    log_sum = ops.log(ops.sum(ops.exp(scaled - largest), axis=-1))
-    return -temperature * (log_sum + ops.squeeze(largest, axis=-1))
+    if temperature == 1:
+        return -ops.logsumexp(logits, axis=-1)
+    return -temperature * ops.logsumexp(logits / temperature, axis=-1)
 
 
 def cross_entropy(labels, logits):

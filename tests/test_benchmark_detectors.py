@@ -41,14 +41,13 @@ def seconds(milliseconds):
 
 
 def test_detectors_slower_than_their_peers_end_in_an_error(monkeypatch, capsys):
-    # 30 images at 1000 microseconds: 30 ms are not counted.
     taken = {
-        "fit": {"ours": seconds(100), "theirs": seconds(95)},
+        "fit": {"ours": seconds(100), "theirs": seconds(98)},
         "score": {"ours": seconds(100), "theirs": seconds(50)},
     }
     monkeypatch.setattr(detectors, "measure", lambda *arguments: taken)
     monkeypatch.setattr(detectors, "_peer", lambda: None)
-    config = dataclasses.replace(TINY, detectors=("energy", "knn"), uncounted=0.0)
+    config = dataclasses.replace(TINY, detectors=("energy", "knn"))
     with pytest.raises(SystemExit) as stop:
         detectors.main(config)
     assert stop.value.code == (
@@ -56,7 +55,6 @@ def test_detectors_slower_than_their_peers_end_in_an_error(monkeypatch, capsys):
         "knn takes 2.00 times as long to score"
     )
     assert "ours    100.00 ms, theirs     50.00 ms, ratio 2.00" in capsys.readouterr().out
-    detectors.main(dataclasses.replace(config, uncounted=1700.0))
     detectors.main(dataclasses.replace(config, largest_ratio=2.1))
 
 
@@ -64,8 +62,6 @@ def test_a_ratio_is_the_median_over_rounds_by_the_clock_and_by_processor_time():
     ours = np.array([[3.0, 1], [2, 1], [9, 1]])
     timing = detectors.Timing(ours, np.array([[2.0, 2], [1, 2], [1, 4]]))
     np.testing.assert_allclose(timing.ratio, [2.0, 0.5])
-    # In the median round ours takes 1 second by the processors' clock, theirs 2.
-    assert timing.more == pytest.approx(-1)
 
 
 def test_a_short_call_is_repeated(monkeypatch):

@@ -14,6 +14,7 @@ ORDER = (
     "config",
     "runs",
     "data",
+    "array_ops",
     "objectives",
     "models",
     "zoo",

@@ -101,7 +101,7 @@ def _network(config, data):
     if config.dropout is not None:
         raise ValueError(
             "Expected no --finetune_dropout for a model that is no WideResNet "
-            f"({path}): it keeps its own. Received: {config.dropout:g}"
+            f"({config.init}): it keeps its own. Received: {config.dropout:g}"
         )
     if config.precision != "float32":
         raise ValueError(

@@ -2,8 +2,7 @@
 
 import abc
 
-from keras import ops
-
+from kerasood import array_ops as ops
 from kerasood.detectors.largest import kept_count, largest_mask
 from kerasood.detectors.rectifier import Rectifier
 

@@ -4,6 +4,7 @@ import numpy as np
 from keras import ops
 
 from kerasood.detectors.base import row_blocks
+from kerasood.detectors.distances import unit_rows
 
 # Products of rows and points that are in memory at one time: 64 MiB.
 PRODUCTS = 2**24
@@ -35,9 +36,8 @@ def unit_bank(features):
     """Features divided by their length: (M, D) float32; rows of zeros stay zero."""
     bank = np.empty(features.shape, "float32")
     start = 0
-    for (block,) in row_blocks(features):
-        lengths = np.linalg.norm(block, axis=1, keepdims=True)
-        bank[start : start + len(block)] = block / np.maximum(lengths, 1e-18)
+    for (block,) in row_blocks(features, dtype="float32"):
+        bank[start : start + len(block)] = unit_rows(block)
         start += len(block)
     return bank
 

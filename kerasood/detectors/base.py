@@ -10,18 +10,19 @@ from sklearn.utils.validation import check_is_fitted
 
 # Outputs with one column per class.
 CLASS_OUTPUTS = ("logits", "logits_2", "numerators")
-# float64 values in a block of rows: 1 MiB.
-BLOCK_VALUES = 2**17
-# Rows of a block that is scored: each call of an op costs as much as some hundred rows.
-SCORED_ROWS = 8192
+# Bytes of a block of rows, which a processor's cache holds.
+BLOCK_BYTES = 2**20
+# Rows that are added up in float32 before float64 takes over.
+SUMMED_ROWS = 64
 
 
 class Detector(BaseEstimator, abc.ABC):
     """A scikit-learn estimator over a model's outputs; it knows no model.
 
     `__init__` only stores its arguments. `fit` writes attributes that end in `_`, computed in
-    float64 and stored as float32 arrays, and returns the detector. `score` uses `keras.ops` alone,
-    so that the same line runs on NumPy arrays, eagerly and inside an exported graph.
+    float64 and stored as float32 arrays, and returns the detector. `score` uses
+    `kerasood.array_ops` alone, so that the same line runs in NumPy on arrays, eagerly on tensors
+    and inside an exported graph.
 
     A subclass implements `_score` and, if it learns, `_fit`, and says what they need:
 
@@ -32,6 +33,8 @@ class Detector(BaseEstimator, abc.ABC):
         learns: whether it must be fitted.
         needs_labels: whether fitting needs the classes of the images.
         needs_head: whether fitting needs the weights of the classifier's head.
+        on_backend: whether arrays are scored as tensors, for work that is worth the backend's
+            threads or its accelerator; else in NumPy, where calls cost next to nothing.
         GRID: {parameter: values} to choose from, for parameters that depend on the model; the
             default of each is among its values.
     """
@@ -40,6 +43,7 @@ class Detector(BaseEstimator, abc.ABC):
     learns = False
     needs_labels = False
     needs_head = False
+    on_backend = False
     GRID: dict[str, tuple] = {}
 
     @property
@@ -69,8 +73,8 @@ class Detector(BaseEstimator, abc.ABC):
         for name in [name for name in vars(self) if name.endswith("_")]:
             delattr(self, name)
         if self.learns:
-            outputs = {name: _array(name, value) for name, value in self._read(outputs).items()}
-            num_images = _common_length(outputs)
+            outputs = CheckedOutputs(self._read(outputs))
+            num_images = _common_length(outputs, least=1)
             if self.needs_labels:
                 labels = _labels(labels, num_images, outputs)
             if self.needs_head:
@@ -87,18 +91,34 @@ class Detector(BaseEstimator, abc.ABC):
             outputs: {"features": (N, D), "logits": (N, K)} float32, arrays or tensors.
 
         Returns:
-            (N,) float32 tensor.
+            (N,) float32: an array for arrays, a tensor where there is a tensor among the outputs.
 
         Raises:
             sklearn.exceptions.NotFittedError: the detector learns and was not fitted; a ValueError.
             ValueError: an output is missing or of another shape.
         """
-        tensors = {name: tensor_of(outputs, name) for name in self._read(outputs)}
+        outputs = self._read(outputs)
+        of_arrays = all(isinstance(value, np.ndarray) for value in outputs.values())
+        if of_arrays and not self.on_backend:
+            return self._score_arrays(outputs)
+        tensors = {name: tensor_of(outputs, name) for name in outputs}
         self.check_fits({name: tensor.shape for name, tensor in tensors.items()})
         # Of no rows there is no maximum.
-        if 0 in {tensor.shape[0] for tensor in tensors.values()}:
-            return ops.zeros((0,), "float32")
-        return self._score(tensors)
+        no_rows = 0 in {tensor.shape[0] for tensor in tensors.values()}
+        scores = ops.zeros((0,), "float32") if no_rows else self._score(tensors)
+        return np.asarray(ops.convert_to_numpy(scores)) if of_arrays else scores
+
+    def _score_arrays(self, arrays):
+        """Scores arrays in NumPy, as many rows at a time as a processor's cache holds."""
+        self.check_fits({name: array.shape for name, array in arrays.items()})
+        scores, start = np.empty(_common_length(arrays, least=0), "float32"), 0
+        with np.errstate(all="ignore"):  # as backends do
+            for rows in row_blocks(*arrays.values(), dtype=None):
+                blocks = (np.asarray(block, "float32") for block in rows)
+                end = start + len(rows[0])
+                scores[start:end] = self._score(dict(zip(arrays, blocks, strict=True)))
+                start = end
+        return scores
 
     def check_fits(self, shapes):
         """Refuses outputs that this detector cannot score, before there are any.
@@ -138,7 +158,7 @@ class Detector(BaseEstimator, abc.ABC):
         raise NotImplementedError(f"{type(self).__name__} scores images as they are")
 
     def _fit(self, outputs, labels, head):
-        """Fits on checked NumPy arrays; leaves its results through `_keep`."""
+        """Fits on CheckedOutputs; leaves its results through `_keep`."""
         raise NotImplementedError
 
     def _keep(self, **attributes):
@@ -189,26 +209,64 @@ def row_blocks(*arrays, rows=None, dtype="float64"):
 
     Args:
         arrays: arrays of one length N; None stays None.
-        rows: int, rows of a block; by default as many as make 1 MiB of the widest array in
-            float64, which a processor's cache holds, and at least 1,024, since what is updated with
-            each block grows with the width squared.
+        rows: int, rows of a block; by default as many as make 1 MiB of the widest array, and at
+            least 1,024, since what is updated with each block grows with the width squared.
         dtype: of what is yielded, or None for that of the arrays.
 
     Yields:
         tuple of arrays (B, ...) of that type, B <= rows; integer arrays keep theirs.
     """
-    num_rows = next(len(array) for array in arrays if array is not None)
-    widest = max(array[:1].size for array in arrays if array is not None)
-    rows = rows or max(1024, BLOCK_VALUES // max(widest, 1))
+    arrays_there = [array for array in arrays if array is not None]
+    num_rows = len(arrays_there[0])
+    widest = max(array[:1].size * np.dtype(dtype or array.dtype).itemsize for array in arrays_there)
+    rows = rows or max(1024, BLOCK_BYTES // max(widest, 1))
     for start in range(0, num_rows, rows):
         yield tuple(_block(array, slice(start, start + rows), dtype) for array in arrays)
+
+
+def column_means(array):
+    """Means of the columns of (N, D) float, in float64: (D,); not finite where a value is not."""
+    total = 0.0
+    with np.errstate(all="ignore"):
+        for (block,) in row_blocks(array, dtype=None):
+            sums = _column_sums(block)
+            # Of finite values the sum can still be too large for float32.
+            if not np.isfinite(sums).all():
+                sums = block.sum(axis=0, dtype="float64")
+            total = total + sums
+    return total / max(len(array), 1)
+
+
+def _column_sums(block):
+    """Sums of few rows in the block's own precision, as a product; of these in float64."""
+    whole = len(block) - len(block) % SUMMED_ROWS
+    parts = block[:whole].reshape(-1, SUMMED_ROWS, block.shape[1])
+    sums = np.matmul(np.ones(SUMMED_ROWS, block.dtype), parts).sum(axis=0, dtype="float64")
+    return sums + block[whole:].sum(axis=0, dtype="float64")
 
 
 def _block(array, rows, dtype):
     if array is None:
         return None
     block = np.asarray(array[rows])
-    return block if dtype is None or block.dtype.kind in "iub" else block.astype(dtype)
+    return block if dtype is None or block.dtype.kind in "iub" else block.astype(dtype, copy=False)
+
+
+class CheckedOutputs(dict):
+    """Outputs to fit on, NumPy arrays of finite floats.
+
+    Attributes:
+        means: {name: (D,) float64}, the mean of each column, which the check gives.
+    """
+
+    def __init__(self, outputs):
+        super().__init__({name: _array(name, value) for name, value in outputs.items()})
+        self.means = {name: column_means(array) for name, array in self.items()}
+        for name, means in self.means.items():
+            if not np.isfinite(means).all():
+                raise ValueError(
+                    f"Expected finite {name} to fit on. Received: NaN or infinity in them"
+                )
 
 
 def _array(name, value):
@@ -216,9 +274,6 @@ def _array(name, value):
     if array.dtype.kind != "f" or array.dtype.itemsize < 4:
         array = np.asarray(ops.convert_to_numpy(ops.cast(value, "float32")))
     _check_shape(name, array.shape)
-    for (block,) in row_blocks(array, dtype=None):
-        if not np.isfinite(block).all():
-            raise ValueError(f"Expected finite {name} to fit on. Received: NaN or infinity in them")
     return array
 
 
@@ -231,10 +286,12 @@ def _check_shape(name, shape):
         )
 
 
-def _common_length(outputs):
+def _common_length(outputs, least):
     lengths = {name: len(array) for name, array in outputs.items()}
-    if len(set(lengths.values())) > 1 or 0 in lengths.values():
-        raise ValueError(f"Expected outputs of as many images, at least one. Received: {lengths}")
+    if len(set(lengths.values())) > 1 or min(lengths.values()) < least:
+        raise ValueError(
+            f"Expected outputs of as many images, at least {least}. Received: {lengths}"
+        )
     return next(iter(lengths.values()))
 
 

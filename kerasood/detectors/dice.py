@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from kerasood.detectors.base import column_means
 from kerasood.detectors.rectifier import Rectifier
 
 
@@ -33,8 +34,7 @@ class DICE(Rectifier):
     def _learn(self, features, kernel):
         if not 0 <= self.sparsity < 1:
             raise ValueError(f"Expected sparsity in [0, 1). Received: {self.sparsity}")
-        mean = features.mean(axis=0, dtype="float64")
-        contributions = (mean[:, None] * kernel).ravel()
+        contributions = (column_means(features)[:, None] * kernel).ravel()
         num_kept = max(1, round((1 - self.sparsity) * kernel.size))
         kept = np.argsort(-contributions, kind="stable")[:num_kept]
         masked = np.zeros(kernel.size)

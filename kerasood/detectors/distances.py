@@ -1,6 +1,6 @@
-"""Lengths, distances and nearest points of rows, in float32 and `keras.ops`."""
+"""Lengths, distances and nearest points of rows, in float32."""
 
-from keras import ops
+from kerasood import array_ops as ops
 
 
 def squared_distances(rows, points):
@@ -15,10 +15,9 @@ def squared_distances(rows, points):
     Returns:
         (N, C) float32, at least 0.
     """
-    rows_squared = ops.sum(ops.square(rows), axis=-1, keepdims=True)
-    points_squared = ops.sum(ops.square(points), axis=-1)
+    rows_squared = ops.squared_norms(rows)[:, None]
     product = ops.matmul(rows, ops.transpose(points))
-    return ops.maximum(rows_squared - 2.0 * product + points_squared, 0.0)
+    return ops.maximum(rows_squared - 2.0 * product + ops.squared_norms(points), 0.0)
 
 
 def nearest_class_distances(rows, centre, whitener, means):
@@ -34,7 +33,7 @@ def nearest_class_distances(rows, centre, whitener, means):
 
 def norms(rows):
     """Euclidean length of each row: (N, D) -> (N,)."""
-    return ops.sqrt(ops.sum(ops.square(rows), axis=-1))
+    return ops.sqrt(ops.squared_norms(rows))
 
 
 def unit_rows(rows):

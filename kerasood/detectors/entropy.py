@@ -1,7 +1,6 @@
 """Entropy of the softmax."""
 
-from keras import ops
-
+from kerasood import array_ops as ops
 from kerasood.detectors.base import Detector
 from kerasood.detectors.predicted import predicted_mask
 

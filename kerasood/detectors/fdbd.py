@@ -1,8 +1,8 @@
 """Distance to the decision boundaries, relative to the distance from the training images' mean."""
 
 import numpy as np
-from keras import ops
 
+from kerasood import array_ops as ops
 from kerasood.detectors.base import Detector
 from kerasood.detectors.distances import norms
 from kerasood.detectors.predicted import predicted_class
@@ -28,7 +28,7 @@ class FDBD(Detector):
         gaps = np.stack([np.linalg.norm(kernel.T - weights, axis=1) for weights in kernel.T])
         inverse = np.divide(1.0, gaps, out=np.zeros_like(gaps), where=gaps > 0)
         self._keep(
-            mean_=outputs["features"].mean(axis=0, dtype="float64"),
+            mean_=outputs.means["features"],
             inverse_gaps_=inverse / (len(gaps) - 1),
         )
 

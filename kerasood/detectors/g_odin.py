@@ -1,7 +1,6 @@
 """Numerator or divisor of a decomposed confidence."""
 
-from keras import ops
-
+from kerasood import array_ops as ops
 from kerasood.detectors.base import Detector, tensor_of
 
 

@@ -1,8 +1,8 @@
 """Generalised entropy of the softmax."""
 
-from keras import ops
-
+from kerasood import array_ops as ops
 from kerasood.detectors.base import Detector
+from kerasood.detectors.largest import largest_values
 from kerasood.detectors.predicted import predicted_mask
 
 # As many classes are all taken into account; of more, a tenth.
@@ -37,7 +37,7 @@ class GEN(Detector):
         num_top = self._num_top(logits.shape[-1])
         if num_top < logits.shape[-1]:
             # p (1 - p) is largest for the most probable class and falls with p among the others.
-            terms, _ = ops.top_k(terms, num_top)
+            terms = largest_values(terms, num_top)
         return ops.sum(terms, axis=-1)
 
     def _num_top(self, num_classes):

@@ -1,7 +1,6 @@
 """Norm of the head's gradient when it is asked for the uniform distribution."""
 
-from keras import ops
-
+from kerasood import array_ops as ops
 from kerasood.detectors.base import Detector
 
 

@@ -1,8 +1,8 @@
 """Distance of the softmax to the typical softmax of the nearest class."""
 
 import numpy as np
-from keras import ops
 
+from kerasood import array_ops as ops
 from kerasood.detectors.base import Detector, row_blocks
 
 # Where training images give a class no probability at all in float64.

@@ -1,10 +1,8 @@
 """Distance to the k-th nearest training image."""
 
-import numpy as np
-from keras import ops
-
+from kerasood import array_ops as ops
 from kerasood.detectors.bank import bank_rows, check_neighbours, largest_products, unit_bank
-from kerasood.detectors.base import Detector
+from kerasood.detectors.base import Detector, column_means
 from kerasood.detectors.distances import unit_rows
 
 
@@ -31,6 +29,7 @@ class KNN(Detector):
 
     reads = ("features",)
     learns = True
+    on_backend = True
 
     def __init__(self, k=50, bank_size=50_000, seed=0):
         self.k = k
@@ -41,13 +40,13 @@ class KNN(Detector):
         check_neighbours(self.k)
         features = outputs["features"]
         bank = unit_bank(features[bank_rows(len(features), self.bank_size, self.seed)])
-        centre = bank.mean(axis=0, dtype="float64").astype("float32")
+        centre = column_means(bank).astype("float32")
         bank -= centre
-        bias = -0.5 * np.einsum("md,md->m", bank, bank, dtype="float64")
+        bias = -0.5 * ops.squared_norms(bank)
         self._keep(centre_=centre, bank_=bank, bias_=bias)
 
     def _score(self, outputs):
         rows = unit_rows(outputs["features"]) - self.centre_
         products = largest_products(rows, self.bank_, self.bias_, self.k)
-        squared = ops.sum(ops.square(rows), axis=-1) - 2.0 * products[:, -1]
+        squared = ops.squared_norms(rows) - 2.0 * products[:, -1]
         return ops.sqrt(ops.maximum(squared, 0.0))

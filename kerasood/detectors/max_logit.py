@@ -1,7 +1,6 @@
 """Maximum logit."""
 
-from keras import ops
-
+from kerasood import array_ops as ops
 from kerasood.detectors.base import Detector
 
 

@@ -1,7 +1,6 @@
 """Discrepancy of two heads."""
 
-from keras import ops
-
+from kerasood import array_ops as ops
 from kerasood.detectors.base import Detector
 
 

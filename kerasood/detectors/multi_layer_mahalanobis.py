@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerasood.detectors.base import SCORED_ROWS, Detector, row_blocks
+from kerasood.detectors.base import Detector, row_blocks
 from kerasood.detectors.distances import nearest_class_distances
 from kerasood.detectors.statistics import Moments, whitened_classes
 
@@ -70,9 +70,8 @@ class MultiLayerMahalanobis(Detector):
     def _score_moments(self, index, rows):
         """Mean and standard deviation of a layer's scores over its training images."""
         fitted = Moments()
-        for (block,) in row_blocks(rows, rows=SCORED_ROWS, dtype="float32"):
-            scores = np.asarray(self._layer_score(index, block), "float64")
-            fitted.update(scores[:, None])
+        for (block,) in row_blocks(rows, dtype="float32"):
+            fitted.update(self._layer_score(index, block)[:, None])
         return fitted.mean[0], np.sqrt(max(fitted.covariance[0, 0], 0.0))
 
     def _layer_weights(self, num_layers):

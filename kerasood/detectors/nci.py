@@ -1,7 +1,6 @@
 """Nearness to the predicted class's weights, and the size of the features."""
 
-from keras import ops
-
+from kerasood import array_ops as ops
 from kerasood.detectors.base import Detector
 from kerasood.detectors.distances import norms
 from kerasood.detectors.predicted import predicted_class
@@ -36,8 +35,7 @@ class NCI(Detector):
         if not 0 <= self.alpha < float("inf"):
             raise ValueError(f"Expected alpha >= 0. Received: {self.alpha}")
         kernel, _ = head
-        mean = outputs["features"].mean(axis=0, dtype="float64")
-        self._keep(mean_=mean, weights_=kernel.T)
+        self._keep(mean_=outputs.means["features"], weights_=kernel.T)
 
     def _score(self, outputs):
         features = outputs["features"]

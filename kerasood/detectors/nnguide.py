@@ -1,8 +1,8 @@
 """Energy, guided by the nearest training images."""
 
 import numpy as np
-from keras import ops
 
+from kerasood import array_ops as ops
 from kerasood import objectives
 from kerasood.detectors.bank import bank_rows, check_neighbours, largest_products, unit_bank
 from kerasood.detectors.base import Detector
@@ -30,6 +30,7 @@ class NNGuide(Detector):
 
     reads = ("features", "logits")
     learns = True
+    on_backend = True
 
     def __init__(self, k=10, bank_size=50_000, seed=0):
         self.k = k
@@ -40,7 +41,8 @@ class NNGuide(Detector):
         check_neighbours(self.k)
         rows = bank_rows(len(outputs["features"]), self.bank_size, self.seed)
         bank = unit_bank(outputs["features"][rows])
-        bank *= _confidences(outputs["logits"][rows])[:, None]
+        confidences = -objectives.energy(outputs["logits"][rows].astype("float64"))
+        bank *= confidences.astype("float32")[:, None]
         self._keep(bank_=bank)
 
     def _score(self, outputs):
@@ -48,10 +50,3 @@ class NNGuide(Detector):
         bias = np.zeros(len(self.bank_), "float32")
         guidance = ops.mean(largest_products(rows, self.bank_, bias, self.k), axis=-1)
         return objectives.energy(outputs["logits"]) * guidance
-
-
-def _confidences(logits):
-    """logsumexp of each row, in float64."""
-    logits = np.asarray(logits, "float64")
-    largest = logits.max(axis=1)
-    return largest + np.log(np.exp(logits - largest[:, None]).sum(axis=1))

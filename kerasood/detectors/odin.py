@@ -1,9 +1,8 @@
 """Maximum softmax probability at a temperature, after a step on the image."""
 
-from keras import ops
-
+from kerasood import array_ops as ops
 from kerasood import objectives
-from kerasood.detectors.base import Detector
+from kerasood.detectors.base import Detector, tensor_of
 
 
 class ODIN(Detector):
@@ -41,7 +40,7 @@ class ODIN(Detector):
         return self.magnitude
 
     def input_loss(self, outputs):
-        scaled = self._scaled(outputs)
+        scaled = self._scaled({"logits": tensor_of(outputs, "logits")})
         # The cross-entropy of the predicted class; its label is constant under the gradient.
         return -objectives.energy(scaled) - ops.max(scaled, axis=-1)
 
@@ -53,4 +52,4 @@ class ODIN(Detector):
     def _scaled(self, outputs):
         if not self.temperature > 0:
             raise ValueError(f"Expected temperature > 0. Received: {self.temperature}")
-        return ops.convert_to_tensor(outputs["logits"], dtype="float32") / self.temperature
+        return outputs["logits"] / self.temperature

@@ -1,8 +1,8 @@
 """Logits that give way to "unknown" as far as an image lies from its classes."""
 
 import numpy as np
-from keras import ops
 
+from kerasood import array_ops as ops
 from kerasood import objectives
 from kerasood.detectors.base import Detector, row_blocks
 from kerasood.detectors.statistics import Moments

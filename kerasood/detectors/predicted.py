@@ -1,6 +1,6 @@
 """The class that a classifier predicts, inside the graph."""
 
-from keras import ops
+from kerasood import array_ops as ops
 
 
 def predicted_class(logits):

@@ -1,7 +1,6 @@
 """Features clipped from above."""
 
-from keras import ops
-
+from kerasood import array_ops as ops
 from kerasood.detectors.quantiles import streamed_quantile
 from kerasood.detectors.rectifier import Rectifier
 

@@ -3,10 +3,10 @@
 import abc
 
 import numpy as np
-from keras import ops
 from sklearn.base import clone
 
-from kerasood.detectors.base import SCORED_ROWS, Detector, row_blocks, tensor_of
+from kerasood import array_ops as ops
+from kerasood.detectors.base import Detector, row_blocks, tensor_of
 from kerasood.detectors.energy import Energy
 
 
@@ -39,6 +39,10 @@ class Rectifier(Detector):
         return self._scorer.needs_labels
 
     @property
+    def on_backend(self):
+        return self._scorer.on_backend
+
+    @property
     def input_step(self):
         return self._scorer.input_step
 
@@ -64,7 +68,8 @@ class Rectifier(Detector):
             self.detector_ = inner.fit(rectified, labels, (kernel, bias))
 
     def _score(self, outputs):
-        return self._fitted_scorer.score(self._rectified(outputs))
+        scorer = self._fitted_scorer
+        return scorer._score(scorer._read(self._rectified(outputs)))
 
     @property
     def _scorer(self):
@@ -88,9 +93,9 @@ class Rectifier(Detector):
         }
         arrays = {name: array for name, array in arrays.items() if name in self._scorer.reads}
         start = 0
-        for (block,) in row_blocks(outputs["features"], rows=SCORED_ROWS, dtype="float32"):
-            rectified = self._rectified({"features": ops.convert_to_tensor(block)})
+        for (block,) in row_blocks(outputs["features"], dtype="float32"):
+            rectified = self._rectified({"features": block})
             for name, array in arrays.items():
-                array[start : start + len(block)] = ops.convert_to_numpy(rectified[name])
+                array[start : start + len(block)] = rectified[name]
             start += len(block)
         return {**outputs, **arrays}

@@ -1,8 +1,8 @@
 """Distance to the nearest class mean, less the distance to the mean of all images."""
 
 import numpy as np
-from keras import ops
 
+from kerasood import array_ops as ops
 from kerasood.detectors.base import Detector
 from kerasood.detectors.distances import squared_distances
 from kerasood.detectors.statistics import moments, whitened_means, whitening

@@ -1,8 +1,8 @@
 """What the features of training images leave unused: the part outside their principal space."""
 
 import numpy as np
-from keras import ops
 
+from kerasood import array_ops as ops
 from kerasood.detectors.distances import norms
 from kerasood.detectors.statistics import moments
 

@@ -1,8 +1,8 @@
 """Simplified Hopfield energy: likeness to the pattern of the predicted class."""
 
 import numpy as np
-from keras import ops
 
+from kerasood import array_ops as ops
 from kerasood.detectors.base import Detector, row_blocks
 from kerasood.detectors.predicted import predicted_class
 from kerasood.detectors.statistics import class_sums

@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy import sparse
+from scipy.linalg.blas import dsyrk
 
 from kerasood.detectors.base import row_blocks
 
@@ -34,15 +35,16 @@ class Moments:
             self._shift = rows.mean(axis=0, dtype="float64")
             self._counts = np.zeros(self._num_classes)
             self._sums = np.zeros((self._num_classes, rows.shape[1]))
-            self._squares = np.zeros((rows.shape[1], rows.shape[1]))
+            self._squares = np.zeros((rows.shape[1], rows.shape[1]), order="F")
         shifted = rows - self._shift
         if labels is None:
             self._counts += len(rows)
-            self._sums += shifted.sum(axis=0)
+            self._sums += np.ones(len(rows)) @ shifted
         else:
             self._counts += np.bincount(labels, minlength=self._num_classes)
             self._sums += class_sums(shifted, labels, self._num_classes)
-        self._squares += shifted.T @ shifted
+        # In place, the upper triangle alone.
+        self._squares = dsyrk(1.0, shifted.T, beta=1.0, c=self._squares, overwrite_c=True)
 
     @property
     def counts(self):
@@ -69,14 +71,19 @@ class Moments:
     def covariance(self):
         """(D, D) covariance of all rows around their mean, divided by their number."""
         shifted_mean = self._sums.sum(axis=0) / self._counts.sum()
-        return self._squares / self._counts.sum() - np.outer(shifted_mean, shifted_mean)
+        return self._scatter / self._counts.sum() - np.outer(shifted_mean, shifted_mean)
 
     @property
     def within_covariance(self):
         """(D, D) covariance of the rows around their class mean, divided by their number."""
         present = self._counts > 0
         weighted = self._sums[present] / np.sqrt(self._counts[present])[:, None]
-        return (self._squares - weighted.T @ weighted) / self._counts.sum()
+        return (self._scatter - weighted.T @ weighted) / self._counts.sum()
+
+    @property
+    def _scatter(self):
+        """(D, D) sum of the outer products of the shifted rows."""
+        return self._squares + np.triu(self._squares, 1).T
 
 
 def class_sums(rows, labels, num_classes):

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from kerasood import array_ops as ops
 from kerasood import objectives
 from kerasood.detectors.base import Detector, row_blocks
+from kerasood.detectors.distances import norms
 from kerasood.detectors.residual_space import residual_norms, residual_space
 
 # Shorter residuals, as a share of the features' length around their mean, are float32's rounding;
@@ -43,10 +45,10 @@ class ViM(Detector):
         single = [np.asarray(part, "float32") for part in (centre, basis, shift)]
         for features, logits in row_blocks(outputs["features"], outputs["logits"], dtype="float32"):
             centred = features - single[0]
-            residuals += _total_length(centred @ single[1] + single[2])
-            around_mean += _total_length(centred)
-            lengths += _total_length(features)
-            largest += logits.max(axis=1).sum(dtype="float64")
+            residuals += norms(centred @ single[1] + single[2]).sum(dtype="float64")
+            around_mean += norms(centred).sum(dtype="float64")
+            lengths += norms(features).sum(dtype="float64")
+            largest += ops.max(logits, axis=-1).sum(dtype="float64")
         varies = around_mean > SMALLEST_LENGTH * lengths
         known = varies and residuals > SMALLEST_RESIDUAL * around_mean
         alpha = largest / residuals if known else 0.0
@@ -55,8 +57,3 @@ class ViM(Detector):
     def _score(self, outputs):
         virtual = residual_norms(outputs["features"], self.centre_, self.basis_, self.shift_)
         return virtual + objectives.energy(outputs["logits"])
-
-
-def _total_length(rows):
-    """Sum of the Euclidean lengths of rows (N, R) float32, in float64."""
-    return np.sqrt(np.einsum("nr,nr->n", rows, rows)).sum(dtype="float64")
