@@ -18,7 +18,7 @@ class SideBySide:
     def __init__(self, trainers, data):
         self.trainers = trainers
         self.arrays = resident_arrays(data)
-        states = [_values(_variables(trainer)) for trainer in trainers]
+        states = [state_of(trainer) for trainer in trainers]
         self._state = jax.tree.map(lambda *values: jax.numpy.stack(values), *states)
         steps = jax.vmap(functools.partial(take_steps, trainers[0]), in_axes=(0, None, 0))
         self._steps = jax.jit(steps, donate_argnums=0)
@@ -39,6 +39,11 @@ class SideBySide:
                     variable.assign(value[number])
 
 
+def state_of(trainer):
+    """What `take_steps` calls the state: the values of a compiled and built keras.Model."""
+    return tuple([variable.value for variable in part] for part in _variables(trainer))
+
+
 def _variables(trainer):
     return (
         trainer.trainable_variables,
@@ -46,7 +51,3 @@ def _variables(trainer):
         trainer.optimizer.variables,
         trainer.metrics_variables,
     )
-
-
-def _values(variables):
-    return tuple([variable.value for variable in part] for part in variables)

@@ -162,7 +162,7 @@ def test_the_penalty_is_a_mean_over_images_and_not_a_sum():
 @pytest.mark.parametrize(("site", "weight"), [("logits", 0.01), ("features", 0.02)])
 def test_each_site_has_its_own_default_weight(site, weight):
     assert SPARSITY_WEIGHTS[site] == weight
-    assert SparsityFineTuning(two_layers(), site=site).weight == weight
+    assert float(SparsityFineTuning(two_layers(), site=site).weight) == pytest.approx(weight)
     assert SparsityFineTuning(two_layers()).site == "logits"
 
 

@@ -112,6 +112,10 @@ def test_models_side_by_side_end_where_each_does_alone(trained, report, seed, al
     assert len(report["logs"]["loss"]) == 2
 
 
+def test_the_weight_of_a_penalty_is_no_part_of_what_is_compiled(report):
+    assert report["same_program"] == {"weight": True, "site": False}
+
+
 def test_models_side_by_side_are_different(trained):
     first, second = (arrays_of(trained, f"seed{seed}/together") for seed in (1, 2))
     assert any(np.any(ours != theirs) for ours, theirs in zip(first, second, strict=True))

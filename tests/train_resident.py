@@ -3,6 +3,7 @@
 Run by test_resident.py in a process of its own: train_resident.py FILE.
 """
 
+import functools
 import json
 import pathlib
 import sys
@@ -11,11 +12,12 @@ from unittest import mock
 
 sys.modules["tensorflow"] = None
 
+import jax  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from tiny_models import random_images  # noqa: E402
 
-from benchmarks.side_by_side import SideBySide  # noqa: E402
+from benchmarks.side_by_side import SideBySide, state_of  # noqa: E402
 from kerasood import resident, training  # noqa: E402
 from kerasood.config import TrainConfig, stage_config  # noqa: E402
 from kerasood.data.in_distribution import TrainingData  # noqa: E402
@@ -121,6 +123,15 @@ def too_large():
         return resident.resident_arrays(data_of(stage())) is None
 
 
+def program(**values):
+    """What is compiled for a fine-tune, as text."""
+    config = stage("sparsity", **values)
+    trainer, data = made(config), data_of(config)
+    ((rows,),) = next(training.prepare(trainer, data, config)(0, 1))
+    steps = jax.jit(functools.partial(resident.take_steps, trainer))
+    return steps.lower(state_of(trainer), resident.resident_arrays(data), rows).as_text()
+
+
 def main(path):
     trainers, histories = {}, {}
     for objective in OBJECTIVES:
@@ -137,6 +148,11 @@ def main(path):
         (first, second), report["logs"] = together((1, 2))
         trainers |= {"seed1/together": first, "seed2/together": second}
         trainers["seed2/alone"], _ = fit(stage(seed=2))
+    usual = program(weight=0.01)
+    report["same_program"] = {
+        "weight": program(weight=0.1) == usual,
+        "site": program(weight=0.01, site="features") == usual,
+    }
     arrays = {
         f"{name}/{number}": np.asarray(variable)
         for name, trainer in trainers.items()

@@ -39,6 +39,15 @@ class CrossEntropyTraining(keras.Model):
             images = self.augmentation(images, training=training)
         return self.outputs_of(images, training)
 
+    def setting(self, value, name):
+        """A number of the objective as a variable, float32 ().
+
+        As a constant it would be part of the compiled step, which then serves this value alone.
+        """
+        return self.add_weight(
+            (), keras.initializers.Constant(value), trainable=False, autocast=False, name=name
+        )
+
     def outputs_of(self, images, training):
         """What the objective needs of the network: {"logits": (N, K)} at least."""
         return {"logits": self.network(images, training=training)}

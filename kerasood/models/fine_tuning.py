@@ -38,7 +38,7 @@ class SparsityFineTuning(CrossEntropyTraining):
         if weight < 0:
             raise ValueError(f"Expected weight >= 0. Received: weight={weight}")
         super().__init__(network, augmentation, **kwargs)
-        self.weight = weight
+        self.weight = self.setting(weight, "weight")
         self.site = site
         self._metrics_by_name["l1"] = keras.metrics.Mean(name="l1")
         self._extractor = attached_extractor(network) if site == "features" else None

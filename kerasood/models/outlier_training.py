@@ -30,7 +30,7 @@ class OutlierTraining(CrossEntropyTraining):
         if weight < 0:
             raise ValueError(f"Expected weight >= 0. Received: weight={weight}")
         super().__init__(network, augmentation, **kwargs)
-        self.weight = weight
+        self.weight = self.setting(weight, "weight")
         self._metrics_by_name["energy_out"] = keras.metrics.Mean(name="energy_out")
 
     def call(self, images, training=None):
