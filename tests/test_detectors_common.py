@@ -339,3 +339,9 @@ def test_outputs_of_another_shape_are_refused(detector, shape):
     received = re.escape(str(tuple(wrong.shape)))
     with pytest.raises(ValueError, match=f"Received: shape={received}"):
         detector.score(outputs)
+
+
+def test_outputs_of_different_lengths_are_not_scored():
+    outputs = {**OUTPUTS_IN, "logits": OUTPUTS_IN["logits"][:-1]}
+    with pytest.raises(ValueError, match="as many images.* Received: .*'logits': 29"):
+        DETECTORS["grad_norm"]().score(outputs)

@@ -24,8 +24,8 @@ from kerasood.detectors import (
     kl_matching,
     openmax,
 )
-from kerasood.detectors.base import row_blocks
 from kerasood.detectors.predicted import predicted_mask
+from kerasood.detectors.rows import row_blocks
 from kerasood.detectors.weibull import LARGEST_SHAPE, fit_weibull
 
 QUARTER = np.log([[1.0, 3.0]])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from kerasood.detectors import quantiles
-from kerasood.detectors.base import row_blocks
 from kerasood.detectors.quantiles import streamed_quantile
+from kerasood.detectors.rows import row_blocks
 
 SHARES = (0, 0.001, 0.1, 0.5, 0.85, 0.9, 0.999, 1)
 

@@ -8,7 +8,7 @@ import pytest
 from detector_twins_features import TWINS
 
 from kerasood.detectors import DETECTORS
-from kerasood.detectors.base import row_blocks
+from kerasood.detectors.rows import column_means, row_blocks
 from kerasood.detectors.statistics import class_sums, moments, whitened_classes, whitening
 
 NAMES = ["mahalanobis", *TWINS]
@@ -131,3 +131,22 @@ def test_a_million_images_are_fitted_in_seconds(name, million):
 @pytest.fixture(scope="module")
 def million():
     return fitting(1_000_000, 128, 100)
+
+
+def test_column_means_are_those_of_float64():
+    for num_rows in (1, 64, 5000):
+        rows = (np.random.default_rng(0).normal(100, 1, (num_rows, 3))).astype("float32")
+        means = column_means(rows)
+        assert means.dtype == np.float64
+        np.testing.assert_allclose(means, rows.astype("float64").mean(axis=0), rtol=2e-7)
+
+
+def test_column_means_of_values_whose_sum_float32_cannot_hold():
+    np.testing.assert_allclose(column_means(np.full((200, 2), 3e38, "float32")), 3e38, rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_column_means_show_a_value_that_is_not_finite(value):
+    rows = np.ones((100, 2), "float32")
+    rows[70, 1] = value
+    np.testing.assert_array_equal(np.isfinite(column_means(rows)), [True, False])

@@ -3,8 +3,8 @@
 import numpy as np
 from keras import ops
 
-from kerasood.detectors.base import row_blocks
 from kerasood.detectors.distances import unit_rows
+from kerasood.detectors.rows import row_blocks
 
 # Products of rows and points that are in memory at one time: 64 MiB.
 PRODUCTS = 2**24

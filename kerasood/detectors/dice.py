@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from kerasood.detectors.base import column_means
 from kerasood.detectors.rectifier import Rectifier
+from kerasood.detectors.rows import column_means
 
 
 class DICE(Rectifier):

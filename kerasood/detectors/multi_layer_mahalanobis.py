@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from kerasood.detectors.base import Detector, row_blocks
+from kerasood.detectors.base import Detector
 from kerasood.detectors.distances import nearest_class_distances
+from kerasood.detectors.rows import row_blocks
 from kerasood.detectors.statistics import Moments, whitened_classes
 
 PARTS = ("centre", "whitener", "means")

@@ -4,7 +4,8 @@ import numpy as np
 
 from kerasood import array_ops as ops
 from kerasood import objectives
-from kerasood.detectors.base import Detector, row_blocks
+from kerasood.detectors.base import Detector
+from kerasood.detectors.rows import row_blocks
 from kerasood.detectors.statistics import Moments
 from kerasood.detectors.weibull import fit_weibull
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerasood.detectors.base import row_blocks
+from kerasood.detectors.rows import row_blocks
 
 LOW_BITS = 16
 

@@ -3,8 +3,9 @@
 import numpy as np
 
 from kerasood import array_ops as ops
-from kerasood.detectors.base import Detector, row_blocks
+from kerasood.detectors.base import Detector
 from kerasood.detectors.predicted import predicted_class
+from kerasood.detectors.rows import row_blocks
 from kerasood.detectors.statistics import class_sums
 
 

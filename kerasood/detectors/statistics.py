@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg.blas import dsyrk
 
-from kerasood.detectors.base import row_blocks
+from kerasood.detectors.rows import row_blocks
 
 # Directions with less than this share of the largest variance are dropped, since rounding weighs
 # most there. The features of a small network had a condition number of 8e6, which it has to span.

@@ -4,9 +4,10 @@ import numpy as np
 
 from kerasood import array_ops as ops
 from kerasood import objectives
-from kerasood.detectors.base import Detector, row_blocks
+from kerasood.detectors.base import Detector
 from kerasood.detectors.distances import norms
 from kerasood.detectors.residual_space import residual_norms, residual_space
+from kerasood.detectors.rows import row_blocks
 
 # Shorter residuals, as a share of the features' length around their mean, are float32's rounding;
 # so are shorter such lengths, as a share of the features' own.
