@@ -16,12 +16,15 @@ import numpy as np
 IMAGE_SHAPE = (32, 32, 3)
 
 
-def saved_model(path, threads):
-    """The C++ session, as TF Serving runs it: warm, the outputs fetched."""
+def saved_model(path, threads, intra_op=None):
+    """The C++ session, as TF Serving runs it: warm, the outputs fetched.
+
+    `intra_op` threads share one operation, by default all of them.
+    """
     import tensorflow as tf
 
     config = tf.compat.v1.ConfigProto(
-        intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads
+        intra_op_parallelism_threads=intra_op or threads, inter_op_parallelism_threads=threads
     )
     graph = tf.Graph()
     with graph.as_default():
@@ -80,6 +83,11 @@ def keras_predict(path, threads):
 # What it runs, and in which environment.
 RUNTIMES = {
     "saved_model": ("saved_model", saved_model, {}),
+    "saved_model, intra_op 1": (
+        "saved_model",
+        functools.partial(saved_model, intra_op=1),
+        {},
+    ),
     "saved_model, XLA": (
         "saved_model",
         saved_model,

@@ -34,6 +34,28 @@ def test_a_scale_and_a_shift_by_hand():
     np.testing.assert_allclose(folded(np.array([[2.0, -1.0]])), [[1.0, -2.0]])
 
 
+def test_a_scale_and_a_shift_of_images_by_hand():
+    # Two images of 1 x 1 pixel and 2 channels.
+    pixels = np.array([[[[2.0, -1.0]]], [[[0.0, 3.0]]]], "float32")
+    shifted = ScaleShift([1.5, -2.0], [-2.0, 1.0])(pixels)
+    np.testing.assert_allclose(shifted, [[[[1.0, 3.0]]], [[[-2.0, -5.0]]]])
+
+
+def test_a_convolution_before_a_sum_gets_a_bias_of_zeros():
+    images = keras.Input((4, 4, 2))
+    x = layers.BatchNormalization()(layers.Conv2D(3, 1, use_bias=False, name="stem")(images))
+    summed = layers.Conv2D(3, 3, padding="same", use_bias=False, name="summed")(x)
+    read_twice = layers.Conv2D(3, 1, use_bias=False, name="read_twice")(x)
+    added = layers.Add()([summed, read_twice])
+    network = trained_statistics(keras.Model(images, [added, layers.ReLU()(read_twice)]))
+    folded = fold_batch_norm(network)
+    assert not folded.get_layer("read_twice").use_bias
+    np.testing.assert_array_equal(folded.get_layer("summed").bias, np.zeros(3))
+    inputs = np.random.default_rng(1).normal(size=(3, 4, 4, 2)).astype("float32")
+    for actual, expected in zip(folded(inputs), network(inputs, training=False), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("use_bias", [True, False])
 @pytest.mark.parametrize("linear", [layers.Conv2D(3, 2), layers.Dense(3)], ids=["conv", "dense"])
 def test_a_linear_layer_takes_it_up(linear, use_bias):

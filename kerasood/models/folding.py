@@ -12,7 +12,10 @@ def fold_batch_norm(network):
 
     Where a convolution or dense layer feeds nothing but a batch normalisation, its kernel and bias
     take up the scale and the shift; elsewhere, as before the first ReLU of a pre-activation block,
-    they remain as two operations instead of the six with which Keras works them out on every call.
+    they remain as a depthwise convolution of size 1, which oneDNN fuses with the ReLU, instead of
+    the six operations with which Keras works them out on every call. A convolution without a bias
+    that feeds nothing but a sum is given one of zeros: without a bias TensorFlow does not fuse it
+    with the sum.
 
     Args:
         network: keras.Model, functional; it stays as it is.
@@ -28,12 +31,14 @@ def fold_batch_norm(network):
         for layer in network.layers
         if _is_plain(layer, keras.layers.BatchNormalization) and layer.axis in (-1, 3)
     }
-    feeding = _feeding(network, scales)
     if not scales:
         return network
+    followers = _followers(network)
+    feeding = {after: name for name, after in followers.items() if after in scales}
+    summed = {name for name, after in followers.items() if _is_summed(network, name, after)}
 
     def clone(layer):
-        if layer.name in feeding.values():
+        if layer.name in summed or layer.name in feeding.values():
             return layer.__class__.from_config({**layer.get_config(), "use_bias": True})
         if layer.name in scales and layer.name not in feeding:
             return ScaleShift(*scales[layer.name], name=layer.name, dtype=layer.dtype_policy)
@@ -52,12 +57,14 @@ def fold_batch_norm(network):
             weights = network.get_layer(layer.name).get_weights()
             if layer.name in bn_of:
                 weights = _folded(weights, *scales[bn_of[layer.name]])
+            elif layer.name in summed:
+                weights.append(np.zeros(weights[0].shape[-1:], "float32"))
             layer.set_weights(weights)
     return folded
 
 
 class ScaleShift(keras.layers.Layer):
-    """`images * scale + shift`, both constants of shape (C,)."""
+    """`inputs * scale + shift`, both constants of shape (C,), for inputs (N, ..., C)."""
 
     def __init__(self, scale, shift, **kwargs):
         super().__init__(trainable=False, **kwargs)
@@ -65,7 +72,10 @@ class ScaleShift(keras.layers.Layer):
 
     def call(self, inputs):
         scale, shift = (ops.cast(values, inputs.dtype) for values in (self._scale, self._shift))
-        return inputs * scale + shift
+        if len(inputs.shape) != 4:
+            return inputs * scale + shift
+        kernel = ops.reshape(scale, (1, 1, -1, 1))
+        return ops.depthwise_conv(inputs, kernel, data_format="channels_last") + shift
 
 
 def _scale_and_shift(layer):
@@ -90,23 +100,29 @@ def _folded(weights, scale, shift):
     return [(kernel * scale).astype("float32"), (bias * scale + shift).astype("float32")]
 
 
-def _feeding(network, batch_norms):
-    """{name of a batch normalisation: name of the linear layer that feeds it and nothing else}."""
+def _followers(network):
+    """{name of a linear layer: name of the layer that alone reads it}."""
     consumers = {}
     for layer in network.layers:
         for tensor in _tensors(layer, "input"):
             consumers.setdefault(id(tensor), []).append(layer.name)
     outputs = {id(tensor) for tensor in network.outputs}
-    feeding = {}
+    followers = {}
     for layer in network.layers:
         linear = _is_plain(layer, keras.layers.Conv2D) or _is_plain(layer, keras.layers.Dense)
         if not linear or layer.activation is not keras.activations.linear:
             continue
         (tensor, *others) = _tensors(layer, "output") or (None,)
         names = consumers.get(id(tensor), [])
-        if not others and len(names) == 1 and names[0] in batch_norms and id(tensor) not in outputs:
-            feeding[names[0]] = layer.name
-    return feeding
+        if not others and len(names) == 1 and id(tensor) not in outputs:
+            followers[layer.name] = names[0]
+    return followers
+
+
+def _is_summed(network, name, follower):
+    layer = network.get_layer(name)
+    is_bare = type(layer) is keras.layers.Conv2D and not layer.use_bias
+    return is_bare and _is_plain(network.get_layer(follower), keras.layers.Add)
 
 
 def _is_plain(layer, kind):
