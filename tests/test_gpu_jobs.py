@@ -141,7 +141,7 @@ def test_the_summary_sorts_recipes_by_what_chooses_and_shows_what_judges(work):
         "| gone | diverged | – | – | – | no |",
     ]
     assert "| chosen, energy | 1, 2 | 28.00 ± 1.41 | 72.00 ± 1.41 | 95.00 ± 0.00 |" in lines
-    assert "| paper, six sets |  | 16.30 | 96.51 | 94.87 |" in lines
+    assert "| paper, over its own six sets: does not compare |  | 16.30 | 96.51 | 94.87 |" in lines
     assert "chosen = `best`; best pair: chosen with energy." in lines
 
 

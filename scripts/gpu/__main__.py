@@ -20,7 +20,6 @@ from scripts.gpu.setup import DATASETS, SliceConfig, setup_of
 from scripts.gpu.summary import summary
 from scripts.gpu.units import Unit, finished, run_units
 
-STARTED = time.monotonic()
 SLICES = pathlib.Path("slices")
 
 
@@ -30,6 +29,7 @@ def main(config):
     Raises:
         ValueError: a flag that does not fit, parcels that are none, or a unit that failed.
     """
+    deadline = time.monotonic() + 60 * config.minutes
     sys.argv[:] = _command(config)
     setup = setup_of(config) if config.job in (*DATASETS, "ablation") else None
     out = pathlib.Path(config.out).absolute()
@@ -46,7 +46,7 @@ def main(config):
         write_text(out / "summary.md", summary())
         console.print(f"summary: {out / 'summary.md'}")
         return
-    states = _work(config, lambda: _units(config, setup, checkout), out)
+    states = _work(config, deadline, lambda: _units(config, setup, checkout), out)
     for name, what in states.items():
         console.print(f"{name}: {what}")
     failed = [name for name, what in states.items() if what == "failed"]
@@ -71,9 +71,9 @@ def _units(config, setup, checkout):
     return _benchmark_units(config, checkout)
 
 
-def _work(config, units_of, out):
+def _work(config, deadline, units_of, out):
     """Units until there are no new ones: which come next may depend on what came out."""
-    deadline, states = STARTED + 60 * config.minutes, {}
+    states = {}
     record = SLICES / f"{datetime.datetime.now(datetime.timezone.utc):%Y%m%dT%H%M%S}.json"
     write_json(record, _provenance(config))
     while True:
