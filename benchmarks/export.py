@@ -6,7 +6,8 @@ The logits alone are exported in the same way, but without the guards against em
 other shapes; what `model.export()` writes is shown beside them. Times are of the processor and of
 one thread. Each file takes turns with the logits alone, request by request: comparisons with a file
 that ran seconds before found 4 % once and 1 % the next time. A second file of the logits alone
-shows the noise. Ends with an error when energy costs more than its limit beyond that noise.
+shows the noise, and one of logits and energy what the energy costs without all else. Ends with an
+error when energy costs more than its limit beyond that noise.
 """
 
 import dataclasses
@@ -23,6 +24,7 @@ import tensorflow as tf
 
 from benchmarks.serve_worker import images_of, saved_model, tflite
 from benchmarks.timing import alternating_seconds
+from kerasood import objectives
 from kerasood.config import option
 from kerasood.detectors import DETECTORS
 from kerasood.export import export_saved_model, export_tflite
@@ -37,6 +39,7 @@ from kerasood.serving import OODModel
 
 LOGITS = "logits alone"
 LOGITS_AGAIN = "logits alone, again"
+WITH_ENERGY = "logits and energy alone"
 USUAL = "logits, model.export()"
 RUNTIMES = {"saved_model": saved_model, "tflite": tflite}
 
@@ -116,6 +119,8 @@ def write_all(config, folder):
     paths = {name: folder / f"{name}{suffix}" for name in (LOGITS, LOGITS_AGAIN)}
     for path in paths.values():
         write_logits(extractors[0], path)
+    paths[WITH_ENERGY] = folder / f"with_energy{suffix}"
+    write_logits(extractors[0], paths[WITH_ENERGY], energy=True)
     if config.format == "saved_model":
         paths[USUAL] = folder / "usual"
         with quiet():
@@ -158,25 +163,26 @@ def extractor_for(detector, extractors):
     return next(model for model in extractors if not detector.missing(output_names(model)))
 
 
-def _saved_logits(extractor, path):
-    _write_logits(fold_batch_norm(extractor), path)
+def _saved_logits(extractor, path, energy=False):
+    _write_logits(fold_batch_norm(extractor), path, energy)
 
 
-def _write_logits(extractor, path):
-    write_archive(
-        lambda images: {"logits": extractor(images, training=False)["logits"]},
-        extractor.inputs[0].shape[1:],
-        path,
-    )
+def _write_logits(extractor, path, energy):
+    def answer(images):
+        logits = extractor(images, training=False)["logits"]
+        energies = {"energy": objectives.energy(logits)} if energy else {}
+        return {"logits": logits, **energies}
+
+    write_archive(answer, extractor.inputs[0].shape[1:], path)
 
 
 def _saved_model(extractor, detector, path):
     export_saved_model(OODModel(fold_batch_norm(extractor), detector, 0.0), path, {})
 
 
-def _tflite_logits(extractor, path):
+def _tflite_logits(extractor, path, energy=False):
     with quiet(), tempfile.TemporaryDirectory() as folder:
-        _write_logits(extractor, folder)
+        _write_logits(extractor, folder, energy)
         path.write_bytes(tf.lite.TFLiteConverter.from_saved_model(folder).convert())
 
 
