@@ -120,13 +120,7 @@ def export_model(
     """
     optional = _optional(quantization) if formats is None else ()
     formats = available_formats() if formats is None else formats
-    check_formats(formats)
-    if quantization is not None and "tflite" not in formats:
-        raise ValueError(
-            f"Expected the format tflite, which alone is quantised. Received: formats={formats!r}"
-        )
-    if "tflite" in formats and "tflite" not in optional:
-        refuse_gradients(ood_model)
+    _check_formats(ood_model, formats, quantization, optional)
     target = _version_folder(pathlib.Path(folder), model_name, version)
     expected = eager_outputs(ood_model, images)
     with _no_empty_parents(target), atomic_path(target) as temporary:
@@ -142,6 +136,17 @@ def export_model(
             )
     final_paths = {name: target / path.relative_to(temporary) for name, path in paths.items()}
     return Exported(target, final_paths, reports, num_warmup, left_out)
+
+
+def _check_formats(ood_model, formats, quantization, optional):
+    """Refuses what cannot be written, before anything is."""
+    check_formats(formats)
+    if quantization is not None and "tflite" not in formats:
+        raise ValueError(
+            f"Expected the format tflite, which alone is quantised. Received: formats={formats!r}"
+        )
+    if "tflite" in formats and "tflite" not in optional:
+        refuse_gradients(ood_model)
 
 
 def _optional(quantization):

@@ -26,7 +26,8 @@ class SliceConfig:
     out: str = option("gpu-home", "Folder that receives what must come home.")
     minutes: float = option(9.0, "Minutes from now until nothing may run any more.")
     precision: str = option(
-        "mixed_bfloat16", "Compute type in training.", ("float32", "mixed_bfloat16")
+        "mixed_bfloat16", "Compute type in training; a rehearsal's is float32.",
+        ("float32", "mixed_bfloat16"),
     )
     rehearse: bool = option(False, "Whether to go through it small, on generated images.")
 
