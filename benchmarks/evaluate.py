@@ -22,14 +22,14 @@ import keras  # isort: skip
 
 from benchmarks.score import compiled_forward
 from benchmarks.timing import alternating_seconds
-from kerasood import protocols
 from kerasood.config import option
 from kerasood.data.generated import GeneratedSource
-from kerasood.data.sources import open_source
+from kerasood.data.open import open_source
 from kerasood.detectors import DETECTORS
-from kerasood.evaluation import Candidate, Settings, evaluate_candidate
-from kerasood.models.extractor import build_extractor, head_of
-from kerasood.models.wide_resnet import WideResNet
+from kerasood.evaluation import protocols
+from kerasood.evaluation.measure import Candidate, Settings, evaluate_candidate
+from kerasood.extractor.build import build_extractor, head_of
+from kerasood.networks.wide_resnet import WideResNet
 
 NUM_SETS, NUM_DETECTORS = 6, 10
 

@@ -24,18 +24,18 @@ import tensorflow as tf
 
 from benchmarks.serve_worker import images_of, saved_model, tflite
 from benchmarks.timing import alternating_seconds
-from kerasood import objectives
 from kerasood.config import option
 from kerasood.detectors import DETECTORS
+from kerasood.evaluation.outputs import collect
 from kerasood.export import export_saved_model, export_tflite
-from kerasood.export.saved_model import write_archive
-from kerasood.models.extractor import build_extractor, head_of, output_names
-from kerasood.models.folding import fold_batch_norm
-from kerasood.models.heads import DeconfHead
-from kerasood.models.wide_resnet import WideResNet
-from kerasood.outputs import collect
+from kerasood.export.formats.saved_model import write_archive
+from kerasood.export.graph.folding import fold_batch_norm
+from kerasood.extractor.build import build_extractor, head_of, output_names
+from kerasood.networks.decomposed_head import DeconfHead
+from kerasood.networks.wide_resnet import WideResNet
 from kerasood.quiet import quiet
 from kerasood.serving import OODModel
+from kerasood.training import objectives
 
 LOGITS = "logits alone"
 LOGITS_AGAIN = "logits alone, again"

@@ -23,11 +23,11 @@ import keras  # isort: skip
 from benchmarks.timing import alternating_seconds
 from kerasood.config import option
 from kerasood.data.generated import GeneratedSource
+from kerasood.data.open import open_source
 from kerasood.data.prefetch import image_batches
-from kerasood.data.sources import open_source
-from kerasood.models.extractor import build_extractor
-from kerasood.models.wide_resnet import WideResNet
-from kerasood.outputs import collect
+from kerasood.evaluation.outputs import collect
+from kerasood.extractor.build import build_extractor
+from kerasood.networks.wide_resnet import WideResNet
 
 LOWEST_RATIO = 0.9
 OVERHEAD_MB = 100

@@ -27,7 +27,7 @@ from benchmarks.serve_worker import RUNTIMES, images_of
 from kerasood.config import option
 from kerasood.detectors import Energy
 from kerasood.export import eager_outputs, export_model, export_saved_model
-from kerasood.models.wide_resnet import WideResNet
+from kerasood.networks.wide_resnet import WideResNet
 from kerasood.serving import OODModel
 
 

@@ -56,7 +56,7 @@ def onnx(path, threads):
 
 
 def openvino(path, threads):
-    from kerasood.export.openvino import open_openvino
+    from kerasood.export.formats.openvino import open_openvino
 
     model = open_openvino(path, INFERENCE_NUM_THREADS=threads)
     names = {output.get_any_name(): output for output in model.outputs}
@@ -72,7 +72,7 @@ def keras_predict(path, threads):
     import keras
     import tensorflow as tf
 
-    import kerasood.models.wide_resnet  # noqa: F401, registers its classes
+    import kerasood.networks.wide_resnet  # noqa: F401, registers its classes
     import kerasood.serving  # noqa: F401
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)

@@ -4,7 +4,7 @@ import functools
 
 import jax
 
-from kerasood.resident import resident_arrays, take_steps
+from kerasood.training.resident import resident_arrays, take_steps
 
 
 class SideBySide:

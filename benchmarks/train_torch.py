@@ -5,7 +5,7 @@ import contextlib
 import torch
 from torch import nn
 
-from kerasood.models.augmentation import CIFAR_MEAN, CIFAR_STD
+from kerasood.networks.augmentation import CIFAR_MEAN, CIFAR_STD
 
 
 class Block(nn.Module):

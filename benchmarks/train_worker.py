@@ -53,7 +53,7 @@ def keras_fit(config):
     """The same layers in one model, by `keras.Model.fit` on arrays."""
     import keras
 
-    from kerasood.models.augmentation import RandomCropFlip
+    from kerasood.networks.augmentation import RandomCropFlip
 
     keras.utils.set_random_seed(1)
     images, labels = random_set(config.images)
@@ -112,7 +112,7 @@ def random_set(num_images):
 
 
 def _network(config):
-    from kerasood.models.wide_resnet import WideResNet
+    from kerasood.networks.wide_resnet import WideResNet
 
     return WideResNet(
         config.depth, config.width, NUM_CLASSES, config.dropout, dtype=config.precision
@@ -122,9 +122,9 @@ def _network(config):
 def _prepared(config, seed):
     import keras
 
-    from kerasood import training
     from kerasood.config import TrainConfig, stage_config
-    from kerasood.data.in_distribution import TrainingData
+    from kerasood.data.splits import TrainingData
+    from kerasood.training import loop as training
 
     keras.utils.set_random_seed(seed)
     recipe = TrainConfig(batch_size=config.batch_size, pretrain_epochs=EPOCHS, seed=seed)

@@ -21,7 +21,7 @@ if typing.TYPE_CHECKING:
     from kerasood.benchmarking import benchmark
     from kerasood.detectors import DETECTORS
     from kerasood.export import export_model
-    from kerasood.models.extractor import build_extractor, head_of
+    from kerasood.extractor.build import build_extractor, head_of
     from kerasood.recalibration import recalibrate
     from kerasood.serving import OODModel
     from kerasood.thresholds import calibrate, calibrate_per_class, drift_check
@@ -30,12 +30,12 @@ _PLACES = {
     "DETECTORS": "kerasood.detectors",
     "OODModel": "kerasood.serving",
     "benchmark": "kerasood.benchmarking",
-    "build_extractor": "kerasood.models.extractor",
+    "build_extractor": "kerasood.extractor.build",
     "calibrate": "kerasood.thresholds",
     "calibrate_per_class": "kerasood.thresholds",
     "drift_check": "kerasood.thresholds",
     "export_model": "kerasood.export",
-    "head_of": "kerasood.models.extractor",
+    "head_of": "kerasood.extractor.build",
     "recalibrate": "kerasood.recalibration",
 }
 _MODULES = ("detectors", "metrics", "thresholds", "zoo")

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from kerasood import detectors as table
-from kerasood import protocols, reporting
+from kerasood import reporting
 from kerasood.commands.common import choose, console
 from kerasood.commands.measuring import (
     detector_names,
@@ -20,17 +20,14 @@ from kerasood.commands.measuring import (
 )
 from kerasood.commands.ood_sets import open_sets, set_entry, size_note, wanted_sets
 from kerasood.config import EvaluateConfig
-from kerasood.data.base import ArraySource
 from kerasood.data.decoding import PUBLISHED_SIZE
-from kerasood.data.sources import availability, open_source
-from kerasood.evaluation import OWN_SETS, Candidate
-from kerasood.models.extractor import (
-    build_full_extractor,
-    head_of,
-    is_extractor,
-    output_names,
-)
-from kerasood.models.precision import in_float32
+from kerasood.data.open import availability, open_source
+from kerasood.data.source import ArraySource
+from kerasood.errors import InvalidInputError
+from kerasood.evaluation import protocols
+from kerasood.evaluation.measure import OWN_SETS, Candidate
+from kerasood.extractor.build import build_full_extractor, head_of, is_extractor, output_names
+from kerasood.extractor.precision import in_float32
 
 OWN_IMAGES = "your images"
 
@@ -137,7 +134,7 @@ def _config(detectors, options):
     names = (detectors,) if isinstance(detectors, str) else tuple(detectors)
     if not names or not all(isinstance(name, str) for name in names):
         received = ", ".join(map(repr, names)) or "none"
-        raise ValueError(
+        raise InvalidInputError(
             "Expected names of detectors, at least one, or {name: Detector}. "
             f"Received: {received}"
         )
@@ -151,17 +148,19 @@ def _settings(config, detectors, candidates, protocol):
         return settings_of(config, usable, protocol)
     for name, detector in detectors.items():
         if not isinstance(detector, table.Detector):
-            raise ValueError(f"Expected a Detector for {name!r}. Received: {detector!r}")
+            raise InvalidInputError(f"Expected a Detector for {name!r}. Received: {detector!r}")
     settings = settings_of(config, dict(detectors), protocol)
     return dataclasses.replace(settings, tune=False)
 
 
 def _extractor(label, model):
     if not isinstance(model, keras.Model):
-        raise ValueError(f"Expected a keras.Model. Received: {type(model).__name__} for {label!r}")
+        raise InvalidInputError(
+            f"Expected a keras.Model. Received: {type(model).__name__} for {label!r}"
+        )
     extractor = in_float32(model) if is_extractor(model) else build_full_extractor(model)
     if "logits" not in output_names(extractor):
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected an output 'logits'. Received: {output_names(extractor)} of {label!r}"
         )
     return extractor
@@ -207,7 +206,7 @@ def _check_shapes(candidates, sources):
             expected = tuple(candidate.extractor.inputs[0].shape[1:])
             pairs = zip(images.shape[1:], expected, strict=False)
             if len(expected) != 3 or any(None not in pair and pair[0] != pair[1] for pair in pairs):
-                raise ValueError(
+                raise InvalidInputError(
                     f"Expected images of shape {expected}, which {candidate.label!r} takes. "
                     f"Received: shape={images.shape[1:]} in {name!r}"
                 )
@@ -224,13 +223,13 @@ def _in_distribution(in_data, config, image_size):
             training = open_source(in_data, "train", **where)
         return open_test(config, in_data, image_size), {"training": training, "calibration": None}
     if not isinstance(in_data, collections.abc.Mapping):
-        raise ValueError(
+        raise InvalidInputError(
             'Expected a name, a path or {"test": (images, labels), ...}. '
             f"Received: {type(in_data).__name__}"
         )
     unknown = set(in_data) - {"train", "test", "calibration"}
     if unknown or "test" not in in_data:
-        raise ValueError(
+        raise InvalidInputError(
             'Expected arrays "test" and, if wanted, "train" and "calibration". '
             f"Received: {', '.join(map(str, in_data)) or 'none'}"
         )
@@ -238,7 +237,9 @@ def _in_distribution(in_data, config, image_size):
     test, training = sources["test"], sources.get("train")
     for source in filter(None, (test, training)):
         if source.num_classes is None:
-            raise ValueError(f"Expected (images, labels) for {source.name!r}. Received: images")
+            raise InvalidInputError(
+                f"Expected (images, labels) for {source.name!r}. Received: images"
+            )
     return test, {"training": training, "calibration": sources.get("calibration")}
 
 
@@ -249,7 +250,7 @@ def _ood_sources(ood_sets, config, dataset, protocol, image_size):
         arrays = {n: _array_source(n, value) for n, value in ood_sets.items() if n not in named}
         items = tuple(f"{name}={path}" for name, path in named.items())
     elif isinstance(ood_sets, np.ndarray):
-        raise ValueError(
+        raise InvalidInputError(
             "Expected names of OOD sets, or {name: images}. "
             f"Received: an array of shape={ood_sets.shape}"
         )
@@ -261,7 +262,7 @@ def _ood_sources(ood_sets, config, dataset, protocol, image_size):
     )
     sources = {**open_sets(config, wanted, image_size), **arrays}
     if not sources or not sources.keys().isdisjoint(OWN_SETS):
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected OOD sets that are at hand, none named {', '.join(OWN_SETS)}. "
             f"Received: {sorted(sources)}"
         )
@@ -272,7 +273,7 @@ def _array_source(name, value):
     images, labels = value if _is_pair(value) else (value, None)
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected uint8 images (N, H, W, 3), pixels 0-255, for {name!r}. "
             f"Received: dtype={images.dtype}, shape={images.shape}"
         )
@@ -282,7 +283,7 @@ def _array_source(name, value):
     # As `keras.datasets` has them.
     labels = labels[:, 0] if labels.shape == (len(images), 1) else labels
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected {len(images)} integer labels for {name!r}. "
             f"Received: dtype={labels.dtype}, shape={labels.shape}"
         )

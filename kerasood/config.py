@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from kerasood.recipes import OBJECTIVES, PRESETS, objective_fields
+from kerasood.errors import InvalidInputError
+from kerasood.training.recipes import OBJECTIVES, PRESETS, objective_fields
 
 
 def option(default, text, choices=None):
@@ -244,13 +245,13 @@ def _check_positive(config, *names):
     for name in names:
         value = getattr(config, name)
         if not value > 0:
-            raise ValueError(f"Expected {name} > 0. Received: {name}={value}")
+            raise InvalidInputError(f"Expected {name} > 0. Received: {name}={value}")
 
 
 def _check_share(config, name):
     value = getattr(config, name)
     if not 0 < value < 1:
-        raise ValueError(f"Expected {name} in (0, 1). Received: {name}={value}")
+        raise InvalidInputError(f"Expected {name} in (0, 1). Received: {name}={value}")
 
 
 _OF_EVERY_STAGE = (

@@ -7,6 +7,8 @@ import pathlib
 import shutil
 import tempfile
 
+from kerasood.errors import InvalidInputError, StorageError
+
 
 @contextlib.contextmanager
 def atomic_path(path):
@@ -35,7 +37,7 @@ def atomic_path(path):
         os.replace(temporary, path)
     except OSError as error:
         reason = error.strerror or error
-        raise OSError(
+        raise StorageError(
             error.errno, f"Cannot write {path}: {reason}. Nothing was changed there."
         ) from error
     finally:
@@ -54,7 +56,7 @@ def check_writable(folder):
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise OSError(error.errno, f"Cannot write to {folder}: {error.strerror}") from error
+        raise StorageError(error.errno, f"Cannot write to {folder}: {error.strerror}") from error
 
 
 def _sync(path):
@@ -84,4 +86,4 @@ def read_json(path):
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
-        raise ValueError(f"Expected JSON in {path}. Received: {error}") from error
+        raise InvalidInputError(f"Expected JSON in {path}. Received: {error}") from error

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kerasood.errors import InvalidInputError
+
 
 class AcceptanceCounts(NamedTuple):
     """How many images of either kind each distinct threshold accepts, thresholds ascending."""
@@ -216,13 +218,13 @@ def as_scores(name: str, scores) -> np.ndarray:
     """
     scores = np.asarray(scores, dtype=np.float64)
     if scores.ndim != 1 or scores.size == 0:
-        raise ValueError(
+        raise InvalidInputError(
             f"`{name}` must be one-dimensional with at least one score. "
             f"Received: {name} with shape={scores.shape}"
         )
     not_finite = np.flatnonzero(~np.isfinite(scores))
     if not_finite.size:
-        raise ValueError(
+        raise InvalidInputError(
             f"`{name}` must be finite: NaN has no rank, and infinities tie. Received: "
             f"{not_finite.size} of {scores.size} scores NaN or infinite, "
             f"the first {name}[{not_finite[0]}]={scores[not_finite[0]]}"
@@ -283,7 +285,7 @@ def _fpr_at_tpr(counts: AcceptanceCounts, tpr: float) -> float:
 
 def _check_tpr(tpr: float) -> None:
     if not 0 < tpr <= 1:
-        raise ValueError(f"`tpr` must be in (0, 1]. Received: tpr={tpr}")
+        raise InvalidInputError(f"`tpr` must be in (0, 1]. Received: tpr={tpr}")
 
 
 def _rejected(accepted: np.ndarray) -> np.ndarray:

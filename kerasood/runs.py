@@ -8,12 +8,13 @@ import subprocess
 import sys
 
 from kerasood.config import StageConfig
+from kerasood.errors import InvalidInputError
 from kerasood.files import read_json, write_json
 
 PACKAGES = ("kerasood", "keras", "tensorflow", "jax", "numpy", "scikit-learn")
 
 
-class RunConflictError(ValueError):
+class RunConflictError(InvalidInputError):
     """A run directory holds something else than what was asked for."""
 
 
@@ -169,14 +170,14 @@ class Run:
         """
         path = pathlib.Path(path)
         if not (path / "config.json").is_file():
-            raise ValueError(
+            raise InvalidInputError(
                 f"Expected a run directory (with a config.json). Received: {path}"
             )
         stored = read_json(path / "config.json")
         try:
             return Run(path, StageConfig(**stored["config"]))
         except (KeyError, TypeError) as error:
-            raise ValueError(
+            raise InvalidInputError(
                 f"Expected the configuration of a training run in {path / 'config.json'}. "
                 f"Received: {error}"
             ) from error
@@ -196,7 +197,7 @@ def newest_run(root="runs"):
     """
     models = sorted(pathlib.Path(root).glob("**/model.keras"), key=lambda p: p.stat().st_mtime)
     if not models:
-        raise ValueError(
+        raise InvalidInputError(
             f"No complete run under {root}/: train one with `python train.py`, or name one "
             "with --run."
         )

@@ -8,17 +8,18 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasood import objectives
 from kerasood.detectors import DETECTORS, Detector
 from kerasood.detectors.saving import fitted_arrays, from_config, restore_arrays, to_config
-from kerasood.models.extractor import build_extractor, is_extractor, output_names
-from kerasood.models.input_gradient import SteppedExtractor
-from kerasood.models.precision import in_float32
+from kerasood.errors import InvalidInputError
+from kerasood.extractor.build import build_extractor, is_extractor, output_names
+from kerasood.extractor.input_gradient import SteppedExtractor
+from kerasood.extractor.precision import in_float32
+from kerasood.training import objectives
 
 OTHER_PRECISION = (
     "The extractor computed in less than float32 and computes in float32 from here on: its scores "
     "differ from those it gave before. Fit and calibrate on "
-    "kerasood.models.precision.in_float32(extractor), or calibrate anew by kerasood.recalibrate."
+    "kerasood.extractor.precision.in_float32(extractor), or calibrate anew by kerasood.recalibrate."
 )
 
 
@@ -149,11 +150,11 @@ class _ToBeRestored(typing.NamedTuple):
 
 def _check_detector(detector, network):
     if not isinstance(detector, Detector):
-        raise ValueError(f"Expected a fitted Detector. Received: detector={detector!r}")
+        raise InvalidInputError(f"Expected a fitted Detector. Received: detector={detector!r}")
     outputs = output_names(network)
     missing = detector.missing(outputs)
     if missing:
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected an extractor that gives {', '.join(missing)} too, for "
             f"{type(detector).__name__} (build_extractor's `hidden_layers` makes hidden/...). "
             f"Received: {', '.join(outputs)}"
@@ -186,9 +187,9 @@ def _checked_threshold(threshold, num_classes):
     """A float, or K of them in a tuple, each a float32 number."""
     values = np.asarray(threshold, "float64")
     if not np.all(np.abs(values) <= float(np.finfo("float32").max)):
-        raise ValueError(f"Expected a finite threshold. Received: threshold={threshold}")
+        raise InvalidInputError(f"Expected a finite threshold. Received: threshold={threshold}")
     if values.shape not in ((), (num_classes,)):
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected one threshold, or one for each of {num_classes} classes. "
             f"Received: threshold with shape={values.shape}"
         )
@@ -213,13 +214,13 @@ def threshold_per_image(threshold, logits):
 
 def _check(shape, dtype, image_shape, received=None):
     if dtype != "uint8":
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected images of dtype uint8, pixels 0-255. Received: {received or f'{dtype=!s}'}"
         )
     sizes = zip(shape[1:], image_shape, strict=False)
     if len(shape) != 4 or any(None not in pair and pair[0] != pair[1] for pair in sizes):
         expected = ", ".join(str(size or "any") for size in image_shape)
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected images of shape (N, {expected}). Received: shape={tuple(shape)}"
         )
 
@@ -228,10 +229,12 @@ def _as_extractor(network):
     extractor = network if is_extractor(network) else build_extractor(network)
     outputs = sorted(_output_shapes(extractor))
     if "logits" not in outputs:
-        raise ValueError(f"Expected an output 'logits'. Received: {outputs=}")
+        raise InvalidInputError(f"Expected an output 'logits'. Received: {outputs=}")
     image_shape = extractor.inputs[0].shape
     if len(image_shape) != 4:
-        raise ValueError(f"Expected a network on (N, H, W, 3). Received: shape={image_shape}")
+        raise InvalidInputError(
+            f"Expected a network on (N, H, W, 3). Received: shape={image_shape}"
+        )
     return extractor
 
 

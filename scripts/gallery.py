@@ -18,9 +18,9 @@ from PIL import Image
 
 from kerasood.detectors import DETECTORS
 from kerasood.detectors.rectifier import Rectifier
+from kerasood.extractor.build import build_extractor, head_of, output_names
+from kerasood.extractor.input_gradient import SteppedExtractor
 from kerasood.files import atomic_path
-from kerasood.models.extractor import build_extractor, head_of, output_names
-from kerasood.models.input_gradient import SteppedExtractor
 from kerasood.reporting.drawing import (
     HAIRLINE,
     IN_COLOUR,

@@ -13,17 +13,17 @@ import re
 
 import numpy as np
 
-from kerasood import zoo
+from kerasood.data.open import open_source
 from kerasood.data.registry import DATASETS
-from kerasood.data.sources import open_source
+from kerasood.evaluation.outputs import collect_source
+from kerasood.extractor.build import build_extractor
 from kerasood.files import read_json, write_json, write_text
-from kerasood.models.extractor import build_extractor
-from kerasood.models.fingerprint import weights_hash
-from kerasood.models.saving import load_network
-from kerasood.models.wide_resnet import WideResNet
-from kerasood.outputs import collect_source
+from kerasood.networks import zoo
+from kerasood.networks.fingerprint import weights_hash
+from kerasood.networks.saving import load_network
+from kerasood.networks.wide_resnet import WideResNet
+from kerasood.networks.zoo.weights import read_weights, write_weights
 from kerasood.runs import Run
-from kerasood.zoo.weights import read_weights, write_weights
 
 PAGE = pathlib.Path(__file__).parent.parent / "docs" / "zoo.md"
 PAPERS = {"depth": 40, "width": 2, "pretrain": 100, "finetune": 10}

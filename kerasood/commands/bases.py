@@ -2,9 +2,10 @@
 
 import pathlib
 
-from kerasood import zoo
 from kerasood.config import StageConfig
-from kerasood.models.saving import load_network
+from kerasood.errors import InvalidInputError
+from kerasood.networks import zoo
+from kerasood.networks.saving import load_network
 from kerasood.runs import Run
 
 
@@ -32,7 +33,7 @@ def base_model_path(path):
         return path
     if (path / "model.keras").is_file():
         return path / "model.keras"
-    raise ValueError(
+    raise InvalidInputError(
         f"No base model at {path}. Train one with `python train.py --stage=pretrain`, or name "
         "one with --init=<run directory of a pretrain stage, .keras file or zoo:NAME>."
     )

@@ -4,11 +4,12 @@ import dataclasses
 import itertools
 
 from kerasood.commands.bases import base_config
-from kerasood.data.in_distribution import calibration_source, training_source
-from kerasood.evaluation import Candidate
-from kerasood.models.extractor import build_full_extractor, head_of
-from kerasood.models.fingerprint import model_hash
-from kerasood.models.saving import load_network
+from kerasood.data.splits import calibration_source, training_source
+from kerasood.errors import InvalidInputError
+from kerasood.evaluation.measure import Candidate
+from kerasood.extractor.build import build_full_extractor, head_of
+from kerasood.networks.fingerprint import model_hash
+from kerasood.networks.saving import load_network
 
 
 def run_candidates(run, where, cache=True):
@@ -50,7 +51,7 @@ def check_complete(run):
         ValueError: it has not.
     """
     if not run.complete:
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected a complete run. Received: {run.path}, whose training has not finished "
             "(continue it with `train.py --resume`)"
         )

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from kerasood.commands.flags import define_flags, from_flags
+from kerasood.errors import InvalidInputError
 
 console = Console(highlight=False, soft_wrap=True)
 if not console.is_terminal:
@@ -77,7 +78,9 @@ def choose(kind, name, table):
         return name
     near = difflib.get_close_matches(name, table, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"Expected a {kind} out of {', '.join(table)}.{hint} Received: {name!r}")
+    raise InvalidInputError(
+        f"Expected a {kind} out of {', '.join(table)}.{hint} Received: {name!r}"
+    )
 
 
 def progress_bar():

@@ -7,12 +7,13 @@ import numpy as np
 
 from kerasood.commands.common import console
 from kerasood.commands.ood_sets import wanted_sets
-from kerasood.data.base import OOD_SPLIT
-from kerasood.data.in_distribution import halves
+from kerasood.data.open import open_source
 from kerasood.data.registry import ood_names
-from kerasood.data.sources import open_source
+from kerasood.data.source import OOD_SPLIT
+from kerasood.data.splits import halves
+from kerasood.errors import InvalidInputError
 from kerasood.export import Quantization, run_tflite
-from kerasood.export.converted import (
+from kerasood.export.formats.converted import (
     compare_with_keras,
     comparison_table,
     rows_of,
@@ -41,7 +42,7 @@ def quantization_of(config, candidate, test):
     representative = None
     if config.quantization == "int8":
         if candidate.training is None:
-            raise ValueError(
+            raise InvalidInputError(
                 "Expected training images that are at hand, for the ranges of the layers in int8. "
                 f"Received: none for {candidate.label}"
             )

@@ -4,9 +4,10 @@ import pathlib
 
 from kerasood.commands.common import console, run_command
 from kerasood.config import ConvertConfig
-from kerasood.models.saving import save_network
-from kerasood.models.torch_files import read_state_dict
-from kerasood.models.torch_weights import wide_resnet_from_torch
+from kerasood.errors import InvalidInputError
+from kerasood.networks.saving import save_network
+from kerasood.networks.torch_files import read_state_dict
+from kerasood.networks.torch_weights import wide_resnet_from_torch
 
 
 def main():
@@ -48,15 +49,15 @@ def convert(config):
 
 def _checked_out(config):
     if not config.checkpoint or not config.out:
-        raise ValueError(
+        raise InvalidInputError(
             "Expected --checkpoint=<PyTorch or .safetensors file> and --out=<.keras file>. "
             f"Received: checkpoint={config.checkpoint!r}, out={config.out!r}"
         )
     out = pathlib.Path(config.out)
     if out.suffix != ".keras":
-        raise ValueError(f"Expected --out to end in .keras. Received: {out}")
+        raise InvalidInputError(f"Expected --out to end in .keras. Received: {out}")
     if out.exists():
-        raise ValueError(f"Expected --out to be a new file. Received: {out}, which exists")
+        raise InvalidInputError(f"Expected --out to be a new file. Received: {out}, which exists")
     return out
 
 

@@ -13,7 +13,7 @@ from kerasood.commands.evaluate import evaluate
 from kerasood.commands.export import export
 from kerasood.commands.train import train
 from kerasood.config import EvaluateConfig, ExportConfig, train_config
-from kerasood.data.sources import open_source
+from kerasood.data.open import open_source
 from kerasood.export import read_metadata, run_saved_model, run_tflite
 
 OOD_SETS = ("digits_heldout", "photos", "uniform_noise", "gaussian_noise", "blobs")

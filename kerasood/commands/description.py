@@ -5,7 +5,7 @@ import dataclasses
 import keras
 
 from kerasood.commands.common import console
-from kerasood.models.margins import QUANTILE
+from kerasood.training.margins import QUANTILE
 
 
 def describe(config, data, network):

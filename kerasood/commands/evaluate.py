@@ -1,6 +1,6 @@
 """`python evaluate.py`: how well models tell in-distribution from OOD images."""
 
-from kerasood import protocols, reporting
+from kerasood import reporting
 from kerasood.commands.candidates import compared_candidates, seed_groups
 from kerasood.commands.common import console, run_command
 from kerasood.commands.measuring import (
@@ -18,6 +18,8 @@ from kerasood.commands.zoo_runs import open_run
 from kerasood.config import EvaluateConfig
 from kerasood.detectors import DETECTORS
 from kerasood.detectors.saving import save_detector
+from kerasood.errors import InvalidInputError
+from kerasood.evaluation import protocols
 from kerasood.files import check_writable, read_json, write_json
 from kerasood.reporting.seeds import over_seeds
 from kerasood.runs import newest_run
@@ -78,7 +80,7 @@ def evaluate(config):
 def _common_dataset(runs):
     datasets = list(dict.fromkeys(run.config.dataset for run in runs))
     if len(datasets) > 1:
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected runs on one data set. Received: runs on {', '.join(datasets)}"
         )
     return datasets[0]
@@ -90,7 +92,7 @@ def _announce(runs, wanted, missing):
     for entry in missing:
         console.print(f"not at hand: {entry['how_to_get']}", style="yellow", markup=False)
     if not wanted:
-        raise ValueError("Expected at least one OOD set that is at hand. Received: none")
+        raise InvalidInputError("Expected at least one OOD set that is at hand. Received: none")
     for name in wanted:
         for line in overlaps_with(runs, name):
             console.print(f"{name}: {line}", style="red", markup=False)

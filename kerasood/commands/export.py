@@ -13,14 +13,14 @@ from kerasood.commands.measuring import checked_detector
 from kerasood.commands.replaying import verify_folder
 from kerasood.commands.zoo_runs import open_run
 from kerasood.config import ExportConfig
-from kerasood.data.base import OOD_SPLIT
-from kerasood.data.sources import open_source
+from kerasood.data.open import open_source
+from kerasood.data.source import OOD_SPLIT
 from kerasood.detectors import DETECTORS, build
 from kerasood.detectors.saving import load_detector, save_detector
-from kerasood.evaluation import calibration_scores
+from kerasood.evaluation.fitting import CandidateOutputs, FittedDetectors
+from kerasood.evaluation.measure import calibration_scores
 from kerasood.export import describe_signature, export_model
 from kerasood.files import read_json, write_json
-from kerasood.fitting import CandidateOutputs, FittedDetectors
 from kerasood.recalibration import calibrate_outputs
 from kerasood.runs import git_commit, newest_run, versions
 from kerasood.serving import OODModel

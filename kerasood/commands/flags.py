@@ -6,7 +6,8 @@ import typing
 
 from absl import flags
 
-from kerasood.recipes import PRESETS
+from kerasood.errors import InvalidInputError
+from kerasood.training.recipes import PRESETS
 
 
 def define_flags(config_class, flag_values=flags.FLAGS):
@@ -50,7 +51,7 @@ def _items(name, values, hint):
     try:
         return tuple(kind(value) for value in values)
     except ValueError as error:
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected numbers, comma-separated, in --{name}. Received: {','.join(values)}"
         ) from error
 

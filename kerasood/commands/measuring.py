@@ -6,10 +6,11 @@ import datetime
 from kerasood.commands.common import choose, console, progress_bar
 from kerasood.commands.ood_sets import size_note
 from kerasood.data import registry
-from kerasood.data.sources import open_source
+from kerasood.data.open import open_source
 from kerasood.detectors import DETECTORS, build
-from kerasood.evaluation import Settings, evaluate_candidate
-from kerasood.models.extractor import output_names
+from kerasood.errors import InvalidInputError
+from kerasood.evaluation.measure import Settings, evaluate_candidate
+from kerasood.extractor.build import output_names
 from kerasood.reporting.details import value_text
 from kerasood.runs import command_line, git_commit, versions
 
@@ -24,7 +25,9 @@ def open_test(config, dataset, image_size=32):
         dataset, "test", config.data_dir, config.download, config.strict, image_size
     )
     if test.num_classes is None:
-        raise ValueError(f"Expected labelled test images. Received: {dataset} without labels")
+        raise InvalidInputError(
+            f"Expected labelled test images. Received: {dataset} without labels"
+        )
     return test
 
 

@@ -1,8 +1,9 @@
 """Which OOD sets an evaluation uses, and what its reports must say about each."""
 
 from kerasood.data import registry
-from kerasood.data.sources import availability, open_source
-from kerasood.evaluation import OWN_SETS
+from kerasood.data.open import availability, open_source
+from kerasood.errors import InvalidInputError
+from kerasood.evaluation.measure import OWN_SETS
 
 
 def wanted_sets(config, names, image_size=32):
@@ -28,13 +29,13 @@ def wanted_sets(config, names, image_size=32):
             continue
         name, _, path = item.partition("=")
         if name in OWN_SETS or wanted.get(name, path or name) != (path or name):
-            raise ValueError(
+            raise InvalidInputError(
                 "Expected every OOD set under a name of its own (name=path), other than "
                 f"{', '.join(OWN_SETS)}. Received: {item}"
             )
         lack = availability(path or name, "ood", config.data_dir, config.download, image_size)
         if lack is not None:
-            raise ValueError(f"Expected an OOD set that is at hand. Received: {lack}")
+            raise InvalidInputError(f"Expected an OOD set that is at hand. Received: {lack}")
         wanted[name] = path or name
     return wanted, missing
 

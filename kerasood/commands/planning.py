@@ -3,10 +3,11 @@
 import dataclasses
 import pathlib
 
-from kerasood import zoo
 from kerasood.commands.bases import base_config, check_base, load_base
 from kerasood.config import stage_config
-from kerasood.models.fingerprint import weights_hash
+from kerasood.errors import InvalidInputError
+from kerasood.networks import zoo
+from kerasood.networks.fingerprint import weights_hash
 from kerasood.runs import Run
 
 
@@ -24,9 +25,11 @@ def planned_runs(config):
     """
     if config.run and (config.stage == "all" or config.seeds):
         several = "--seeds" if config.seeds else "--stage=all"
-        raise ValueError(f"Expected --out for {several}, which has several runs. Received: --run")
+        raise InvalidInputError(
+            f"Expected --out for {several}, which has several runs. Received: --run"
+        )
     if config.init and config.stage != "finetune":
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected --init with --stage=finetune only. Received: --stage={config.stage}"
         )
     return [run for one in _per_seed(config) for run in _stages(one)]
@@ -51,9 +54,11 @@ def _per_seed(config):
         return [dataclasses.replace(config, out=config.out or _default_out(config, config.seed))]
     default_seed = next(f.default for f in dataclasses.fields(config) if f.name == "seed")
     if config.seed != default_seed:
-        raise ValueError(f"Expected --seed or --seeds. Received: --seed={config.seed} as well")
+        raise InvalidInputError(
+            f"Expected --seed or --seeds. Received: --seed={config.seed} as well"
+        )
     if len(set(config.seeds)) < len(config.seeds) or min(config.seeds) < 0:
-        raise ValueError(
+        raise InvalidInputError(
             "Expected different --seeds >= 0. Received: " + ",".join(map(str, config.seeds))
         )
     return [
@@ -106,7 +111,7 @@ def _holdout_seed(stage):
         if getattr(base, name) != getattr(stage, name)
     ]
     if differing:
-        raise ValueError(
+        raise InvalidInputError(
             "Expected a base that never saw the images --holdout keeps out: one trained with the "
             f"same dataset and holdout. Received: {stage.init} ({', '.join(differing)})"
         )

@@ -3,7 +3,6 @@
 import dataclasses
 import pathlib
 
-from kerasood import protocols
 from kerasood.commands.bases import base_config
 from kerasood.commands.candidates import check_complete, recipe_of, run_candidates
 from kerasood.commands.common import console
@@ -18,8 +17,10 @@ from kerasood.commands.measuring import (
 )
 from kerasood.commands.ood_sets import at_hand_or_missing, open_sets, overlaps_with, set_entry
 from kerasood.commands.zoo_runs import open_run
+from kerasood.errors import InvalidInputError
+from kerasood.evaluation import protocols
 from kerasood.files import check_writable
-from kerasood.models.fingerprint import model_hash
+from kerasood.networks.fingerprint import model_hash
 from kerasood.reporting.paper import DETECTORS, compare, stand_ins
 from kerasood.reporting.paper_numbers import DATASETS, SETS
 from kerasood.reporting.paper_report import print_paper, write_paper
@@ -89,7 +90,7 @@ def _check_flags(config):
         if getattr(config, name) not in values:
             received = getattr(config, name)
             received = received if isinstance(received, str) else ",".join(received)
-            raise ValueError(
+            raise InvalidInputError(
                 f"Expected no --{name} with --suite=paper, which has its own. "
                 f"Received: --{name}={received}"
             )
@@ -103,13 +104,13 @@ def _checked(run):
             started from.
     """
     if run.config.dataset not in DATASETS:
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected runs on {' or '.join(DATASETS)}, the paper's data sets. "
             f"Received: {run.path} on {run.config.dataset}"
         )
     check_complete(run)
     if run.config.stage != "finetune" or not run.initial_model.exists():
-        raise ValueError(
+        raise InvalidInputError(
             "Expected a fine-tune that keeps the model it started from, to compare before and "
             f"after. Received: {run.path}"
         )
@@ -132,7 +133,7 @@ def _newest_fine_tunes(root="runs"):
             newest[run.config.dataset] = run
     found = [newest[name] for name in DATASETS if name in newest]
     if not found:
-        raise ValueError(
+        raise InvalidInputError(
             f"No complete sparsity fine-tune on {' or '.join(DATASETS)} under {root}/: train one "
             f"with `{_command(DATASETS[0])}`, or name one with --run."
         )
@@ -162,7 +163,7 @@ def _tests(config, runs):
             entry = {"dataset": dataset, "lack": "no test images", "how_to_get": str(error)}
             lacking.append(entry)
     if not tests:
-        raise ValueError(
+        raise InvalidInputError(
             "Expected the test images of a data set with runs. Received: none at hand; "
             + "; ".join(entry["how_to_get"] for entry in lacking)
         )
@@ -194,7 +195,9 @@ def _wanted_sets(config):
     for entry in missing:
         console.print(f"not at hand: {entry['how_to_get']}", style="yellow", markup=False)
     if not at_hand:
-        raise ValueError("Expected at least one of the paper's OOD sets at hand. Received: none")
+        raise InvalidInputError(
+            "Expected at least one of the paper's OOD sets at hand. Received: none"
+        )
     return {name: name for name in (*at_hand, *replacing)}, missing
 
 

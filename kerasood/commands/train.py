@@ -4,7 +4,6 @@ import dataclasses
 
 import keras
 
-from kerasood import training
 from kerasood.commands.bases import load_base
 from kerasood.commands.common import console, run_command
 from kerasood.commands.description import describe
@@ -12,9 +11,11 @@ from kerasood.commands.planning import planned_runs, with_init_hash
 from kerasood.commands.seed_table import print_seeds
 from kerasood.config import TrainConfig
 from kerasood.data.training_images import TrainingImages
-from kerasood.models.margins import derived_margins
-from kerasood.models.saving import save_network
-from kerasood.models.wide_resnet import WideResNet
+from kerasood.errors import InvalidInputError
+from kerasood.networks.saving import save_network
+from kerasood.networks.wide_resnet import WideResNet
+from kerasood.training import loop as training
+from kerasood.training.margins import derived_margins
 
 
 def main():
@@ -99,12 +100,12 @@ def _network(config, data):
     if isinstance(network, WideResNet):
         return network.with_dtype(config.precision, config.dropout)
     if config.dropout is not None:
-        raise ValueError(
+        raise InvalidInputError(
             "Expected no --finetune_dropout for a model that is no WideResNet "
             f"({config.init}): it keeps its own. Received: {config.dropout:g}"
         )
     if config.precision != "float32":
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected --precision=float32 for a model that is no WideResNet ({config.init}): "
             f"its layers keep the types they were made with. Received: {config.precision}"
         )
@@ -115,7 +116,7 @@ def _check_network(network, data, init):
     images = data.training[0]
     expected = ((None, *images.shape[1:]), (None, data.num_classes))
     if (network.input_shape, network.output_shape) != expected:
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected a model from images {expected[0]} to logits {expected[1]}. Received: "
             f"{network.input_shape} to {network.output_shape} in {init}"
         )

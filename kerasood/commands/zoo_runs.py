@@ -3,11 +3,11 @@
 import dataclasses
 import pathlib
 
-from kerasood import zoo
 from kerasood.config import StageConfig
 from kerasood.files import write_json
-from kerasood.models.fingerprint import weights_hash
-from kerasood.models.saving import load_network, save_network
+from kerasood.networks import zoo
+from kerasood.networks.fingerprint import weights_hash
+from kerasood.networks.saving import load_network, save_network
 from kerasood.runs import Run, RunConflictError
 
 # Not below runs/, where the newest run is the one that was trained last.

@@ -1,6 +1,6 @@
 """Images in: the registry of data sets, their sources, and the tf.data pipelines over them."""
+from kerasood.data.open import availability, available_splits, open_source
 from kerasood.data.registry import DATASETS, DatasetSpec, find, ood_names, overlap, role
-from kerasood.data.sources import availability, available_splits, open_source
 
 __all__ = [
     "DATASETS",

@@ -7,7 +7,8 @@ import zlib
 
 import numpy as np
 
-from kerasood.data.base import (
+from kerasood.data.decoding import PUBLISHED_SIZE, RULES, resize_all
+from kerasood.data.source import (
     ImageSource,
     checked_labels,
     choose_split,
@@ -16,7 +17,7 @@ from kerasood.data.base import (
     rebatch,
     rows_identity,
 )
-from kerasood.data.decoding import PUBLISHED_SIZE, RULES, resize_all
+from kerasood.errors import InvalidInputError
 
 ROWS_PER_READ = 512
 EXPECTED_KEYS = (
@@ -99,7 +100,7 @@ def read_headers(path):
                 headers[key.removesuffix(".npy")] = read_header(stream)
     for key, (_, _, dtype) in headers.items():
         if dtype.hasobject:
-            raise ValueError(
+            raise InvalidInputError(
                 f"{path}[{key}]: expected numbers; Python objects are never unpickled. "
                 f"Received: dtype={dtype}"
             )
@@ -127,7 +128,9 @@ def _readable(path):
     except (FileNotFoundError, PermissionError):
         raise
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, RuntimeError) as error:
-        raise ValueError(f"{path}: not a readable npz (truncated download?): {error}") from error
+        raise InvalidInputError(
+            f"{path}: not a readable npz (truncated download?): {error}"
+        ) from error
 
 
 def read_header(stream):
@@ -146,7 +149,9 @@ def _choose(path, members, split, divisible):
     named = _named_splits(members)
     divisible = divisible and "labels" in members
     if not named and "images" not in members and len(members) != 1:
-        raise ValueError(f"{path}: {EXPECTED_KEYS}. Received: keys {', '.join(members) or 'none'}")
+        raise InvalidInputError(
+            f"{path}: {EXPECTED_KEYS}. Received: keys {', '.join(members) or 'none'}"
+        )
     chosen, part = choose_split(path, split, named, divisible)
     if chosen is not None:
         key, labels_key = f"{chosen}_images", f"{chosen}_labels"
@@ -166,19 +171,21 @@ def checked_count(where, header, image_size: int) -> int:
     published = image_size == PUBLISHED_SIZE
     size = f"{image_size}, {image_size}" if published else "H, W"
     if dtype != np.uint8:
-        raise ValueError(f"{where}: expected uint8 images, 0-255. Received: dtype={dtype}")
+        raise InvalidInputError(f"{where}: expected uint8 images, 0-255. Received: dtype={dtype}")
     if len(shape) != 4 or shape[-1] != 3:
         hint = " Channels come last." if len(shape) == 4 and shape[1] == 3 else ""
-        raise ValueError(f"{where}: expected shape (N, {size}, 3).{hint} Received: shape={shape}")
+        raise InvalidInputError(
+            f"{where}: expected shape (N, {size}, 3).{hint} Received: shape={shape}"
+        )
     if published and shape[1:3] != (image_size, image_size):
-        raise ValueError(
+        raise InvalidInputError(
             f"{where}: expected {image_size}x{image_size} images; arrays are not resized (an "
             f"image folder would be). Received: {shape[1]}x{shape[2]} images"
         )
     if shape[0] == 0:
-        raise ValueError(f"{where}: expected at least one image. Received: shape={shape}")
+        raise InvalidInputError(f"{where}: expected at least one image. Received: shape={shape}")
     if fortran_order:
-        raise ValueError(f"{where}: expected an array in C order. Received: Fortran order")
+        raise InvalidInputError(f"{where}: expected an array in C order. Received: Fortran order")
     return shape[0]
 
 

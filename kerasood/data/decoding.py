@@ -9,6 +9,7 @@ from absl import logging
 from PIL import Image, ImageOps
 
 from kerasood.data.registry import AS_THEY_ARE, SHORT_SIDE, ZERO_PADDED
+from kerasood.errors import InvalidInputError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 MAX_PIXELS = 89_478_485  # Pillow's own decompression-bomb limit, here also for the resized image
@@ -51,7 +52,7 @@ def decode(item, image_size: int, resizing: str = SHORT_SIDE):
     try:
         return np.array(fit_to_square(rgb, image_size, resizing))
     except ValueError as error:
-        raise ValueError(f"{_label(item)}: {error}") from None
+        raise InvalidInputError(f"{_label(item)}: {error}") from None
 
 
 def to_rgb(image):
@@ -64,7 +65,7 @@ def to_rgb(image):
         values = np.clip(np.asarray(image, np.float64), 0, 65535)
         return Image.fromarray(np.round(values / 257).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
-        raise ValueError("floating-point pixels have no known range")
+        raise InvalidInputError("floating-point pixels have no known range")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))
@@ -95,7 +96,7 @@ def fit_to_square(image, image_size: int, resizing: str = SHORT_SIDE):
                 *image.size, FRAME,
             )
             return image.crop((FRAME, FRAME, FRAME + image_size, FRAME + image_size))
-        raise ValueError(
+        raise InvalidInputError(
             f"expected {image_size}x{image_size} pixels, the size this set is published in; crop "
             f"or resize it beforehand. Received: {image.width}x{image.height}"
         )
@@ -142,7 +143,7 @@ def _resized(size, image_size):
 def _refuse_huge(image, image_size):
     for width, height in (image.size, _resized(image.size, image_size)):
         if width * height > MAX_PIXELS:
-            raise ValueError(f"{image.width}x{image.height} pixels are too many to decode")
+            raise InvalidInputError(f"{image.width}x{image.height} pixels are too many to decode")
 
 
 def _opened(item):

@@ -4,7 +4,7 @@ import functools
 import numpy as np
 from PIL import Image
 
-from kerasood.data.base import ArraySource, deal
+from kerasood.data.source import ArraySource, deal
 
 HELDOUT_CLASSES = (8, 9)
 # 60% train, 20% validation, 20% test of every class.

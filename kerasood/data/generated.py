@@ -3,8 +3,8 @@ import zlib
 
 import numpy as np
 
-from kerasood.data.base import ImageSource, rebatch
 from kerasood.data.embedded import photo_patches
+from kerasood.data.source import ImageSource, rebatch
 
 CHUNK = 256
 DEFAULT_NUM_IMAGES = 2000

@@ -11,7 +11,8 @@ from kerasood.data.arrays import (
     resized_from,
     resizing,
 )
-from kerasood.data.base import ImageDigest, ImageSource, choose_split, rebatch
+from kerasood.data.source import ImageDigest, ImageSource, choose_split, rebatch
+from kerasood.errors import InvalidInputError
 
 SAMPLED_ROWS = 64
 
@@ -65,9 +66,11 @@ def _checked_header(path):
             shape, fortran_order, dtype = read_header(stream)
             expected = stream.tell() + dtype.itemsize * int(np.prod(shape, dtype=np.int64))
     except ValueError as error:
-        raise ValueError(f"{path}: not a readable npy (truncated download?): {error}") from error
+        raise InvalidInputError(
+            f"{path}: not a readable npy (truncated download?): {error}"
+        ) from error
     if path.stat().st_size != expected and not dtype.hasobject:
-        raise ValueError(
+        raise InvalidInputError(
             f"{path}: not a readable npy (truncated download?): expected {expected:,} bytes. "
             f"Received: {path.stat().st_size:,} bytes"
         )

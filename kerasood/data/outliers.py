@@ -3,8 +3,8 @@
 import numpy as np
 from absl import logging
 
-from kerasood.data.base import LOAD_BATCH, OUTLIERS, ArraySource
-from kerasood.data.sources import open_source
+from kerasood.data.open import open_source
+from kerasood.data.source import LOAD_BATCH, OUTLIERS, ArraySource
 
 # Not the run's: several seeds shall train on the same images.
 SAMPLE_SEED = 0

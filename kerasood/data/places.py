@@ -3,7 +3,8 @@ import os
 import pathlib
 
 from kerasood.data.registry import DATASETS, find
-from kerasood.data.tfds_source import default_root, prepared_directory
+from kerasood.data.tfds import default_root, prepared_directory
+from kerasood.errors import InvalidInputError
 
 DATA_DIR_VARIABLE = "KERASOOD_DATA_DIR"
 ARRAY_KINDS = {".npz": "npz", ".npy": "npy"}
@@ -85,14 +86,16 @@ def _roots(data_dir):
     root = pathlib.Path(given).expanduser()
     if not root.is_dir():
         source = "data_dir" if data_dir else DATA_DIR_VARIABLE
-        raise ValueError(f"Expected a data directory that exists. Received: {source}={given}")
+        raise InvalidInputError(
+            f"Expected a data directory that exists. Received: {source}={given}"
+        )
     return (root,)
 
 
 def _refuse_path(name, path):
     if path.is_file():
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected an .npz or .npy file or an image folder. Received: name={name!r}"
         )
     if path.suffix in ARRAY_KINDS or "/" in name or os.sep in name:
-        raise ValueError(f"Expected a path that exists. Received: name={name!r}")
+        raise InvalidInputError(f"Expected a path that exists. Received: name={name!r}")

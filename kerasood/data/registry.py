@@ -3,6 +3,8 @@ import dataclasses
 import difflib
 import pathlib
 
+from kerasood.errors import InvalidInputError
+
 AS_THEY_ARE = "as they are"
 SHORT_SIDE = "short side to the image size (antialiased bilinear), centre crop"
 ZERO_PADDED = "zero-padded from 28x28"
@@ -204,7 +206,7 @@ def find(name: str) -> DatasetSpec:
         return DATASETS[name]
     near = difflib.get_close_matches(name.lower(), DATASETS, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise ValueError(
+    raise InvalidInputError(
         f"Expected a data set ({', '.join(DATASETS)}), a .npz or .npy file or an image folder "
         f"that exists.{hint} Received: name={name!r}"
     )

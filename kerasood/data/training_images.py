@@ -3,8 +3,8 @@
 import dataclasses
 import functools
 
-from kerasood.data.in_distribution import load_training_data
 from kerasood.data.outliers import load_outliers, open_outliers
+from kerasood.data.splits import load_training_data
 
 
 class TrainingImages:

@@ -3,6 +3,8 @@
 import numpy as np
 from PIL import Image
 
+from kerasood.errors import InvalidInputError
+
 TILES = 4
 PIXELATED = 0.2
 
@@ -89,7 +91,7 @@ def validation_outliers(images, seed=0):
     """
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3 or len(images) < 2:
-        raise ValueError(
+        raise InvalidInputError(
             "Expected at least two uint8 images of shape (N, H, W, 3). "
             f"Received: dtype={images.dtype}, shape={images.shape}"
         )

@@ -27,6 +27,7 @@ from kerasood.detectors.residual import Residual
 from kerasood.detectors.scale import SCALE
 from kerasood.detectors.she import SHE
 from kerasood.detectors.vim import ViM
+from kerasood.errors import InvalidInputError
 
 DETECTORS = {
     "msp": MSP,
@@ -72,14 +73,14 @@ def build(name):
     *rectifiers, scorer = name.split("+")
     unknown = [part for part in (*rectifiers, scorer) if part not in DETECTORS]
     if unknown:
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected detectors out of {', '.join(DETECTORS)}. Received: {', '.join(unknown)!r}"
         )
     detector = DETECTORS[scorer]()
     for rectifier in reversed(rectifiers):
         if not issubclass(DETECTORS[rectifier], Rectifier):
             names = (name for name, kind in DETECTORS.items() if issubclass(kind, Rectifier))
-            raise ValueError(
+            raise InvalidInputError(
                 f"Expected a rectifier before a +: {', '.join(names)}. Received: {rectifier!r}"
             )
         detector = DETECTORS[rectifier](detector=detector)

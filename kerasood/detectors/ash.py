@@ -3,7 +3,7 @@
 import abc
 
 from kerasood import array_ops as ops
-from kerasood.detectors.largest import kept_count, largest_mask
+from kerasood.detectors._math.largest import kept_count, largest_mask
 from kerasood.detectors.rectifier import Rectifier
 
 # exp of it times features and weights still fits into float32.

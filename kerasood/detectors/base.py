@@ -8,7 +8,8 @@ from keras import ops
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from kerasood.detectors.rows import column_means, row_blocks
+from kerasood.detectors._math.rows import column_means, row_blocks
+from kerasood.errors import InvalidInputError
 
 # Outputs with one column per class.
 CLASS_OUTPUTS = ("logits", "logits_2", "numerators")
@@ -139,7 +140,7 @@ class Detector(BaseEstimator, abc.ABC):
             return
         for width, (name, shape) in zip(widths, shapes.items(), strict=True):
             if shape[-1] is not None and shape[-1] != width:
-                raise ValueError(
+                raise InvalidInputError(
                     f"Expected {name} of shape (N, {width}), on which {type(self).__name__} was "
                     f"fitted. Received: shape={tuple(shape)}"
                 )
@@ -175,13 +176,13 @@ class Detector(BaseEstimator, abc.ABC):
     def _read(self, outputs):
         """The outputs that this detector reads, in a fixed order."""
         if not isinstance(outputs, collections.abc.Mapping):
-            raise ValueError(
+            raise InvalidInputError(
                 'Expected outputs by name, {"features": (N, D), "logits": (N, K)}. '
                 f"Received: {type(outputs).__name__}"
             )
         names = self._names_read(outputs)
         if self.missing(outputs):
-            raise ValueError(
+            raise InvalidInputError(
                 f"{type(self).__name__} needs the outputs {', '.join(names)}. "
                 f"Received: {', '.join(sorted(outputs)) or 'none'}"
             )
@@ -214,7 +215,7 @@ class CheckedOutputs(dict):
         self.means = {name: column_means(array) for name, array in self.items()}
         for name, means in self.means.items():
             if not np.isfinite(means).all():
-                raise ValueError(
+                raise InvalidInputError(
                     f"Expected finite {name} to fit on. Received: NaN or infinity in them"
                 )
 
@@ -230,7 +231,7 @@ def _array(name, value):
 def _check_shape(name, shape):
     columns, least = ("K", 2) if name in CLASS_OUTPUTS else ("D", 1)
     if len(shape) != 2 or shape[-1] is not None and shape[-1] < least:
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected {name} of shape (N, {columns}) with {columns} >= {least}. "
             f"Received: shape={tuple(shape)}"
         )
@@ -239,7 +240,7 @@ def _check_shape(name, shape):
 def _common_length(outputs, least):
     lengths = {name: len(array) for name, array in outputs.items()}
     if len(set(lengths.values())) > 1 or min(lengths.values()) < least:
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected outputs of as many images, at least {least}. Received: {lengths}"
         )
     return next(iter(lengths.values()))
@@ -247,18 +248,18 @@ def _common_length(outputs, least):
 
 def _labels(labels, num_images, outputs):
     if labels is None:
-        raise ValueError("Expected the labels of the images to fit on. Received: None")
+        raise InvalidInputError("Expected the labels of the images to fit on. Received: None")
     labels = np.asarray(labels)
     # As `keras.datasets` has them.
     labels = labels[:, 0] if labels.shape == (num_images, 1) else labels
     limit = outputs["logits"].shape[1] if "logits" in outputs else np.iinfo("int32").max
     if labels.shape != (num_images,) or labels.dtype.kind not in "iu":
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected labels of shape ({num_images},), integers. "
             f"Received: shape={labels.shape}, dtype={labels.dtype}"
         )
     if labels.min() < 0 or labels.max() >= limit:
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected labels from 0 to {limit - 1}. "
             f"Received: labels from {labels.min()} to {labels.max()}"
         )
@@ -267,26 +268,28 @@ def _labels(labels, num_images, outputs):
 
 def _head(head, outputs):
     if head is None:
-        raise ValueError(
+        raise InvalidInputError(
             "Expected the head's weights, (kernel (D, K), bias (K,)), to fit on. Received: None"
         )
     if not (isinstance(head, tuple | list) and len(head) == 2):
-        raise ValueError(
+        raise InvalidInputError(
             "Expected a head (kernel (D, K), bias (K,)), as `head_of` gives it. "
             f"Received: {type(head).__name__}"
         )
     kernel, bias = (np.asarray(part, "float64") for part in head)
     num_features = outputs["features"].shape[1] if "features" in outputs else kernel.shape[0]
     if kernel.ndim != 2 or bias.shape != kernel.shape[1:] or len(kernel) != num_features:
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected a head of shapes ({num_features}, K) and (K,). "
             f"Received: {kernel.shape} and {bias.shape}"
         )
     if "logits" in outputs and outputs["logits"].shape[1] != len(bias):
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected the head of {outputs['logits'].shape[1]} logits. "
             f"Received: one of {len(bias)}"
         )
     if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
-        raise ValueError("Expected finite weights of the head. Received: NaN or infinity in them")
+        raise InvalidInputError(
+            "Expected finite weights of the head. Received: NaN or infinity in them"
+        )
     return kernel, bias

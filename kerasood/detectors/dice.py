@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from kerasood.detectors._math.rows import column_means
 from kerasood.detectors.rectifier import Rectifier
-from kerasood.detectors.rows import column_means
+from kerasood.errors import InvalidInputError
 
 
 class DICE(Rectifier):
@@ -33,7 +34,7 @@ class DICE(Rectifier):
 
     def _learn(self, features, kernel):
         if not 0 <= self.sparsity < 1:
-            raise ValueError(f"Expected sparsity in [0, 1). Received: {self.sparsity}")
+            raise InvalidInputError(f"Expected sparsity in [0, 1). Received: {self.sparsity}")
         contributions = (column_means(features)[:, None] * kernel).ravel()
         num_kept = max(1, round((1 - self.sparsity) * kernel.size))
         kept = np.argsort(-contributions, kind="stable")[:num_kept]

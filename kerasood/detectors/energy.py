@@ -1,7 +1,8 @@
 """Free energy of the logits."""
 
-from kerasood import objectives
 from kerasood.detectors.base import Detector
+from kerasood.errors import InvalidInputError
+from kerasood.training import objectives
 
 
 class Energy(Detector):
@@ -19,5 +20,5 @@ class Energy(Detector):
 
     def _score(self, outputs):
         if not self.temperature > 0:
-            raise ValueError(f"Expected temperature > 0. Received: {self.temperature}")
+            raise InvalidInputError(f"Expected temperature > 0. Received: {self.temperature}")
         return objectives.energy(outputs["logits"], self.temperature)

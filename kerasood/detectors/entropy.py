@@ -1,8 +1,8 @@
 """Entropy of the softmax."""
 
 from kerasood import array_ops as ops
+from kerasood.detectors._math.predicted import predicted_mask
 from kerasood.detectors.base import Detector
-from kerasood.detectors.predicted import predicted_mask
 
 
 class Entropy(Detector):

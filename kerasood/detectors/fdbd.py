@@ -3,9 +3,9 @@
 import numpy as np
 
 from kerasood import array_ops as ops
+from kerasood.detectors._math.distances import norms
+from kerasood.detectors._math.predicted import predicted_class
 from kerasood.detectors.base import Detector
-from kerasood.detectors.distances import norms
-from kerasood.detectors.predicted import predicted_class
 
 
 class FDBD(Detector):

@@ -2,13 +2,14 @@
 
 from kerasood import array_ops as ops
 from kerasood.detectors.base import Detector, tensor_of
+from kerasood.errors import InvalidInputError
 
 
 class GODIN(Detector):
     """Minus the largest numerator, or the divisor, of a network that ends in a `DeconfHead`.
 
     Such a network's logits are h_k(x) / g(x). Its outputs "numerators" (N, K) are the h, "divisor"
-    (N, 1) is g; see `kerasood.models.heads`.
+    (N, 1) is g; see `kerasood.networks.decomposed_head`.
 
     Args:
         scored: "numerators" for -max h_k(x) or "divisor" for -g(x); the paper compares both.
@@ -33,7 +34,7 @@ class GODIN(Detector):
     @property
     def reads(self):
         if self.scored not in ("numerators", "divisor"):
-            raise ValueError(
+            raise InvalidInputError(
                 f"Expected scored='numerators' or 'divisor'. Received: {self.scored!r}"
             )
         return (self.scored,)
@@ -41,7 +42,7 @@ class GODIN(Detector):
     @property
     def input_step(self):
         if self.magnitude < 0:
-            raise ValueError(f"Expected magnitude >= 0. Received: {self.magnitude}")
+            raise InvalidInputError(f"Expected magnitude >= 0. Received: {self.magnitude}")
         return self.magnitude
 
     def input_loss(self, outputs):

@@ -1,9 +1,10 @@
 """Generalised entropy of the softmax."""
 
 from kerasood import array_ops as ops
+from kerasood.detectors._math.largest import largest_values
+from kerasood.detectors._math.predicted import predicted_mask
 from kerasood.detectors.base import Detector
-from kerasood.detectors.largest import largest_values
-from kerasood.detectors.predicted import predicted_mask
+from kerasood.errors import InvalidInputError
 
 # As many classes are all taken into account; of more, a tenth.
 FEW_CLASSES = 100
@@ -31,7 +32,7 @@ class GEN(Detector):
 
     def _score(self, outputs):
         if not 0 < self.gamma <= 1:
-            raise ValueError(f"Expected gamma in (0, 1]. Received: {self.gamma}")
+            raise InvalidInputError(f"Expected gamma in (0, 1]. Received: {self.gamma}")
         logits = outputs["logits"]
         terms = ops.exp(self.gamma * _log_variances(logits))
         num_top = self._num_top(logits.shape[-1])
@@ -44,7 +45,7 @@ class GEN(Detector):
         if self.top_classes is None:
             return min(num_classes, max(FEW_CLASSES, num_classes // 10))
         if self.top_classes < 1:
-            raise ValueError(f"Expected top_classes >= 1. Received: {self.top_classes}")
+            raise InvalidInputError(f"Expected top_classes >= 1. Received: {self.top_classes}")
         return min(num_classes, self.top_classes)
 
 

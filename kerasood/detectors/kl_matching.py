@@ -3,8 +3,8 @@
 import numpy as np
 
 from kerasood import array_ops as ops
+from kerasood.detectors._math.rows import row_blocks
 from kerasood.detectors.base import Detector
-from kerasood.detectors.rows import row_blocks
 
 # Where training images give a class no probability at all in float64.
 SMALLEST_PROBABILITY = np.finfo("float64").tiny

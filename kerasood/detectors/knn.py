@@ -1,10 +1,10 @@
 """Distance to the k-th nearest training image."""
 
 from kerasood import array_ops as ops
-from kerasood.detectors.bank import bank_rows, check_neighbours, largest_products, unit_bank
+from kerasood.detectors._math.bank import bank_rows, check_neighbours, largest_products, unit_bank
+from kerasood.detectors._math.distances import unit_rows
+from kerasood.detectors._math.rows import column_means
 from kerasood.detectors.base import Detector
-from kerasood.detectors.distances import unit_rows
-from kerasood.detectors.rows import column_means
 
 
 class KNN(Detector):

@@ -1,8 +1,9 @@
 """Distance to the nearest class mean under one shared covariance."""
 
+from kerasood.detectors._math.distances import nearest_class_distances
+from kerasood.detectors._math.statistics import whitened_classes
 from kerasood.detectors.base import Detector, tensor_of
-from kerasood.detectors.distances import nearest_class_distances
-from kerasood.detectors.statistics import whitened_classes
+from kerasood.errors import InvalidInputError
 
 
 class Mahalanobis(Detector):
@@ -33,7 +34,7 @@ class Mahalanobis(Detector):
     @property
     def input_step(self):
         if self.magnitude < 0:
-            raise ValueError(f"Expected magnitude >= 0. Received: {self.magnitude}")
+            raise InvalidInputError(f"Expected magnitude >= 0. Received: {self.magnitude}")
         return self.magnitude
 
     def input_loss(self, outputs):

@@ -2,6 +2,7 @@
 
 from kerasood import array_ops as ops
 from kerasood.detectors.base import Detector
+from kerasood.errors import InvalidInputError
 
 
 class MCD(Detector):
@@ -20,7 +21,7 @@ class MCD(Detector):
     def _score(self, outputs):
         first, second = (ops.softmax(outputs[name], axis=-1) for name in self.reads)
         if first.shape[-1] != second.shape[-1]:
-            raise ValueError(
+            raise InvalidInputError(
                 "Expected two heads of as many classes. "
                 f"Received: {first.shape[-1]} and {second.shape[-1]}"
             )

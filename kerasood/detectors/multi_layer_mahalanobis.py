@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from kerasood.detectors._math.distances import nearest_class_distances
+from kerasood.detectors._math.rows import row_blocks
+from kerasood.detectors._math.statistics import Moments, whitened_classes
 from kerasood.detectors.base import Detector
-from kerasood.detectors.distances import nearest_class_distances
-from kerasood.detectors.rows import row_blocks
-from kerasood.detectors.statistics import Moments, whitened_classes
+from kerasood.errors import InvalidInputError
 
 PARTS = ("centre", "whitener", "means")
 # Scores that vary by less, as a share of their mean, vary by float32's rounding: the layer says
@@ -53,7 +54,7 @@ class MultiLayerMahalanobis(Detector):
 
     def _score(self, outputs):
         if len(outputs) != len(self.scales_):
-            raise ValueError(
+            raise InvalidInputError(
                 f"Expected the {len(self.scales_)} layers that it was fitted on. "
                 f"Received: {', '.join(outputs)}"
             )
@@ -80,7 +81,7 @@ class MultiLayerMahalanobis(Detector):
             return np.ones(num_layers)
         weights = np.asarray(self.weights, "float64")
         if weights.shape != (num_layers,) or not np.isfinite(weights).all():
-            raise ValueError(
+            raise InvalidInputError(
                 f"Expected {num_layers} finite weights, one for each layer. "
                 f"Received: {self.weights}"
             )
@@ -89,6 +90,6 @@ class MultiLayerMahalanobis(Detector):
     def _check_width(self, index, name, rows):
         width = len(getattr(self, f"centre_{index}_"))
         if rows.shape[1] != width:
-            raise ValueError(
+            raise InvalidInputError(
                 f"Expected {name} of shape (N, {width}). Received: shape={tuple(rows.shape)}"
             )

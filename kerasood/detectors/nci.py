@@ -1,9 +1,10 @@
 """Nearness to the predicted class's weights, and the size of the features."""
 
 from kerasood import array_ops as ops
+from kerasood.detectors._math.distances import norms
+from kerasood.detectors._math.predicted import predicted_class
 from kerasood.detectors.base import Detector
-from kerasood.detectors.distances import norms
-from kerasood.detectors.predicted import predicted_class
+from kerasood.errors import InvalidInputError
 
 
 class NCI(Detector):
@@ -15,7 +16,7 @@ class NCI(Detector):
 
     Args:
         alpha: float >= 0, weight of the L1 norm. It depends on the network; better is to choose it
-            on generated outliers (`kerasood.tuning`).
+            on generated outliers (`kerasood.evaluation.choosing`).
 
     Reference:
         Liu & Qin, "Detecting Out-of-Distribution through the Lens of Neural Collapse", CVPR 2025;
@@ -33,7 +34,7 @@ class NCI(Detector):
 
     def _fit(self, outputs, labels, head):
         if not 0 <= self.alpha < float("inf"):
-            raise ValueError(f"Expected alpha >= 0. Received: {self.alpha}")
+            raise InvalidInputError(f"Expected alpha >= 0. Received: {self.alpha}")
         kernel, _ = head
         self._keep(mean_=outputs.means["features"], weights_=kernel.T)
 

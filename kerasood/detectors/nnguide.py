@@ -3,10 +3,10 @@
 import numpy as np
 
 from kerasood import array_ops as ops
-from kerasood import objectives
-from kerasood.detectors.bank import bank_rows, check_neighbours, largest_products, unit_bank
+from kerasood.detectors._math.bank import bank_rows, check_neighbours, largest_products, unit_bank
+from kerasood.detectors._math.distances import unit_rows
 from kerasood.detectors.base import Detector
-from kerasood.detectors.distances import unit_rows
+from kerasood.training import objectives
 
 
 class NNGuide(Detector):

@@ -1,8 +1,9 @@
 """Maximum softmax probability at a temperature, after a step on the image."""
 
 from kerasood import array_ops as ops
-from kerasood import objectives
 from kerasood.detectors.base import Detector, tensor_of
+from kerasood.errors import InvalidInputError
+from kerasood.training import objectives
 
 
 class ODIN(Detector):
@@ -17,7 +18,7 @@ class ODIN(Detector):
         temperature: float > 0.
         magnitude: float >= 0, share of the pixel range; 0 scores images as they are. The defaults
             are the paper's most common choice; better is to choose both on generated outliers
-            (`kerasood.tuning`).
+            (`kerasood.evaluation.choosing`).
 
     Reference:
         Liang et al., "Enhancing the Reliability of Out-of-distribution Image Detection in Neural
@@ -36,7 +37,7 @@ class ODIN(Detector):
     @property
     def input_step(self):
         if self.magnitude < 0:
-            raise ValueError(f"Expected magnitude >= 0. Received: {self.magnitude}")
+            raise InvalidInputError(f"Expected magnitude >= 0. Received: {self.magnitude}")
         return self.magnitude
 
     def input_loss(self, outputs):
@@ -51,5 +52,5 @@ class ODIN(Detector):
 
     def _scaled(self, outputs):
         if not self.temperature > 0:
-            raise ValueError(f"Expected temperature > 0. Received: {self.temperature}")
+            raise InvalidInputError(f"Expected temperature > 0. Received: {self.temperature}")
         return outputs["logits"] / self.temperature

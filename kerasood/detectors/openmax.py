@@ -3,11 +3,12 @@
 import numpy as np
 
 from kerasood import array_ops as ops
-from kerasood import objectives
+from kerasood.detectors._math.rows import row_blocks
+from kerasood.detectors._math.statistics import Moments
+from kerasood.detectors._math.weibull import fit_weibull
 from kerasood.detectors.base import Detector
-from kerasood.detectors.rows import row_blocks
-from kerasood.detectors.statistics import Moments
-from kerasood.detectors.weibull import fit_weibull
+from kerasood.errors import InvalidInputError
+from kerasood.training import objectives
 
 # Beyond it exp(-exp(x)) is 0 anyway.
 LARGEST_EXPONENT = 80.0
@@ -47,7 +48,7 @@ class OpenMax(Detector):
 
     def _fit(self, outputs, labels, head):
         if self.tail_size < 2 or self.num_revised < 1:
-            raise ValueError(
+            raise InvalidInputError(
                 "Expected tail_size >= 2 and num_revised >= 1. "
                 f"Received: tail_size={self.tail_size}, num_revised={self.num_revised}"
             )
@@ -95,7 +96,7 @@ def _moments_of_correct(logits, labels):
             result.update(block[correct], block_labels[correct])
             most = result.counts.max()
     if most < 2:
-        raise ValueError(
+        raise InvalidInputError(
             "Expected at least two correctly classified images of one class. Received: none"
         )
     return result

@@ -1,8 +1,9 @@
 """Features clipped from above."""
 
 from kerasood import array_ops as ops
-from kerasood.detectors.quantiles import streamed_quantile
+from kerasood.detectors._math.quantiles import streamed_quantile
 from kerasood.detectors.rectifier import Rectifier
+from kerasood.errors import InvalidInputError
 
 
 class ReAct(Rectifier):
@@ -28,6 +29,6 @@ class ReAct(Rectifier):
 
     def _learn(self, features, kernel):
         if not 0 <= self.percentile <= 100:
-            raise ValueError(f"Expected percentile in [0, 100]. Received: {self.percentile}")
+            raise InvalidInputError(f"Expected percentile in [0, 100]. Received: {self.percentile}")
         self._keep(threshold_=streamed_quantile(features, self.percentile / 100))
         return kernel

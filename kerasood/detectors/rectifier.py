@@ -6,9 +6,9 @@ import numpy as np
 from sklearn.base import clone
 
 from kerasood import array_ops as ops
+from kerasood.detectors._math.rows import row_blocks
 from kerasood.detectors.base import Detector, tensor_of
 from kerasood.detectors.energy import Energy
-from kerasood.detectors.rows import row_blocks
 
 
 class Rectifier(Detector):

@@ -3,9 +3,9 @@
 import numpy as np
 
 from kerasood import array_ops as ops
+from kerasood.detectors._math.distances import squared_distances
+from kerasood.detectors._math.statistics import moments, whitened_means, whitening
 from kerasood.detectors.base import Detector
-from kerasood.detectors.distances import squared_distances
-from kerasood.detectors.statistics import moments, whitened_means, whitening
 
 # Singular values below this share of the largest are those of directions without class means.
 SMALLEST_SPREAD = 1e-8

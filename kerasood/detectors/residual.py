@@ -1,7 +1,7 @@
 """What of the features the training images leave unused."""
 
+from kerasood.detectors._math.residual_space import residual_norms, residual_space
 from kerasood.detectors.base import Detector
-from kerasood.detectors.residual_space import residual_norms, residual_space
 
 
 class Residual(Detector):

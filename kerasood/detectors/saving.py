@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import clone
 
 from kerasood.detectors.base import Detector
+from kerasood.errors import InvalidInputError
 from kerasood.files import atomic_path
 
 
@@ -20,7 +21,7 @@ def detector_name(detector, table):
     for name, detector_class in table.items():
         if type(detector) is detector_class:
             return name
-    raise ValueError(
+    raise InvalidInputError(
         f"Expected a detector of one of the classes {', '.join(table)}. "
         f"Received: detector={type(detector).__name__}"
     )
@@ -54,7 +55,7 @@ def from_config(config, table):
         ValueError: the table has no such detector, or the class no such parameters.
     """
     if config["detector"] not in table:
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected a detector out of {', '.join(table)}. Received: {config['detector']!r}"
         )
     params = {
@@ -64,7 +65,7 @@ def from_config(config, table):
     try:
         detector = table[config["detector"]](**params)
     except TypeError as error:
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected parameters of {config['detector']}. Received: {error}"
         ) from error
     if "choice" in config:
@@ -130,7 +131,7 @@ def load_detector(path, table):
                 if name != "config"
             }
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"Expected a detector in {path}. Received: {error}") from error
+        raise InvalidInputError(f"Expected a detector in {path}. Received: {error}") from error
     detector = from_config(config, table)
     restore_arrays(detector, arrays)
     return detector

@@ -1,7 +1,7 @@
 """Features scaled by how much of their sum lies in the largest of them."""
 
+from kerasood.detectors._math.largest import kept_count, largest_values
 from kerasood.detectors.ash import scaling
-from kerasood.detectors.largest import kept_count, largest_values
 from kerasood.detectors.rectifier import Rectifier
 
 

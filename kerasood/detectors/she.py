@@ -3,10 +3,10 @@
 import numpy as np
 
 from kerasood import array_ops as ops
+from kerasood.detectors._math.predicted import predicted_class
+from kerasood.detectors._math.rows import row_blocks
+from kerasood.detectors._math.statistics import class_sums
 from kerasood.detectors.base import Detector
-from kerasood.detectors.predicted import predicted_class
-from kerasood.detectors.rows import row_blocks
-from kerasood.detectors.statistics import class_sums
 
 
 class SHE(Detector):

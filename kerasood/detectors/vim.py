@@ -3,11 +3,11 @@
 import numpy as np
 
 from kerasood import array_ops as ops
-from kerasood import objectives
+from kerasood.detectors._math.distances import norms
+from kerasood.detectors._math.residual_space import residual_norms, residual_space
+from kerasood.detectors._math.rows import row_blocks
 from kerasood.detectors.base import Detector
-from kerasood.detectors.distances import norms
-from kerasood.detectors.residual_space import residual_norms, residual_space
-from kerasood.detectors.rows import row_blocks
+from kerasood.training import objectives
 
 # Shorter residuals, as a share of the features' length around their mean, are float32's rounding;
 # so are shorter such lengths, as a share of the features' own.

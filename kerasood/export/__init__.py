@@ -8,27 +8,28 @@ import re
 
 import numpy as np
 
-from kerasood.export.errors import ExportMismatch, Inexpressible
-from kerasood.export.formats import FORMATS, available_formats, check_formats
-from kerasood.export.golden import replay, write_golden
-from kerasood.export.metadata import read_calibration, read_metadata, write_metadata
-from kerasood.export.onnx import export_onnx, run_onnx
-from kerasood.export.openvino import export_openvino, run_openvino
-from kerasood.export.quantization import QUANTIZATIONS, Quantization
-from kerasood.export.requests import check_signatures
-from kerasood.export.saved_model import export_saved_model, load_served, run_saved_model
-from kerasood.export.signature import describe_signature
-from kerasood.export.tflite import export_tflite, refuse_gradients, run_tflite
-from kerasood.export.verify import (
+from kerasood.errors import InvalidInputError
+from kerasood.export.checks.golden import replay, write_golden
+from kerasood.export.checks.requests import check_signatures
+from kerasood.export.checks.verify import (
     QuantizedReport,
     Report,
     eager_outputs,
     verify,
     verify_quantized,
 )
-from kerasood.export.warmup import write_warmup
+from kerasood.export.checks.warmup import write_warmup
+from kerasood.export.errors import ExportMismatch, Inexpressible
+from kerasood.export.formats import FORMATS, available_formats, check_formats
+from kerasood.export.formats.onnx import export_onnx, run_onnx
+from kerasood.export.formats.openvino import export_openvino, run_openvino
+from kerasood.export.formats.saved_model import export_saved_model, load_served, run_saved_model
+from kerasood.export.formats.tflite import export_tflite, refuse_gradients, run_tflite
+from kerasood.export.graph.folding import fold_batch_norm
+from kerasood.export.graph.quantization import QUANTIZATIONS, Quantization
+from kerasood.export.graph.signature import describe_signature
+from kerasood.export.metadata import read_calibration, read_metadata, write_metadata
 from kerasood.files import atomic_path
-from kerasood.models.folding import fold_batch_norm
 from kerasood.serving import OODModel
 
 __all__ = [
@@ -142,7 +143,7 @@ def _check_formats(ood_model, formats, quantization, optional):
     """Refuses what cannot be written, before anything is."""
     check_formats(formats)
     if quantization is not None and "tflite" not in formats:
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected the format tflite, which alone is quantised. Received: formats={formats!r}"
         )
     if "tflite" in formats and "tflite" not in optional:
@@ -227,7 +228,7 @@ def _ask_every_signature(folder, images, class_names, model_name):
 
 def _version_folder(folder, model_name, version):
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", model_name):
-        raise ValueError(
+        raise InvalidInputError(
             "Expected a model name of letters, digits, '_', '.' and '-'. "
             f"Received: model_name={model_name!r}"
         )
@@ -236,7 +237,7 @@ def _version_folder(folder, model_name, version):
     if version is None:
         version = max(existing, default=0) + 1
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise ValueError(f"Expected an integer version > 0. Received: version={version!r}")
+        raise InvalidInputError(f"Expected an integer version > 0. Received: version={version!r}")
     if version in existing:
         raise FileExistsError(
             "Expected a version that does not exist yet, or none for the next one. "

@@ -1,9 +1,11 @@
 """What goes wrong in an export, by whose fault."""
 
+from kerasood.errors import InvalidInputError
 
-class ExportMismatch(ValueError):
+
+class ExportMismatch(InvalidInputError):
     """An exported file answers otherwise than the Keras model it was made from."""
 
 
-class Inexpressible(ValueError):
+class Inexpressible(InvalidInputError):
     """A format lacks what the model needs: an op, or gradients."""

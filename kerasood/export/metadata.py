@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from kerasood.detectors import DETECTORS
 from kerasood.detectors.saving import to_config
+from kerasood.errors import InvalidInputError, MissingDataError
 from kerasood.files import read_json, write_json
 from kerasood.thresholds import read_threshold
 
@@ -39,7 +40,7 @@ def build_metadata(ood_model, metadata):
     }
     taken = sorted(facts.keys() & metadata.keys())
     if taken:
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected metadata without the keys {', '.join(facts)}, which come from the model. "
             f"Received: {', '.join(taken)}"
         )
@@ -60,7 +61,7 @@ def read_metadata(path):
     """
     location = _location(path)
     if not location.is_file():
-        raise FileNotFoundError(f"Expected the metadata of {path} in {location}. Received: no file")
+        raise MissingDataError(f"Expected the metadata of {path} in {location}. Received: no file")
     return read_json(location)
 
 
@@ -79,7 +80,9 @@ def read_calibration(path):
     """
     content = read_metadata(path).get("calibration")
     if content is None:
-        raise ValueError(f"Expected a 'calibration' in the metadata of {path}. Received: none")
+        raise InvalidInputError(
+            f"Expected a 'calibration' in the metadata of {path}. Received: none"
+        )
     return read_threshold({k: v for k, v in content.items() if k != "calibrated_on"})
 
 

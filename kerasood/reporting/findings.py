@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from kerasood.protocols import ROLES
+from kerasood.evaluation.protocols import ROLES
 
 ROLE_TITLES = {
     "far": "Far OOD",

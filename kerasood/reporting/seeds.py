@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerasood.protocols import METRICS
+from kerasood.evaluation.protocols import METRICS
 from kerasood.reporting.findings import Cell, Findings, Row, cells_of, count_of_sets
 
 SPREAD = "± is the sample standard deviation (n - 1) over the n training runs of a recipe."

@@ -9,6 +9,7 @@ import dataclasses
 
 import numpy as np
 
+from kerasood.errors import InvalidInputError
 from kerasood.thresholds.per_class import PerClassThreshold, check_classes
 from kerasood.thresholds.ranks import check_fraction
 from kerasood.thresholds.threshold import Threshold
@@ -101,7 +102,7 @@ def drift_check(
     predicted = check_classes(predicted, flags.size, len(threshold.per_class))
     own = [i for i in np.unique(predicted).tolist() if threshold.per_class[i] is not None]
     if not own:
-        raise ValueError(
+        raise InvalidInputError(
             "Expected images of a class with a threshold of its own. "
             f"Received: {flags.size} images of the classes {np.unique(predicted).tolist()}"
         )
@@ -146,7 +147,7 @@ def drift_evidence(threshold: Threshold, num_flagged: int, num_images: int) -> f
         statistics and safe anytime-valid inference", 2023.
     """
     if not 0 <= num_flagged <= num_images:
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected 0 <= num_flagged <= num_images. Received: {num_flagged=}, {num_images=}"
         )
     from scipy.special import betaln
@@ -178,14 +179,14 @@ def spent_significance(significance: float, window: int) -> float:
     """
     check_fraction("significance", significance)
     if window < 1:
-        raise ValueError(f"Windows count from 1. Received: window={window}")
+        raise InvalidInputError(f"Windows count from 1. Received: window={window}")
     return significance / (window * (window + 1))
 
 
 def _flags(threshold, scores_or_flags, predicted):
     values = np.asarray(scores_or_flags)
     if values.dtype.kind not in "bf" or values.ndim != 1 or not values.size:
-        raise ValueError(
+        raise InvalidInputError(
             "Expected floating scores or flags of dtype bool, one per image. "
             f"Received: shape={values.shape}, dtype={values.dtype}"
         )

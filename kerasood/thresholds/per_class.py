@@ -8,6 +8,7 @@ import dataclasses
 
 import numpy as np
 
+from kerasood.errors import InvalidInputError
 from kerasood.thresholds.ranks import needed_images
 from kerasood.thresholds.threshold import Threshold, as_float32, calibrate
 
@@ -87,7 +88,7 @@ class PerClassThreshold:
         """
         expected = {field.name for field in dataclasses.fields(cls)}
         if set(content) != expected or len(content["per_class"]) != len(content["num_predicted"]):
-            raise ValueError(
+            raise InvalidInputError(
                 f"Thresholds per class have exactly the keys {sorted(expected)}, the latter two "
                 f"of one length. Received: {content!r}"
             )
@@ -161,12 +162,12 @@ def check_classes(predicted, num_images: int, num_classes: int) -> np.ndarray:
     """
     classes = np.asarray(predicted)
     if classes.shape != (num_images,) or classes.dtype.kind not in "iu":
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected the predicted class, an integer, of each of {num_images} images. Received: "
             f"predicted with shape={classes.shape}, dtype={classes.dtype}"
         )
     if classes.size and not (0 <= classes.min() and classes.max() < num_classes):
-        raise ValueError(
+        raise InvalidInputError(
             f"Expected predicted classes in [0, {num_classes}). "
             f"Received: classes from {classes.min()} to {classes.max()}"
         )

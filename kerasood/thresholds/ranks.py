@@ -10,6 +10,8 @@ from fractions import Fraction
 
 import numpy as np
 
+from kerasood.errors import InvalidInputError
+
 GUARANTEES = ("average", "confidence")
 # Further from a tie than this, floats decide rightly; nearer, integers do.
 CLEAR = 1e-12
@@ -62,7 +64,7 @@ def check_promise(tpr, confidence, guarantee):
     check_fraction("tpr", tpr)
     check_fraction("confidence", confidence)
     if guarantee not in GUARANTEES:
-        raise ValueError(
+        raise InvalidInputError(
             f"`guarantee` must be one of {', '.join(GUARANTEES)}. Received: {guarantee=}"
         )
 
@@ -70,7 +72,7 @@ def check_promise(tpr, confidence, guarantee):
 def check_fraction(name, value):
     """Raises ValueError for a number outside (0, 1)."""
     if not 0 < value < 1:
-        raise ValueError(f"`{name}` must be in (0, 1). Received: {name}={value}")
+        raise InvalidInputError(f"`{name}` must be in (0, 1). Received: {name}={value}")
 
 
 def as_fraction(share: float) -> Fraction:

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from kerasood.errors import InvalidInputError
 from kerasood.metrics import as_scores
 from kerasood.thresholds.ranks import (
     beta_binomial_masses,
@@ -90,7 +91,9 @@ class Threshold:
             ValueError: `num_images` below 1.
         """
         if num_images < 1:
-            raise ValueError(f"`num_images` must be at least 1. Received: num_images={num_images}")
+            raise InvalidInputError(
+                f"`num_images` must be at least 1. Received: num_images={num_images}"
+            )
         tail = (1 - self.confidence) / 2
         fewest, most = self.accepted_masses(num_images)
         low = np.searchsorted(np.cumsum(fewest), tail)
@@ -129,13 +132,13 @@ class Threshold:
         """
         expected = {field.name for field in dataclasses.fields(cls)}
         if not isinstance(content, dict) or set(content) | {"guarantee"} != expected:
-            raise ValueError(
+            raise InvalidInputError(
                 f"A threshold has exactly the keys {sorted(expected)}. Received: {content!r}"
             )
         threshold = cls(**{**content, "interval": tuple(content["interval"])})
         as_float32 = float(np.float32(threshold.value))
         if not math.isfinite(as_float32) or as_float32 != threshold.value:
-            raise ValueError(
+            raise InvalidInputError(
                 f"A threshold's value must be a finite float32 number. "
                 f"Received: value={threshold.value!r}"
             )
@@ -176,7 +179,7 @@ def calibrate(
     required = required_rank(scores.size, tpr, confidence, guarantee)
     if required > scores.size:
         how = f" with {confidence=}" if guarantee == "confidence" else ""
-        raise ValueError(
+        raise InvalidInputError(
             f"Calibrating to tpr={tpr}{how} needs at least "
             f"{needed_images(tpr, confidence, guarantee)} images. "
             f"Received: scores_in with {scores.size}"
@@ -220,7 +223,7 @@ def as_float32(name: str, scores) -> np.ndarray:
     scores = as_scores(name, scores)
     extreme = scores[np.argmax(np.abs(scores))]
     if abs(extreme) > np.finfo(np.float32).max:
-        raise ValueError(f"Scores must fit into float32. Received: a score of {extreme}")
+        raise InvalidInputError(f"Scores must fit into float32. Received: a score of {extreme}")
     return scores.astype(np.float32)
 
 

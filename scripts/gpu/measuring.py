@@ -2,17 +2,17 @@
 
 import numpy as np
 
-from kerasood import protocols
 from kerasood.data import registry
-from kerasood.data.base import ArraySource
-from kerasood.data.in_distribution import halves
-from kerasood.data.sources import availability, open_source
+from kerasood.data.open import availability, open_source
+from kerasood.data.source import ArraySource
+from kerasood.data.splits import halves
 from kerasood.data.validation_outliers import validation_outliers
 from kerasood.detectors import build
-from kerasood.evaluation import Candidate
-from kerasood.fitting import CandidateOutputs
+from kerasood.evaluation import protocols
+from kerasood.evaluation.fitting import CandidateOutputs
+from kerasood.evaluation.measure import Candidate
+from kerasood.extractor.build import build_full_extractor, head_of
 from kerasood.metrics import all_metrics
-from kerasood.models.extractor import build_full_extractor, head_of
 from kerasood.reporting.paper import stand_ins
 from kerasood.reporting.paper_numbers import SETS
 

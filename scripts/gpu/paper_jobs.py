@@ -7,7 +7,7 @@ from kerasood.commands.evaluate import evaluate
 from kerasood.commands.train import train
 from kerasood.config import EvaluateConfig
 from kerasood.files import atomic_path, write_json
-from kerasood.models.saving import load_network
+from kerasood.networks.saving import load_network
 from scripts.gpu.measuring import judged_mean, measure
 from scripts.gpu.parcels import network_of, packed_network
 from scripts.gpu.setup import REHEARSED_SETS, run_folder

@@ -14,8 +14,8 @@ import zipfile
 import numpy as np
 
 from kerasood.files import atomic_path
-from kerasood.models.saving import load_network, save_network
-from kerasood.models.wide_resnet import WideResNet
+from kerasood.networks.saving import load_network, save_network
+from kerasood.networks.wide_resnet import WideResNet
 
 NETWORK = ".keras"
 PACKED_NETWORK = ".npz"

@@ -1,0 +1,1 @@
+"""Published archives: downloaded, checked, unpacked, prepared for TFDS."""

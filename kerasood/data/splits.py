@@ -1,0 +1,159 @@
+"""Which in-distribution images train a model, which calibrate its threshold, which test it."""
+
+import dataclasses
+
+import numpy as np
+from absl import logging
+from sklearn.model_selection import train_test_split
+
+from kerasood.data.open import availability, available_splits, open_source
+from kerasood.data.source import ArraySource, ImageDigest
+from kerasood.errors import InvalidInputError
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingData:
+    """Images for training.
+
+    Args:
+        training: (images uint8 (N, S, S, 3), labels int32 (N,)).
+        validation: the same for the images that are kept out, or None.
+        num_classes: int >= 2.
+        class_names: tuple of str, or None.
+        outliers: uint8 (M, S, S, 3) of an objective that trains on them, or None.
+    """
+
+    training: tuple[np.ndarray, np.ndarray]
+    validation: tuple[np.ndarray, np.ndarray] | None
+    num_classes: int
+    class_names: tuple[str, ...] | None
+    outliers: np.ndarray | None = None
+
+    def digests(self):
+        """What a run records of its images: {set: {"count": int, "sha256": of the pixels}}."""
+        sets = {
+            "training": self.training[0],
+            "validation": None if self.validation is None else self.validation[0],
+            "outliers": self.outliers,
+        }
+        return {name: _digest(images) for name, images in sets.items() if images is not None}
+
+
+def _digest(images):
+    digest = ImageDigest()
+    digest.update(images)
+    return {"count": digest.count, "sha256": digest.hexdigest}
+
+
+def load_training_data(config, holdout_seed=None):
+    """Loads the training split and what is kept out of it.
+
+    Kept out is a stratified share of the training split where `config.holdout` asks for one, else
+    the data set's own validation split where it has one, else nothing.
+
+    Args:
+        config: TrainConfig, or anything with dataset, holdout, seed, data_dir, download, strict.
+        holdout_seed: int, decides which images are held out; `config.seed` by default.
+
+    Returns:
+        TrainingData.
+
+    Raises:
+        FileNotFoundError: the data cannot be had.
+        ValueError: they have no labels, or fewer than two classes.
+    """
+    where = {
+        "data_dir": config.data_dir, "download": config.download, "strict": config.strict
+    }
+    source = open_source(config.dataset, "train", **where)
+    images, labels = source.load()
+    if labels is None or source.num_classes < 2:
+        raise InvalidInputError(
+            f"Expected images of at least two classes in {config.dataset}. Received: "
+            + ("no labels" if labels is None else f"{source.num_classes} class")
+        )
+    for file, reason in source.skipped:
+        logging.warning("left out of training: %s (%s)", file, reason)
+    validation = None
+    if config.holdout:
+        seed = config.seed if holdout_seed is None else holdout_seed
+        kept, held = holdout_rows(labels, config.holdout, seed)
+        validation = images[held], labels[held]
+        images, labels = images[kept], labels[kept]
+    elif "validation" in available_splits(config.dataset, config.data_dir):
+        validation = open_source(config.dataset, "validation", **where).load()
+    return TrainingData((images, labels), validation, source.num_classes, source.class_names)
+
+
+def training_source(stage, data_dir=None, download=True):
+    """The labelled images that a finished run was trained on, for detectors that learn from them.
+
+    Args:
+        stage: StageConfig of the run.
+        data_dir: str or None, searched first.
+        download: bool.
+
+    Returns:
+        ImageSource, unaugmented, in a fixed order; or None when they are not at hand.
+    """
+    if availability(stage.dataset, "train", data_dir, download) is not None:
+        return None
+    source = open_source(stage.dataset, "train", data_dir=data_dir, download=download)
+    if not stage.holdout:
+        return source
+    images, labels = source.load()
+    kept, _ = holdout_rows(labels, stage.holdout, stage.split_seed)
+    return ArraySource(
+        f"{stage.dataset} kept", images[kept], labels[kept], source.num_classes, source.class_names
+    )
+
+
+def calibration_source(stage, data_dir=None, download=True):
+    """The images that a finished run may calibrate its threshold on, none of them trained on.
+
+    Args:
+        stage: StageConfig of the run.
+        data_dir: str or None, searched first.
+        download: bool.
+
+    Returns:
+        ImageSource, or None when nothing was kept out: then calibrate on one half of the test
+        split and check on the other.
+    """
+    if stage.holdout:
+        source = open_source(stage.dataset, "train", data_dir=data_dir, download=download)
+        images, labels = source.load()
+        _, held = holdout_rows(labels, stage.holdout, stage.split_seed)
+        return ArraySource(f"{stage.dataset} holdout", images[held], labels[held])
+    if "validation" in available_splits(stage.dataset, data_dir):
+        return open_source(stage.dataset, "validation", data_dir=data_dir, download=download)
+    return None
+
+
+def holdout_rows(labels, share, seed):
+    """Divides images class by class.
+
+    Args:
+        labels: (N,) int.
+        share: float in (0, 1), what is held out of every class.
+        seed: int.
+
+    Returns:
+        (kept, held): increasing int arrays of rows.
+    """
+    if not 0 < share < 1:
+        raise InvalidInputError(f"Expected holdout in [0, 1). Received: holdout={share}")
+    kept, held = train_test_split(
+        np.arange(len(labels)), test_size=share, random_state=seed, stratify=labels
+    )
+    return np.sort(kept), np.sort(held)
+
+
+def halves(num_images, seed):
+    """Divides test images into a half to calibrate on and a half to check on.
+
+    Returns:
+        (calibration, check): disjoint int arrays of rows that together are all.
+    """
+    order = np.random.default_rng([seed, num_images]).permutation(num_images)
+    return np.sort(order[: num_images // 2]), np.sort(order[num_images // 2 :])

@@ -1,0 +1,1 @@
+"""Models x OOD sets x detectors -> results."""

@@ -1,0 +1,167 @@
+"""Chooses a detector's parameters on in-distribution images and outliers made from them."""
+
+import copy
+import dataclasses
+import itertools
+
+import numpy as np
+from sklearn.base import clone
+
+from kerasood.data.validation_outliers import validation_outliers
+from kerasood.evaluation.outputs import collect
+from kerasood.extractor.build import with_float_input
+from kerasood.extractor.input_gradient import InputSign, stepped
+from kerasood.metrics import all_metrics
+
+CRITERION = "lowest mean FPR95 over the kinds of generated outliers, then highest mean AUROC"
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitting:
+    """What a detector is fitted on; see `Detector.fit`."""
+
+    outputs: dict | None
+    labels: np.ndarray | None
+    head: tuple | None
+
+
+class Validation:
+    """In-distribution images, outliers made from them, and the model's outputs for both.
+
+    Args:
+        extractor: keras.Model, images -> {"features", "logits"}.
+        images: uint8 (N, H, W, 3), in-distribution, of the training data, never of a test set.
+        kept_out: bool, whether the images were kept out of training rather than trained on.
+        seed: int >= 0, of the outliers.
+        batch_size: int.
+    """
+
+    def __init__(self, extractor, images, kept_out=False, seed=0, batch_size=250):
+        self.kept_out = kept_out
+        self.images = {"in": np.asarray(images), **validation_outliers(images, seed)}
+        self._extractor = extractor
+        self._batch_size = batch_size
+        self._outputs = None
+        self._on_pixels = None
+
+    @property
+    def num_images(self):
+        return len(self.images["in"])
+
+    @property
+    def described(self):
+        """What the images are, in words."""
+        origin = "images kept out of training" if self.kept_out else "training images"
+        return f"{self.num_images:,} {origin}"
+
+    @property
+    def outputs(self):
+        """{"in" or kind: outputs} of the images as they are; computed once."""
+        if self._outputs is None:
+            self._outputs = {
+                name: collect(self._extractor, self._batches(images))
+                for name, images in self.images.items()
+            }
+        return self._outputs
+
+    def stepped_outputs(self, loss, steps):
+        """Yields (step, {"in" or kind: outputs}) of images moved against a loss's gradient.
+
+        The gradient is computed once for all steps.
+
+        Args:
+            loss: function of outputs, (N,).
+            steps: shares of the pixel range; 0 means as they are.
+        """
+        moving = [step for step in steps if step]
+        signs = {}
+        if moving:
+            sign_of = InputSign(self._extractor, loss)
+            signs = {
+                name: [sign_of.predict_on_batch(batch) for batch in self._batches(images)]
+                for name, images in self.images.items()
+            }
+        for step in steps:
+            yield step, self._moved(signs, step) if step else self.outputs
+
+    def _moved(self, signs, step):
+        # A model of its own each time would be compiled each time.
+        self._on_pixels = self._on_pixels or with_float_input(self._extractor)
+        return {
+            name: collect(
+                self._on_pixels,
+                (
+                    stepped(batch.astype("float32"), sign, np.float32(step))
+                    for batch, sign in zip(self._batches(images), signs[name], strict=True)
+                ),
+                dtype="float32",
+            )
+            for name, images in self.images.items()
+        }
+
+    def _batches(self, images):
+        size = self._batch_size
+        return (images[start : start + size] for start in range(0, len(images), size))
+
+
+def choose(detector, fitting, validation):
+    """Fits a detector for every point of its grid and returns the best.
+
+    Args:
+        detector: Detector whose class has a `GRID`, {parameter: values}.
+        fitting: Fitting.
+        validation: Validation.
+
+    Returns:
+        A new, fitted detector with `choice_`: JSON values that say what was chosen from what, on
+        which images, and by which numbers.
+    """
+    grid = detector.GRID
+    trials = []
+    for params, fitted, outputs in _points(detector, grid, fitting, validation):
+        fpr95, auroc = _measure(fitted, outputs)
+        trials.append((fpr95, -auroc, len(trials), params, fitted))
+    fpr95, negative_auroc, _, params, best = min(trials, key=lambda trial: trial[:3])
+    best.choice_ = {
+        "chosen": params,
+        "criterion": CRITERION,
+        "fpr95": fpr95,
+        "auroc": -negative_auroc,
+        "images": validation.described,
+        "num_kept_out": validation.num_images if validation.kept_out else 0,
+        "outliers": [name for name in validation.images if name != "in"],
+        "tried": [
+            {**tried, "fpr95": trial_fpr95, "auroc": -trial_auroc}
+            for trial_fpr95, trial_auroc, _, tried, _ in trials
+        ],
+    }
+    return best
+
+
+def _points(detector, grid, fitting, validation):
+    """Yields (parameters, fitted detector, {name: outputs to score}) of every point."""
+    rest = {name: values for name, values in grid.items() if name != "magnitude"}
+    for values in itertools.product(*rest.values()):
+        params = dict(zip(rest, values, strict=True))
+        fitted = clone(detector).set_params(**params)
+        fitted.fit(fitting.outputs, fitting.labels, fitting.head)
+        if not any(grid.get("magnitude", ())):
+            # At most one step, that of a detector inside this one, whose parameters stay.
+            steps = (fitted.input_step,)
+            for _, outputs in validation.stepped_outputs(fitted.input_loss, steps):
+                yield params, fitted, outputs
+            continue
+        for step, outputs in validation.stepped_outputs(fitted.input_loss, grid["magnitude"]):
+            at_step = copy.copy(fitted).set_params(magnitude=step)
+            yield {**params, "magnitude": step}, at_step, outputs
+
+
+def _measure(detector, outputs):
+    """Mean FPR95 and AUROC over the kinds of outliers."""
+    scores = {name: np.asarray(detector.score(parts)) for name, parts in outputs.items()}
+    measured = [
+        all_metrics(scores["in"], values) for name, values in scores.items() if name != "in"
+    ]
+    return tuple(
+        float(np.mean([metrics[name] for metrics in measured])) for name in ("fpr95", "auroc")
+    )

@@ -1,0 +1,86 @@
+"""A model's outputs for a data set, kept on disk so that no image is computed twice."""
+
+import json
+import pathlib
+import re
+import zipfile
+import zlib
+
+import numpy as np
+from absl import logging
+
+from kerasood.evaluation.outputs import Collected, collect_source
+from kerasood.files import atomic_path
+from kerasood.networks.fingerprint import model_hash
+
+LONGEST_NAME = 60
+
+
+class OutputsCache:
+    """Outputs below a folder, by the hash of the model and the fingerprint of the images.
+
+    The model's hash covers weights and configuration, and with it the standardisation; the
+    source's fingerprint covers which images, their size and how they were resized. A file that
+    cannot be read is computed again; a model without a configuration is always computed anew.
+
+    Args:
+        folder: str or Path, made when it is needed; None computes everything anew.
+    """
+
+    def __init__(self, folder):
+        self.folder = None if folder is None else pathlib.Path(folder)
+        self._model_hashes = {}
+
+    def collect(self, extractor, source, batch_size=250, progress=None):
+        """As `collect_source`, from disk where it was computed before.
+
+        Returns:
+            Collected.
+        """
+        path = self._path(extractor, source)
+        if path is not None and (stored := _load(path)) is not None:
+            if progress is not None:
+                progress(stored.num_images)
+            return stored
+        collected = collect_source(extractor, source, batch_size, progress)
+        # What was skipped as unreadable may be readable, or named again, next time.
+        if path is not None and not source.skipped:
+            _save(path, collected)
+        return collected
+
+    def _path(self, extractor, source):
+        if self.folder is None:
+            return None
+        if id(extractor) not in self._model_hashes:
+            self._model_hashes[id(extractor)] = (extractor, model_hash(extractor))
+        model = self._model_hashes[id(extractor)][1]
+        if model is None:
+            return None
+        # The name may be a path: only its end, and without the folders that it names.
+        name = re.sub(r"[^\w. -]", "_", source.name)[-LONGEST_NAME:]
+        return self.folder / model[:16] / f"{name}-{source.fingerprint()[:16]}.npz"
+
+
+def _save(path, collected):
+    facts = json.dumps({"sha256": collected.sha256})
+    labels = {} if collected.labels is None else {"labels": collected.labels}
+    arrays = {f"outputs/{name}": array for name, array in collected.outputs.items()}
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, facts=np.array(facts), **labels, **arrays)
+
+
+def _load(path):
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            outputs = {
+                name.removeprefix("outputs/"): stored[name]
+                for name in stored.files
+                if name.startswith("outputs/")
+            }
+            labels = stored["labels"] if "labels" in stored.files else None
+            return Collected(outputs, labels, json.loads(str(stored["facts"]))["sha256"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        logging.warning("%s is damaged and computed again: %s", path, error)
+        return None

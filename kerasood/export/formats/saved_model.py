@@ -1,0 +1,158 @@
+"""SavedModel: what TF Serving loads."""
+
+import contextlib
+import pathlib
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasood.errors import InvalidInputError, StorageError
+from kerasood.export.graph.endpoints import SIGNATURE, build_endpoints
+from kerasood.export.metadata import build_metadata, write_metadata
+from kerasood.quiet import quiet
+from kerasood.serving import check_images
+
+
+def export_saved_model(ood_model, folder, metadata):
+    """Writes a SavedModel with the signatures of `build_endpoints`, for any batch size.
+
+    Args:
+        ood_model: OODModel.
+        folder: str or Path of a folder that does not exist yet.
+        metadata: dict of JSON values, written to assets.extra/kerasood.json with the model's facts;
+            its "class_names", if any, are the labels.
+
+    Returns:
+        Path of the folder.
+
+    Raises:
+        ValueError: Keras runs on another backend, `metadata` overrides the model's facts, or the
+            class names are too few or too many.
+        OSError: the folder cannot be written.
+    """
+    content = build_metadata(ood_model, metadata)
+    write_endpoints(build_endpoints(ood_model, metadata.get("class_names")), folder)
+    write_metadata(folder, content)
+    return pathlib.Path(folder)
+
+
+def write_archive(serve, image_shape, folder):
+    """Writes a function of uint8 images as the one signature of a SavedModel."""
+    images = tf.TensorSpec((None, *image_shape), tf.uint8, name="images")
+    write_endpoints({SIGNATURE: (serve, images)}, folder)
+
+
+def write_endpoints(endpoints, folder):
+    """Writes functions of one tensor each as the signatures of a SavedModel.
+
+    Args:
+        endpoints: dict of signature name to (function, tf.TensorSpec).
+        folder: str or Path of a folder that does not exist yet.
+
+    Raises:
+        ValueError: Keras runs on another backend.
+        OSError: the folder cannot be written.
+    """
+    if keras.backend.backend() != "tensorflow":
+        raise InvalidInputError(
+            "Expected the TensorFlow backend: set KERAS_BACKEND=tensorflow to export. "
+            f"Received: backend={keras.backend.backend()!r}"
+        )
+    # A tf.Module fails in TF Serving's loader, and archive.track() stores each weight twice.
+    archive = keras.export.ExportArchive()
+    for name, (serve, spec) in endpoints.items():
+        archive.add_endpoint(name, serve, input_signature=[spec])
+    try:
+        with quiet():
+            archive.write_out(str(folder), verbose=False)
+    except tf.errors.OpError as error:
+        raise StorageError(f"Cannot write the SavedModel {folder}: {error.message}") from error
+
+
+class ServedModel:
+    """A SavedModel as TF Serving holds it: session, tag and signatures, no Python object.
+
+    Args:
+        session: tf.compat.v1.Session that it is loaded in.
+        signatures: map of signature name to SignatureDef.
+    """
+
+    def __init__(self, session, signatures):
+        self.session = session
+        self.signatures = signatures
+
+    def run(self, inputs, signature=SIGNATURE):
+        """Answers one request.
+
+        Args:
+            inputs: dict of arrays by input name.
+            signature: str.
+
+        Returns:
+            dict of NumPy arrays, one per output of the signature.
+
+        Raises:
+            ValueError: there is no such signature, or the inputs are not exactly its own or do not
+                fit their dtype and shape.
+            tf.errors.OpError: an op of the graph fails.
+        """
+        if signature not in self.signatures:
+            raise InvalidInputError(
+                f"Expected a signature out of {sorted(self.signatures)}. Received: {signature!r}"
+            )
+        definition = self.signatures[signature]
+        if inputs.keys() != definition.inputs.keys():
+            raise InvalidInputError(
+                f"Expected the inputs {sorted(definition.inputs)} of {signature}. "
+                f"Received: {sorted(inputs)}"
+            )
+        fetches = {name: output.name for name, output in definition.outputs.items()}
+        feeds = {}
+        for name, values in inputs.items():
+            # A session casts in silence, floats in 0..1 to zeros; a server does not.
+            expected = tf.dtypes.as_dtype(definition.inputs[name].dtype)
+            values = np.asarray(values, None if np.size(values) else expected.as_numpy_dtype)
+            if tf.dtypes.as_dtype(values.dtype) != expected:
+                raise InvalidInputError(
+                    f"Expected {name} as {expected.name}. Received: dtype={values.dtype}"
+                )
+            feeds[definition.inputs[name].name] = values
+        return self.session.run(fetches, feeds)
+
+
+@contextlib.contextmanager
+def load_served(folder):
+    """Loads a SavedModel through the C++ loader, as TF Serving does.
+
+    Args:
+        folder: str or Path of a SavedModel.
+
+    Yields:
+        ServedModel.
+    """
+    session = tf.compat.v1.Session(graph=tf.Graph())
+    # Not as the default session: what runs beside it stays eager.
+    with contextlib.closing(session):
+        with quiet(), session.graph.as_default():
+            content = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(folder))
+        yield ServedModel(session, content.signature_def)
+
+
+def run_saved_model(folder, images):
+    """Answers for images as TF Serving would.
+
+    Args:
+        folder: str or Path of a SavedModel.
+        images: uint8 array (N, H, W, 3), pixels 0-255; N may be 0.
+
+    Returns:
+        dict of NumPy arrays, one per output of the signature.
+
+    Raises:
+        ValueError: the images do not match the signature.
+    """
+    with load_served(folder) as served:
+        sizes = served.signatures[SIGNATURE].inputs["images"].tensor_shape.dim[1:]
+        image_shape = [size.size if size.size >= 0 else None for size in sizes]
+        return served.run({"images": check_images(images, image_shape)})

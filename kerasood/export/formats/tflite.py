@@ -1,0 +1,181 @@
+"""TFLite: what phones and small boards run."""
+
+import pathlib
+import re
+import tempfile
+import warnings
+
+import numpy as np
+import tensorflow as tf
+
+from kerasood.export.errors import Inexpressible
+from kerasood.export.formats.saved_model import SIGNATURE, write_archive
+from kerasood.export.graph.quantization import quantize, servable
+from kerasood.export.metadata import build_metadata, write_metadata
+from kerasood.quiet import quiet
+from kerasood.serving import OODModel, check_images
+
+
+def export_tflite(ood_model, path, metadata, quantization=None):
+    """Writes a TFLite file of builtin ops only, for any batch size.
+
+    It is converted from the bare model, not from the SavedModel of `export_saved_model`, whose
+    guard against empty batches would keep the runtime from planning its memory ahead. A quantised
+    file is converted twice: its own scores decide where its threshold lies.
+
+    Args:
+        ood_model: OODModel.
+        path: str or Path of the .tflite file.
+        metadata: dict of JSON values, written to FILE.json beside it with the model's facts.
+        quantization: Quantization, or None for float32.
+
+    Returns:
+        Path of the file.
+
+    Raises:
+        Inexpressible: the detector needs a gradient, or the graph an op that is no builtin one.
+        ValueError: Keras runs on another backend, or `metadata` overrides the model's facts.
+        OSError: the file cannot be written.
+    """
+    path = pathlib.Path(path)
+    refuse_gradients(ood_model)
+    content = build_metadata(ood_model, {**metadata, "quantization": _kind(quantization)})
+    flatbuffer = _convert(ood_model, quantization)
+    if quantization is not None and quantization.recalibrate is not None:
+        threshold = quantization.recalibrate(lambda images: _answer(flatbuffer, images))
+        ood_model = OODModel(ood_model.network, ood_model.detector, threshold.value)
+        calibration = {**metadata.get("calibration", {}), **threshold.to_json()}
+        content = build_metadata(
+            ood_model, {**metadata, "calibration": calibration, "quantization": quantization.kind}
+        )
+        flatbuffer = _convert(ood_model, quantization)
+    path.write_bytes(flatbuffer)
+    write_metadata(path, content)
+    return path
+
+
+def refuse_gradients(ood_model):
+    """Refuses detectors that take a step on the image.
+
+    Raises:
+        Inexpressible: the model's is one.
+    """
+    detector = ood_model.detector
+    if detector.input_step:
+        raise Inexpressible(
+            "Expected a detector without a step on the image for TFLite, which has no gradients: "
+            "export the SavedModel alone, or set the step to 0. "
+            f"Received: {type(detector).__name__} with a step of {detector.input_step:g}"
+        )
+
+
+def _kind(quantization):
+    return "none" if quantization is None else quantization.kind
+
+
+def _convert(ood_model, quantization):
+    with quiet(), tempfile.TemporaryDirectory() as folder:
+        serve = servable(ood_model, _kind(quantization))
+        write_archive(serve, ood_model.image_shape, folder)
+        try:
+            if quantization is None:
+                return _converter(folder).convert()
+            plain_ops = ()
+            if quantization.kind == "int8":
+                plain_ops = _op_names(_converter(folder).convert())
+            return quantize(_converter(folder), quantization, ood_model, plain_ops)
+        # The converter's own error class is private.
+        except Exception as error:
+            raise Inexpressible(
+                "Expected a model that TFLite's builtin ops can express. "
+                f"Received: {_unsupported_ops(error)}"
+            ) from error
+
+
+def _converter(folder):
+    converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    return converter
+
+
+def _unsupported_ops(error):
+    names = sorted(set(re.findall(r"'(\S+)' op is neither a custom op nor", str(error))))
+    return f"ops {', '.join(names)}" if names else str(error)[:500]
+
+
+def _op_names(flatbuffer):
+    """Names of the outputs of all ops of a file, as the quantiser knows them."""
+    interpreter = _interpreter(tflite_runtimes()[0], model_content=flatbuffer)
+    names = {tensor["index"]: tensor["name"] for tensor in interpreter.get_tensor_details()}
+    # LiteRT gives no public list of a file's ops.
+    return [names[index] for op in interpreter._get_ops_details() for index in op["outputs"]]
+
+
+def run_tflite(path, images, runtime=None):
+    """Answers for images with the LiteRT runtime if it is installed, else with tf.lite's.
+
+    The runtime itself would take images of another size without a word, and answer.
+
+    Args:
+        path: str or Path of a .tflite file.
+        images: uint8 array (N, H, W, 3), pixels 0-255; N may be 0.
+        runtime: one of `tflite_runtimes()`, or None for the first.
+
+    Returns:
+        dict of NumPy arrays, one per output of the signature.
+
+    Raises:
+        ValueError: the images do not match the signature.
+    """
+    with quiet():
+        return _run(open_tflite(path, runtime), images)
+
+
+def _answer(flatbuffer, images):
+    with quiet():
+        return _run(_interpreter(tflite_runtimes()[0], model_content=flatbuffer), images)
+
+
+def _run(interpreter, images):
+    runner = interpreter.get_signature_runner(SIGNATURE)
+    image_shape = runner.get_input_details()["images"]["shape_signature"][1:]
+    images = check_images(images, [size if size >= 0 else None for size in image_shape])
+    if len(images):
+        return runner(images=images)
+    # The runtime fails on an empty batch.
+    return {
+        name: np.zeros((0, *output["shape_signature"][1:]), output["dtype"])
+        for name, output in runner.get_output_details().items()
+    }
+
+
+def open_tflite(path, runtime=None):
+    """Opens a .tflite file in LiteRT's interpreter, or in tf.lite's where that is missing.
+
+    Args:
+        path: str or Path.
+        runtime: one of `tflite_runtimes()`, or None for the first.
+    """
+    return _interpreter(runtime or tflite_runtimes()[0], model_path=str(path))
+
+
+def tflite_runtimes():
+    """The runtimes at hand, the one to prefer first: "litert" and "tf.lite"."""
+    return tuple(name for name, kind in _RUNTIMES.items() if kind() is not None)
+
+
+def _litert():
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        return None
+    return Interpreter
+
+
+_RUNTIMES = {"litert": _litert, "tf.lite": lambda: getattr(tf.lite, "Interpreter", None)}
+
+
+def _interpreter(runtime, **content):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is deprecated")
+        return _RUNTIMES[runtime]()(**content)

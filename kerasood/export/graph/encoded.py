@@ -1,0 +1,145 @@
+"""JPEG and PNG bytes to squares inside the graph, as kerasood.data.decoding does outside it."""
+
+import tensorflow as tf
+
+from kerasood.export.graph.exif import upright
+
+# More than most cameras have: 160 MB while a JPEG is decoded, 540 MB for a PNG with transparency.
+MAX_PIXELS = 24_000_000
+PNG_START, JPEG_START = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+
+
+def decode_images(encoded, image_size):
+    """Decodes a batch; what cannot be decoded is marked and does not disturb the others.
+
+    The images are decoded one after the other, so that memory is bounded whatever their number.
+
+    Args:
+        encoded: string tensor (N,), each a JPEG or PNG file; N may be 0.
+        image_size: int, side of the squares, pixels.
+
+    Returns:
+        Tuple of images, uint8 (N, S, S, 3), zeros where invalid, and valid, bool (N,).
+    """
+    # A failing op fails the whole graph everywhere but in a dataset.
+    num_images = tf.shape(encoded)[0]
+    decoded = tf.data.Dataset.from_tensor_slices((tf.range(num_images), encoded))
+    decoded = decoded.map(lambda row, item: (row, decode_image(item, image_size)))
+    blank = tf.zeros((image_size, image_size, 3), tf.uint8)
+    blank = tf.data.Dataset.from_tensors((num_images, blank))
+    together = decoded.ignore_errors().concatenate(blank).batch(tf.int64.max)
+    rows, images = together.get_single_element()
+    num_rows = tf.shape(rows)[0]
+    positions = tf.fill([num_images + 1], num_rows - 1)
+    positions = tf.tensor_scatter_nd_update(positions, rows[:, None], tf.range(num_rows))
+    positions = positions[:num_images]
+    return tf.gather(images, positions), positions < num_rows - 1
+
+
+def decode_image(encoded, image_size):
+    """Decodes one JPEG or PNG file as kerasood.data.decoding does.
+
+    The decoders give the same pixels as Pillow, 16-bit ones up to one grey level; the resizing
+    rounds after each axis as Pillow does, and differs by one or two levels where a value lies
+    half-way between two. Orientations are applied from a JPEG's EXIF block only.
+
+    Args:
+        encoded: string tensor, scalar.
+        image_size: int, pixels.
+
+    Returns:
+        uint8 tensor (S, S, 3), pixels 0-255.
+
+    Raises:
+        tf.errors.InvalidArgumentError, when run: it is no JPEG or PNG file, damaged, or has (or
+            would have, resized) more than MAX_PIXELS pixels, which is seen before decoding.
+    """
+    is_png, is_jpeg = (_starts_with(encoded, start) for start in (PNG_START, JPEG_START))
+    with tf.control_dependencies([tf.debugging.Assert(is_png | is_jpeg, ["no JPEG, no PNG"])]):
+        size = tf.cond(is_png, lambda: _png_size(encoded), lambda: _jpeg_size(encoded))
+    with tf.control_dependencies([_refuse_huge(size, image_size)]):
+        image = tf.cond(is_png, lambda: _decode_png(encoded), lambda: _decode_jpeg(encoded))
+    return fit_to_square(image, image_size)
+
+
+def fit_to_square(image, image_size):
+    """The short side becomes `image_size`, antialiased, then the centre is cropped.
+
+    Args:
+        image: uint8 tensor (H, W, 3).
+        image_size: int, pixels.
+
+    Returns:
+        uint8 tensor (S, S, 3).
+    """
+    height, width = tf.unstack(_resized(tf.shape(image)[:2], image_size))
+    image = tf.transpose(_resize_rows(tf.transpose(image, (1, 0, 2)), width), (1, 0, 2))
+    image = _resize_rows(image, height)
+    top, left = (height - image_size) // 2, (width - image_size) // 2
+    image = image[top : top + image_size, left : left + image_size]
+    return tf.ensure_shape(image, (image_size, image_size, 3))
+
+
+def _resize_rows(image, num_rows):
+    """Resamples (H, W, C) along H with a triangle filter as wide as the shrink factor."""
+    height, width = tf.unstack(tf.shape(image)[:2])
+    scale = tf.cast(num_rows, tf.float32) / tf.cast(height, tf.float32)
+    resized = tf.raw_ops.ScaleAndTranslate(
+        images=image[None],
+        size=[num_rows, width],
+        scale=[scale, 1.0],
+        translation=[0.0, 0.0],
+        kernel_type="triangle",
+        antialias=True,
+    )[0]
+    return tf.cast(tf.clip_by_value(tf.floor(resized + 0.5), 0, 255), tf.uint8)
+
+
+def _resized(size, image_size):
+    return size * image_size // tf.reduce_min(size)
+
+
+def _refuse_huge(size, image_size):
+    size = tf.cast(size, tf.int64)
+    has_area = tf.reduce_min(size) > 0
+    resized = _resized(tf.maximum(size, 1), image_size)
+    largest = tf.maximum(tf.reduce_prod(size), tf.reduce_prod(resized))
+    return tf.debugging.Assert(has_area & (largest <= MAX_PIXELS), ["no or too many pixels", size])
+
+
+def _png_size(encoded):
+    """Height and width, (2,) int32, from the IHDR chunk that every PNG file begins with."""
+    header = tf.strings.substr(encoded, 16, 8)
+    width, height = tf.unstack(tf.io.decode_raw(header, tf.int32, little_endian=False), num=2)
+    return tf.stack([height, width])
+
+
+def _jpeg_size(encoded):
+    return tf.io.extract_jpeg_shape(encoded)[:2]
+
+
+def _decode_png(encoded):
+    """RGB of any PNG image, what is transparent composited on black."""
+    image = tf.io.decode_png(encoded, channels=4)
+    colours, alpha = image[..., :3], image[..., 3:]
+    # TensorFlow fills the missing alpha of images of 1, 2 or 4 bits with 1, 3 or 15.
+    depth = tf.io.decode_raw(tf.strings.substr(encoded, 24, 1), tf.uint8)[0]
+    filler = tf.bitwise.right_shift(tf.constant(255, tf.uint8), 8 - tf.minimum(depth, 8))
+    is_opaque = tf.reduce_all(alpha == 255) | tf.reduce_all(alpha == filler)
+    return tf.cond(is_opaque, lambda: colours, lambda: _on_black(colours, alpha))
+
+
+def _on_black(colours, alpha):
+    """colours * alpha / 255, rounded, without leaving 16 bits."""
+    product = tf.cast(colours, tf.uint16) * tf.cast(alpha, tf.uint16) + 128
+    return tf.cast((product + product // 256) // 256, tf.uint8)
+
+
+def _decode_jpeg(encoded):
+    # The default for dct_method, the fast one, differs from Pillow by up to 16 grey levels.
+    image = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
+    return upright(image, encoded)
+
+
+def _starts_with(encoded, start):
+    return tf.equal(tf.strings.substr(encoded, 0, len(start)), start)

@@ -1,0 +1,112 @@
+"""What a SavedModel can be asked: pixels or files in, all outputs or a short answer out."""
+
+import tensorflow as tf
+
+from kerasood.errors import InvalidInputError
+from kerasood.export.graph.encoded import decode_images
+
+SIGNATURE = "serving_default"
+SHORT_SIGNATURE = "classify"
+ENCODED_SIGNATURE = "serving_bytes"
+SHORT_ENCODED_SIGNATURE = "classify_bytes"
+
+
+def build_endpoints(ood_model, class_names=None):
+    """The signatures of a model; those on encoded images need a network on fixed RGB squares.
+
+    Args:
+        ood_model: OODModel.
+        class_names: K str for the output "label", or None for the numbers 0 to K - 1.
+
+    Returns:
+        dict of signature name to (function of one tensor, its tf.TensorSpec).
+
+    Raises:
+        ValueError: there are not K class names.
+    """
+    class_names = _checked_names(class_names, ood_model.num_classes)
+    spec = tf.TensorSpec((None, *ood_model.image_shape), tf.uint8, name="images")
+    # One function in the file, called by every signature, instead of one copy for each.
+    answer = tf.function(answer_any_number(ood_model), input_signature=[spec])
+
+    def shorten(images):
+        return short_answer(answer(images), class_names)
+
+    endpoints = {SIGNATURE: (answer, spec), SHORT_SIGNATURE: (shorten, spec)}
+    height, width, channels = ood_model.image_shape
+    if height is not None and height == width and channels == 3:
+        encoded = tf.TensorSpec((None,), tf.string, name="image_bytes")
+        endpoints[ENCODED_SIGNATURE] = (_on_files(answer, height), encoded)
+        endpoints[SHORT_ENCODED_SIGNATURE] = (_on_files(shorten, height), encoded)
+    return endpoints
+
+
+def answer_any_number(ood_model):
+    """The model on any number of images, none included.
+
+    oneDNN's Conv2D gives an empty batch the shape of its input, and the next layer fails: so the
+    model never sees one.
+    """
+
+    def serve(images):
+        # Convolutions take other sizes, and multiples of the channels, without a word.
+        images = tf.ensure_shape(images, (None, *ood_model.image_shape))
+        num_images = tf.shape(images)[0]
+        missing = tf.maximum(1 - num_images, 0)
+        outputs = ood_model(tf.pad(images, [[0, missing], [0, 0], [0, 0], [0, 0]]))
+        return {name: output[:num_images] for name, output in outputs.items()}
+
+    return serve
+
+
+def short_answer(outputs, class_names):
+    """What a client needs that only wants to know what it sees and whether to believe it.
+
+    Args:
+        outputs: dict of tensors, those of OODModel.
+        class_names: K str.
+
+    Returns:
+        dict of "label" (N,) string and "probability" (N,) float32 of the most probable class,
+        "score" (N,) float32 and "is_ood" (N,) bool.
+    """
+    classes = tf.argmax(outputs["logits"], axis=-1, output_type=tf.int32)
+    return {
+        "label": tf.gather(tf.constant(class_names), classes),
+        "probability": tf.reduce_max(outputs["probabilities"], axis=-1),
+        "score": outputs["score"],
+        "is_ood": outputs["is_ood"],
+    }
+
+
+def _on_files(answer, image_size):
+    """`answer` on encoded images.
+
+    Where a file is no image, "valid" is false, "is_ood" is true for clients that look no further,
+    and everything else is 0 or empty. An error would fail all images of the batch, and a server
+    that batches puts requests of several clients into one.
+    """
+
+    def serve(image_bytes):
+        image_bytes = tf.ensure_shape(image_bytes, (None,))
+        images, valid = decode_images(image_bytes, image_size)
+        outputs = {name: _blanked(output, valid) for name, output in answer(images).items()}
+        return {**outputs, "is_ood": outputs["is_ood"] | ~valid, "valid": valid}
+
+    return serve
+
+
+def _blanked(output, valid):
+    """`output` where valid; elsewhere 0, false or empty."""
+    valid = tf.reshape(valid, [-1] + [1] * (output.shape.rank - 1))
+    return tf.where(valid, output, tf.zeros([], output.dtype))
+
+
+def _checked_names(class_names, num_classes):
+    names = [str(number) for number in range(num_classes)] if class_names is None else class_names
+    if len(names) != num_classes:
+        raise InvalidInputError(
+            f"Expected one class name for each of {num_classes} classes. "
+            f"Received: {len(names)} names"
+        )
+    return list(names)

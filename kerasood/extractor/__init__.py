@@ -1,0 +1,1 @@
+"""Any Keras classifier as a map from images to features and logits."""

@@ -1,0 +1,218 @@
+"""Any Keras classifier as a map from images to features and logits."""
+
+import warnings
+
+import keras
+from keras import layers
+
+from kerasood.errors import InvalidInputError
+from kerasood.extractor.capturing_extractor import CapturingExtractor
+from kerasood.extractor.float_input import with_float_input
+from kerasood.extractor.graph import Place, all_calls, find_layer, has_graph, resolve, tensors_at
+from kerasood.extractor.head import LinearHead, weighted_layer, weights_of
+from kerasood.extractor.output_path import check_single, find_head, output_operation
+from kerasood.extractor.precision import computes_in_float32, in_float32
+from kerasood.extractor.stages import LayerOutput, height_of, last_of_stages
+from kerasood.extractor.trial import plan_capture
+
+__all__ = [
+    "attached_extractor",
+    "build_extractor",
+    "build_full_extractor",
+    "has_graph",
+    "head_layer",
+    "head_of",
+    "is_extractor",
+    "output_names",
+    "output_operation",
+    "with_float_input",
+]
+
+LESS_THAN_FLOAT32 = (
+    "The model {!r} computes in less than float32 and cannot be rebuilt from its configuration: it "
+    "is used as it is. Its scores are rounded, and another device may round them otherwise; fit, "
+    "calibrate and serve on one kind of device, or give the model and its layers a get_config()."
+)
+
+
+def build_extractor(model, feature_layer=None, hidden_layers=(), head_layer=None, image_shape=None):
+    """Returns a model that gives features and logits in one forward pass, computed in float32.
+
+    It shares the layers and weights of `model`, which stays as it is. Only of a model that computes
+    in less than float32 it takes a copy that does not, so that detectors are fitted on the scores
+    that an `OODModel` serves; what `model` learns later it does not follow. The logits come from
+    the kernel and bias of the model's linear head, before any softmax, and are exact.
+
+    Args:
+        model: keras.Model with one input and one (N, K) output of logits or softmax probabilities:
+            Functional, Sequential or subclassed, nested or not. A model without a graph (with a
+            `call` of its own) is run on a few random images to find its head.
+        feature_layer: str, name of the layer whose (N, D) output is the features, "outer/inner" in
+            a nested model; by default the input of the head.
+        hidden_layers: names of more layers, whose activations, averaged over the image, become
+            further outputs; "auto" takes the last layer of each stage before the downsampling.
+        head_layer: str, for a model without a graph: name or attribute path of the head, where it
+            cannot be told.
+        image_shape: (H, W, C), for a model without a graph that takes other sizes than it was
+            built with; None for any height or width.
+
+    Returns:
+        keras.Model: images -> {"features": (N, D), "logits": (N, K), "hidden/<name>": (N, C)...}
+        float32; a Functional where `model` is a graph, else a CapturingExtractor.
+
+    Raises:
+        ValueError: no keras.Model, more inputs or outputs, logits that are no linear map of
+            anything (a sigmoid, layers after the head), an unknown layer, or features that are no
+            vectors.
+
+    Warns:
+        UserWarning: the model computes in less than float32 and cannot be rebuilt.
+    """
+    if isinstance(model, keras.Model):
+        model = in_float32(model)
+        if not computes_in_float32(model):
+            warnings.warn(LESS_THAN_FLOAT32.format(model.name), stacklevel=2)
+    return attached_extractor(model, feature_layer, hidden_layers, head_layer, image_shape)
+
+
+def attached_extractor(
+    model, feature_layer=None, hidden_layers=(), head_layer=None, image_shape=None
+):
+    """As `build_extractor`, of the very layers of `model` and in their precision: for training."""
+    if not isinstance(model, keras.Model):
+        raise InvalidInputError(f"Expected a keras.Model. Received: {type(model).__name__}")
+    if isinstance(hidden_layers, str) and hidden_layers != "auto":
+        raise InvalidInputError(f"Expected a list of names, or 'auto'. Received: {hidden_layers=}")
+    head = find_head(model) if has_graph(model) and head_layer is None else None
+    if head is not None:
+        return _graph_extractor(model, head, feature_layer, hidden_layers)
+    if has_graph(model):
+        check_single(model)
+        image_shape = image_shape or model.inputs[0].shape[1:]
+    plan = plan_capture(model, image_shape, head_layer, feature_layer, hidden_layers)
+    return CapturingExtractor(model, plan)
+
+
+def build_full_extractor(model):
+    """The extractor with all that detectors read: hidden layers too, where they can be found."""
+    try:
+        return build_extractor(model, hidden_layers="auto")
+    except ValueError:
+        return build_extractor(model)
+
+
+def is_extractor(model):
+    """Whether a model returns features and logits by name, as `build_extractor` makes them."""
+    if isinstance(model, CapturingExtractor):
+        return True
+    return has_graph(model) and isinstance(getattr(model, "output", None), dict)
+
+
+def output_names(extractor):
+    """The names of an extractor's outputs, sorted."""
+    return sorted(extractor.compute_output_shape(extractor.inputs[0].shape))
+
+
+def head_layer(model):
+    """The layer whose kernel and bias make the logits of a model or extractor.
+
+    Raises:
+        ValueError: as `build_extractor`.
+    """
+    if isinstance(model, CapturingExtractor):
+        return model.head_layer
+    found = find_head(model, _logits(model)) if has_graph(model) else None
+    if found is None:
+        return attached_extractor(model).head_layer
+    return weighted_layer(found.layer)
+
+
+def head_of(model):
+    """The weights that turn the features of an extractor into its logits.
+
+    Args:
+        model: extractor, or a model that `build_extractor` takes as it is.
+
+    Returns:
+        Head, with head.logits(features) == logits up to float32 rounding.
+
+    Raises:
+        ValueError: the extractor's features are those of another layer.
+    """
+    if isinstance(model, CapturingExtractor):
+        if model.plan["features"] is not None:
+            raise InvalidInputError(_other_features(model))
+    elif has_graph(model) and is_extractor(model):
+        found = find_head(model, _logits(model))
+        features = model.output.get("features")
+        features = None if features is None else resolve(model, Place((), features)).tensor
+        if found is None or found.inputs.tensor is not features:
+            raise InvalidInputError(_other_features(model))
+    return weights_of(head_layer(model))
+
+
+def _graph_extractor(model, head, feature_layer, hidden_layers):
+    places = {"head": head.inputs, "output": Place((), model.outputs[0])}
+    if feature_layer is not None:
+        places["features"] = find_layer(model, feature_layer)
+    hidden = _hidden_places(model, hidden_layers)
+    found = tensors_at(model, [*places.values(), *hidden.values()])
+    tensors = dict(zip([*places, *hidden], found, strict=True))
+    logits = tensors["output"]
+    data_format = getattr(head.layer, "data_format", "channels_last")
+    seen = _vectors(tensors["head"], "head_input", data_format)
+    if not head.plain:
+        logits = LinearHead(head.layer, name="kerasood_logits")(seen)
+    outputs = {"features": seen, "logits": logits}
+    if feature_layer is not None:
+        shape = tensors["features"].shape
+        if len(shape) != 2:
+            raise InvalidInputError(f"Expected features of shape (N, D). Received: shape={shape}")
+        outputs["features"] = _vectors(tensors["features"], "features")
+    for number, name in enumerate(hidden):
+        outputs[f"hidden/{name}"] = _vectors(tensors[name], f"hidden_{number}")
+    return keras.Model(model.inputs[0], outputs, name=f"{model.name}_extractor")
+
+
+def _hidden_places(model, names):
+    if names != "auto":
+        return {name: find_layer(model, name) for name in names}
+    size = height_of(model.inputs[0].shape)
+    if not size:
+        raise InvalidInputError(
+            "Expected images of a fixed size to find hidden layers, or their names. Received: "
+            f"shape={model.inputs[0].shape}"
+        )
+    outputs = [
+        LayerOutput(name, place.tensor.shape, place.call.operation, place)
+        for name, place in all_calls(model)
+        if not has_graph(place.call.operation)
+    ]
+    return {one.name: one.place for one in last_of_stages(outputs, size)}
+
+
+def _vectors(tensor, name, data_format=None):
+    """A tensor (N, ..., C) as float32 (N, C), averaged over what lies between."""
+    arguments = {"dtype": "float32", "name": f"kerasood_{name}"}
+    rank = len(tensor.shape)
+    if rank == 2:
+        return tensor if tensor.dtype == "float32" else layers.Identity(**arguments)(tensor)
+    pooling = {
+        3: layers.GlobalAveragePooling1D,
+        4: layers.GlobalAveragePooling2D,
+        5: layers.GlobalAveragePooling3D,
+    }
+    if rank not in pooling:
+        raise InvalidInputError(f"Expected activations (N, ..., C). Received: shape={tensor.shape}")
+    return pooling[rank](data_format=data_format, **arguments)(tensor)
+
+
+def _logits(model):
+    return model.output.get("logits") if is_extractor(model) else None
+
+
+def _other_features(model):
+    return (
+        "Expected an extractor whose features are the input of the model's head. Received: "
+        f"extractor={model.name!r} with the features of another layer"
+    )

@@ -1,0 +1,196 @@
+"""Reading and rewiring the graph of a Functional or Sequential model, nested models included."""
+
+import typing
+
+import keras
+
+from kerasood.errors import InvalidInputError
+
+
+class Place(typing.NamedTuple):
+    """A tensor inside a model: calls of nested models from the outside in, then the tensor."""
+
+    calls: tuple
+    tensor: keras.KerasTensor
+
+    @property
+    def call(self):
+        """The node that computes the tensor: one call of a layer or an operation."""
+        operation, index, _ = self.tensor._keras_history
+        return operation._inbound_nodes[index]
+
+
+def has_graph(model):
+    """Whether the layers of `model` are connected in a graph that says all that it computes."""
+    functional = keras.src.models.functional.Functional
+    if isinstance(model, functional):
+        return type(model).call is functional.call
+    if not isinstance(model, keras.Sequential):
+        return False
+    # A Sequential model has no inputs before it is built.
+    return type(model).call is keras.Sequential.call and hasattr(model, "inputs")
+
+
+def resolve(model, place):
+    """The same values where a layer that is no nested model, or the input of `model`, gives them.
+
+    Args:
+        model: keras.Model with a graph.
+        place: Place in it.
+
+    Returns:
+        Place.
+    """
+    while True:
+        owner = place.calls[-1].operation if place.calls else model
+        position = _position(place.tensor, owner.inputs)
+        if position is None:
+            operation, _, index = place.tensor._keras_history
+            if not has_graph(operation):
+                return place
+            place = Place((*place.calls, place.call), operation.outputs[index])
+        elif place.calls:
+            place = Place(place.calls[:-1], place.calls[-1].input_tensors[position])
+        else:
+            return place
+
+
+def is_input(model, place):
+    """Whether a resolved place is an input of the model."""
+    return not place.calls and _position(place.tensor, model.inputs) is not None
+
+
+def all_calls(model):
+    """Every call in the graph, nested models before what is inside them, in order of computation.
+
+    Args:
+        model: keras.Model with a graph.
+
+    Yields:
+        (name, Place): the layer's name, "outer/inner" in a nested model, and its first output.
+    """
+    for node in _nodes(model, model.outputs):
+        operation = node.operation
+        yield operation.name, Place((), node.outputs[0])
+        if has_graph(operation):
+            for name, place in all_calls(operation):
+                yield f"{operation.name}/{name}", Place((node, *place.calls), place.tensor)
+
+
+def find_layer(model, name):
+    """The output of a layer, also inside nested models.
+
+    Args:
+        model: keras.Model with a graph.
+        name: str, "layer", or "outer/inner" in a nested model; the last part alone will do where
+            only one layer has it.
+
+    Returns:
+        Place.
+
+    Raises:
+        ValueError: no layer has that name, or the graph calls it more than once.
+    """
+    calls = list(all_calls(model))
+    found = [place for full_name, place in calls if full_name == name]
+    found = found or [place for full_name, place in calls if full_name.endswith(f"/{name}")]
+    if len(found) != 1:
+        names = ", ".join(full_name for full_name, _ in calls)
+        raise InvalidInputError(
+            "Expected the name of a layer that the model calls once (one of "
+            f"{names}). Received: {name!r}, which it calls {len(found)} times"
+        )
+    return found[0]
+
+
+def tensors_at(model, places, inputs=None):
+    """What the model computes at several places, as tensors of one graph.
+
+    Layers are shared. Where a place lies in a nested model, that model is replaced by one of the
+    same layers that has more outputs, and what follows it is called again.
+
+    Args:
+        model: keras.Model with a graph.
+        places: list of Place.
+        inputs: list of KerasTensors to compute from instead of the model's own inputs.
+
+    Returns:
+        list of KerasTensors, one per place.
+    """
+    inputs = inputs or model.inputs
+    pairs = zip(model.inputs, inputs, strict=True)
+    changed = {id(old): new for old, new in pairs if old is not new}
+    nested = {}
+    for place in places:
+        if place.calls:
+            nested.setdefault(place.calls[0], []).append(Place(place.calls[1:], place.tensor))
+    inside = {}
+    for node in _nodes(model, [_outermost(place) for place in places]):
+        if node not in nested and not any(id(tensor) in changed for tensor in node.input_tensors):
+            continue
+        wanted = nested.get(node, [])
+        outputs = _call_again(node, changed, wanted)
+        pairs = zip(node.outputs, outputs, strict=False)
+        changed.update((id(old), new) for old, new in pairs)
+        for place, tensor in zip(wanted, outputs[len(node.outputs) :], strict=True):
+            inside[node, place.calls, id(place.tensor)] = tensor
+    return [
+        inside[place.calls[0], place.calls[1:], id(place.tensor)]
+        if place.calls
+        else changed.get(id(place.tensor), place.tensor)
+        for place in places
+    ]
+
+
+def is_float(tensor):
+    """Whether a symbolic tensor holds floats."""
+    return keras.backend.is_float_dtype(tensor.dtype)
+
+
+def _call_again(node, changed, wanted):
+    """Outputs of a node on changed inputs, then those of the wanted places inside it."""
+    tensors = {id(tensor): changed.get(id(tensor), tensor) for tensor in node.input_tensors}
+    args, kwargs = node.arguments.fill_in(tensors)
+    operation = node.operation
+    if has_graph(operation):
+        inputs = [
+            _input_for(tensors[id(given)], own)
+            for given, own in zip(node.input_tensors, operation.inputs, strict=False)
+        ]
+        if wanted or any(new is not own for new, own in zip(inputs, operation.inputs, strict=True)):
+            operation = _with_outputs(operation, inputs, wanted)
+    return keras.tree.flatten(operation(*args, **kwargs))
+
+
+def _with_outputs(model, inputs, places):
+    """The same layers with more outputs, maybe on other inputs, as one flat list."""
+    own = [Place((), tensor) for tensor in model.outputs]
+    graph = getattr(model, "_functional", model)
+    structure = keras.tree.pack_sequence_as(graph.input, inputs)
+    return keras.Model(structure, tensors_at(model, own + places, inputs), name=model.name)
+
+
+def _input_for(given, own):
+    """The input of a nested model, or a float one where it would cast floats to integers."""
+    if not is_float(given) or is_float(own):
+        return own
+    return keras.Input(batch_shape=own.shape, dtype=given.dtype, name=own.name)
+
+
+def _outermost(place):
+    return place.calls[0].outputs[0] if place.calls else place.tensor
+
+
+def _nodes(model, outputs):
+    """The calls that `outputs` need, in order of computation."""
+    # With a name of its own, since a default one would change those of later models.
+    by_depth = keras.Model(model.inputs, outputs, name="nodes")._nodes_by_depth
+    nodes = (node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth])
+    return [node for node in nodes if not node.is_input]
+
+
+def _position(tensor, tensors):
+    for position, other in enumerate(tensors):
+        if other is tensor:
+            return position
+    return None

@@ -1,0 +1,167 @@
+"""From the output of a classifier back to its linear head."""
+
+import math
+import typing
+
+import keras
+from keras import layers
+
+from kerasood.errors import InvalidInputError
+from kerasood.extractor.graph import Place, has_graph, is_input, resolve
+from kerasood.extractor.head import is_head, is_linear, is_softmax, num_classes
+
+# What may follow the head and leaves the logits as they are at inference. Layers and the
+# operations of keras.ops share these names.
+_IDENTITIES = {
+    "ActivityRegularization",
+    "AlphaDropout",
+    "Dropout",
+    "GaussianDropout",
+    "GaussianNoise",
+    "Identity",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+}
+_RESHAPES = {"ExpandDims", "Flatten", "Reshape", "Squeeze"}
+_SOFTMAXES = {"LogSoftmax", "Softmax"}
+_POOLINGS = {"GlobalAveragePooling1D", "GlobalAveragePooling2D"}
+
+
+class FoundHead(typing.NamedTuple):
+    """The head, where its input is, and whether its float32 output is the model's output."""
+
+    layer: layers.Layer
+    inputs: Place
+    plain: bool
+
+
+def find_head(model, output=None):
+    """The layer whose weights make the logits of a graph model.
+
+    Softmax, dropout, casts and reshaping may follow it, and global average pooling, which commutes
+    with a linear map of every pixel.
+
+    Args:
+        model: keras.Model with a graph.
+        output: KerasTensor of logits or probabilities (N, K); by default the model's one output.
+
+    Returns:
+        FoundHead; None where a layer that calls layers of its own hides the way.
+
+    Raises:
+        ValueError: the logits are no linear function of any features.
+    """
+    if output is None:
+        check_single(model)
+        output = model.outputs[0]
+    if len(output.shape) != 2 or output.shape[-1] is None:
+        raise InvalidInputError(
+            f"Expected an output of shape (N, K). Received: shape={output.shape}"
+        )
+    place, passed = resolve(model, Place((), output)), []
+    while not is_input(model, place):
+        operation = place.call.operation
+        inputs = resolve(model, Place(place.calls, place.call.input_tensors[0]))
+        if _is_opaque(operation):
+            return None
+        effect = _effect(operation, place.tensor, inputs.tensor, output.shape[-1])
+        if effect is None or effect == "softmax" and {"softmax", "pooling"} & set(passed):
+            raise InvalidInputError(_refusal(operation))
+        passed.append(effect)
+        if is_head(operation):
+            # A convolution's map that is flattened has more logits than the layer has weights for.
+            count = num_classes(operation) if "pooling" in passed else _size(place.tensor)
+            if not count == num_classes(operation) == output.shape[-1]:
+                raise InvalidInputError(_refusal(operation))
+            return FoundHead(operation, inputs, _is_plain(operation, inputs, output, passed))
+        place = inputs
+    raise InvalidInputError(f"Expected a layer with weights. Received: model={model.name!r}")
+
+
+def check_single(model):
+    """Raises ValueError unless a graph model has one input and one output."""
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise InvalidInputError(
+            f"Expected one input and one output. Received: {len(model.inputs)} inputs and "
+            f"{len(model.outputs)} outputs of model={model.name!r}"
+        )
+
+
+def output_operation(model):
+    """The layer or operation that a graph model ends in, which must not be a softmax or the like.
+
+    Args:
+        model: keras.Model with one input and one output.
+
+    Raises:
+        ValueError: the model is no graph, has more inputs or outputs, or returns no logits.
+    """
+    if not has_graph(model):
+        raise InvalidInputError(
+            "Expected a built Functional or Sequential model, whose layers can be reached. "
+            f"Received: model={model.name!r} of class {type(model).__name__}"
+        )
+    check_single(model)
+    operation = resolve(model, Place((), model.outputs[0])).call.operation
+    activation = getattr(operation, "activation", None)
+    if type(operation).__name__ in _SOFTMAXES:
+        activation = keras.activations.softmax
+    if not is_linear(activation):
+        raise InvalidInputError(
+            "Expected a model that returns logits (a last Dense layer without activation). "
+            f"Received: activation={_name(activation)!r} in layer {operation.name!r}"
+        )
+    return operation
+
+
+def _effect(operation, output, given, count):
+    """What an operation does to the logits on their way out; None: something that hides them."""
+    kind, activation = type(operation).__name__, getattr(operation, "activation", None)
+    if is_head(operation) or isinstance(operation, layers.Activation):
+        if is_softmax(activation):
+            return "softmax"
+        return "same" if is_linear(activation) else None
+    if not type(operation).__module__.startswith("keras."):
+        return None
+    if kind in _SOFTMAXES:
+        last = (-1, len(output.shape) - 1)
+        return "softmax" if operation.axis in last else None
+    if kind in _POOLINGS:
+        return "pooling"
+    if kind in _RESHAPES:
+        return "same" if _size(output) == _size(given) == count else None
+    if kind == "Cast":
+        return "same" if keras.backend.is_float_dtype(output.dtype) else None
+    return "same" if kind in _IDENTITIES else None
+
+
+def _size(tensor):
+    """How many values one image has in a tensor; 0 where that depends on the image."""
+    return math.prod(size or 0 for size in tensor.shape[1:])
+
+
+def _is_plain(head, inputs, output, passed):
+    dtypes = {inputs.tensor.dtype, output.dtype, getattr(head, "compute_dtype", None)}
+    return dtypes == {"float32"} and set(passed) == {"same"} and len(inputs.tensor.shape) == 2
+
+
+def _is_opaque(operation):
+    """Whether a layer calls layers of its own in a way that no graph shows."""
+    if not isinstance(operation, layers.Layer) or is_head(operation):
+        return False
+    return any(True for _ in operation._flatten_layers(include_self=False))
+
+
+def _refusal(operation):
+    activation = getattr(operation, "activation", None)
+    received = f"{operation.name!r} of class {type(operation).__name__}"
+    if not is_linear(activation):
+        received += f" with activation={_name(activation)!r}"
+    return (
+        "Expected a model whose logits come from a Dense layer, or a 1x1 convolution of one pixel, "
+        "with at most one softmax, dropout and reshaping after it. Received: " + received
+    )
+
+
+def _name(activation):
+    return getattr(activation, "__name__", activation)

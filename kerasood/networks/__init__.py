@@ -1,0 +1,1 @@
+"""Networks that kerasood builds, saves, converts and ships."""

@@ -1,0 +1,1 @@
+"""Keras models around a network, one per objective."""

@@ -1,0 +1,75 @@
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from kerasood.commands.candidates import compared_candidates, seed_groups
+from kerasood.commands.evaluate import evaluate
+from kerasood.config import EvaluateConfig
+from kerasood.networks.saving import load_network, save_network
+from kerasood.runs import Run
+
+WHERE = {"data_dir": None, "download": False}
+
+
+def copied(base, folder, stage="finetune", shift=0.0):
+    """A copy of the run, as a fine-tune of it whose head is moved by `shift`."""
+    shutil.copytree(base.path, folder)
+    stored = json.loads((folder / "config.json").read_text())
+    changed = {"stage": stage, "init": str(base.path)}
+    config = dataclasses.replace(base.config, **changed)
+    stored["config"] = dataclasses.asdict(config)
+    (folder / "config.json").write_text(json.dumps(stored))
+    network = load_network(base.model)
+    shutil.copy(base.model, folder / "initial.keras")
+    *others, bias = network.get_weights()
+    network.set_weights([*others, bias + shift * np.arange(len(bias), dtype="float32")])
+    save_network(network, folder / "model.keras")
+    return Run.open(folder)
+
+
+@pytest.fixture
+def three_runs(base, tmp_path):
+    places = [tmp_path / name / "x" / "finetune" for name in "abc"]
+    return [copied(base, place, shift=i + 1.0) for i, place in enumerate(places)]
+
+
+def test_a_base_that_runs_share_is_evaluated_once(three_runs):
+    candidates, final_keys = compared_candidates(three_runs, WHERE)
+    keys = [candidate.key for candidate in candidates]
+    assert keys == ["base", "finetune", "finetune:x", "finetune:2"]
+    assert list(final_keys.values()) == keys[1:]
+    assert seed_groups(three_runs, candidates) == [
+        {"label": "base", "models": ["base"], "seeds": [1]},
+        {"label": "+ ce", "models": keys[1:], "seeds": [1, 1, 1]},
+    ]
+    labels = [candidate.label for candidate in candidates]
+    assert labels == ["base", "+ ce", "+ ce x", "+ ce 2"]
+
+
+def test_a_fine_tune_that_changed_nothing_is_its_base(base, tmp_path):
+    run = copied(base, tmp_path / "same", shift=0.0)
+    candidates, final_keys = compared_candidates([run], WHERE)
+    assert [candidate.key for candidate in candidates] == ["base"]
+    assert final_keys == {run.path: "base"}
+
+
+def test_models_know_the_seed_of_their_own_training(base, tmp_path):
+    run = copied(base, tmp_path / "tuned", shift=1.0)
+    assert base.config.seed == 1
+    other = Run(run.path, dataclasses.replace(run.config, seed=7))
+    candidates, _ = compared_candidates([other], WHERE)
+    assert [(candidate.key, candidate.seed) for candidate in candidates] == [
+        ("base", 1), ("tuned", 7)
+    ]
+
+
+def test_thresholds_of_other_detectors_are_kept(base, tmp_path):
+    run = copied(base, tmp_path / "run", stage="pretrain")
+    for detector in ("msp", "energy"):
+        evaluate(EvaluateConfig(run=(str(run.path),), ood=("blobs",), detectors=(detector,)))
+    stored = json.loads(run.thresholds.read_text())
+    assert set(stored) == {"msp", "energy"}
+    assert stored["msp"]["threshold"]["value"] != stored["energy"]["threshold"]["value"]

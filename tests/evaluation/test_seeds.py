@@ -1,0 +1,152 @@
+"""Several training seeds of one recipe: who belongs together, and the table over them."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+from example_results import example
+from test_reporting import Balance, printed
+
+from kerasood import reporting
+from kerasood.commands.candidates import seed_groups
+from kerasood.config import TrainConfig, stage_config
+from kerasood.evaluation.measure import Candidate
+from kerasood.reporting.findings import Findings
+from kerasood.reporting.seeds import over_seeds, seed_rows, seed_titles, spread
+from kerasood.runs import Run
+
+GROUPS = [
+    {"label": "base", "models": ["base"], "seeds": [1]},
+    {"label": "tuned", "models": ["logits", "features", "control"], "seeds": [1, 2, 3]},
+]
+
+
+def runs_of(folder, seeds=(1, 2), **values):
+    """A pretrain and a fine-tune per seed, as their directories stand at the start."""
+    runs = []
+    for seed in seeds:
+        config = TrainConfig(seed=seed, **values)
+        out = folder / f"wrn-seed{seed}"
+        pretrain = Run(out / "pretrain", stage_config(config, "pretrain"))
+        stage = stage_config(config, "finetune", init=str(pretrain.path))
+        tuned = Run(out / stage.name, stage)
+        for run in (pretrain, tuned):
+            if not run.path.exists():
+                run.start()
+        runs.append(tuned)
+    return runs
+
+
+def rewrite(run, **values):
+    """The run with other values in its stored configuration."""
+    stored = json.loads((run.path / "config.json").read_text())
+    stored["config"] = dataclasses.asdict(dataclasses.replace(run.config, **values))
+    (run.path / "config.json").write_text(json.dumps(stored))
+    return Run.open(run.path)
+
+
+def candidates_of(runs):
+    """Candidates as `compared_candidates` makes them, keyed by their place."""
+    return [
+        Candidate(str(path.relative_to(run.path.parents[1])), kind, str(path), None)
+        for run in runs
+        for kind, path in (("base", run.initial_model), ("tuned", run.model))
+    ]
+
+
+def grouped(runs):
+    return [(g["label"], g["seeds"]) for g in seed_groups(runs, candidates_of(runs))]
+
+
+def test_runs_that_differ_in_the_seed_alone_are_one_group(tmp_path):
+    assert grouped(runs_of(tmp_path)) == [("base", [1, 2]), ("tuned", [1, 2])]
+
+
+def test_what_follows_from_the_seed_makes_no_other_recipe(tmp_path):
+    values = {"objective": "energy", "holdout": 0.1}
+    for run in runs_of(tmp_path, **values):
+        seed = run.config.seed
+        derived = {"init_hash": f"{seed}" * 64, "margin_in": -9.0 - seed, "margin_out": -2.0 - seed}
+        derived["holdout_seed"] = None if seed == 1 else 1
+        rewrite(run, **derived)
+    runs = [Run.open(run.path) for run in runs_of(tmp_path, **values)]
+    assert len({(run.config.init_hash, run.config.margin_in) for run in runs}) == 2
+    assert grouped(runs) == [("base", [1, 2]), ("tuned", [1, 2])]
+    # Margins that were given are part of the recipe.
+    given = [
+        rewrite(run, margins=None, margin_in=-9.0 - run.config.seed, margin_out=-1.0)
+        for run in runs
+    ]
+    assert grouped(given) == [("base", [1, 2]), ("tuned", [1]), ("tuned", [2])]
+
+
+def test_runs_of_another_recipe_are_not(tmp_path):
+    runs = [*runs_of(tmp_path), *runs_of(tmp_path, seeds=(3,), weight=0.5)]
+    assert grouped(runs) == [("base", [1, 2, 3]), ("tuned", [1, 2]), ("tuned", [3])]
+
+
+def test_runs_from_bases_of_other_recipes_are_not(tmp_path):
+    runs = [*runs_of(tmp_path), *runs_of(tmp_path, seeds=(3,), depth=16)]
+    assert grouped(runs) == [("base", [1, 2]), ("tuned", [1, 2]), ("base", [3]), ("tuned", [3])]
+
+
+def test_bases_that_are_gone_are_told_by_their_names(tmp_path):
+    runs = runs_of(tmp_path)
+    for run in runs:
+        shutil.rmtree(run.config.init)
+    assert grouped(runs) == [("base", [1, 2]), ("tuned", [1, 2])]
+    apart = [runs[0], rewrite(runs[1], init="elsewhere/model.keras")]
+    assert grouped(apart) == [("base", [1]), ("tuned", [1]), ("base", [2]), ("tuned", [2])]
+
+
+def test_spread_worked_by_hand():
+    assert spread([0.1, 0.2, 0.6]) == {
+        "mean": pytest.approx(0.3), "std": pytest.approx(np.sqrt((0.04 + 0.01 + 0.09) / 2))
+    }
+    assert spread([0.25]) == {"mean": 0.25, "std": None}
+
+
+def test_over_seeds_gathers_accuracy_sets_and_means():
+    results, _ = example(num_models=4)
+    single, several = over_seeds(results, GROUPS)
+    assert single["accuracy"] == {"mean": 0.912, "std": None}
+    assert several["accuracy"]["mean"] == pytest.approx((0.908 + 0.914 + 0.913) / 3)
+    findings = Findings(results)
+    values = [
+        findings.metric(key, "msp", "svhn")["fpr95"]["mean"] for key in GROUPS[1]["models"]
+    ]
+    entry = next(e for e in several["metrics"] if (e["detector"], e["set"]) == ("msp", "svhn"))
+    assert entry["fpr95"] == {
+        "mean": pytest.approx(np.mean(values)), "std": pytest.approx(np.std(values, ddof=1))
+    }
+    means = [findings.mean(key, "msp", "far")["auroc"] for key in GROUPS[1]["models"]]
+    entry = next(e for e in several["means"] if (e["detector"], e["role"]) == ("msp", "far"))
+    assert entry["auroc"]["std"] == pytest.approx(np.std(means, ddof=1))
+
+
+def test_without_several_seeds_there_is_no_table():
+    results, scores = example(num_models=2)
+    results["seeds"] = over_seeds(results, [{"label": "x", "models": ["base"], "seeds": [1]}])
+    assert results["seeds"] == []
+    assert "training seeds" not in reporting.to_markdown(results)
+    assert "training seeds" not in reporting.page(results, scores)
+
+
+@pytest.mark.parametrize("protocol", ["full", "paper", "openood"])
+def test_every_report_shows_the_table_over_seeds(protocol):
+    results, scores = example(num_models=4, protocol=protocol)
+    results["seeds"] = over_seeds(results, GROUPS)
+    findings = Findings(results)
+    title = seed_titles(findings)[1]
+    assert title.startswith("tuned, n = 3, accuracy 91.17 ± 0.32")
+    (mean,) = (row for row in seed_rows(findings, "far") if row.is_mean)
+    text = reporting.to_markdown(results)
+    assert title in text and "sample standard deviation" in text
+    assert mean.cells[1][0].text in text and mean.cells[0][0].std is None
+    page = reporting.page(results, scores)
+    Balance(page)
+    assert "Over training seeds: energy" in page and title in page
+    terminal = " ".join(printed(results).split())
+    assert title in terminal and mean.cells[1][0].text in terminal

@@ -1,0 +1,352 @@
+"""`evaluate.py --suite=paper` on two made-up data sets under the names of the paper's."""
+
+import copy
+import dataclasses
+import json
+import re
+
+import keras
+import numpy as np
+import pytest
+from tiny_data import images_of
+
+from kerasood.commands import suite as suite_command
+from kerasood.commands.evaluate import evaluate
+from kerasood.config import EvaluateConfig, TrainConfig, stage_config
+from kerasood.networks.saving import save_network
+from kerasood.networks.wide_resnet import WideResNet
+from kerasood.reporting import paper_numbers
+from kerasood.reporting.findings import percent
+from kerasood.runs import Run
+
+FIGURES = ("fpr95", "accuracy", "roc", "energy", "energy-by-set")
+
+
+def write_data(folder):
+    """CIFARs, some of the paper's sets and a stand-in, all made up."""
+    for name, num_classes in (("cifar10", 10), ("cifar100", 100)):
+        labels = np.arange(2 * num_classes) % num_classes
+        tests = np.arange(40) % num_classes
+        np.savez(
+            folder / f"{name}.npz",
+            train_images=images_of(labels % 3),
+            train_labels=labels,
+            test_images=images_of(tests % 3, seed=1),
+            test_labels=tests,
+        )
+    for seed, name in enumerate(("textures", "svhn", "scenes_crop"), start=2):
+        np.savez(folder / f"{name}.npz", test_images=images_of(np.arange(30) % 2, seed))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """(data directory, {data set: complete fine-tune})."""
+    folder = tmp_path_factory.mktemp("world")
+    data = folder / "data"
+    data.mkdir()
+    write_data(data)
+    return data, {name: made_up_run(folder / "runs" / name) for name in paper_numbers.DATASETS}
+
+
+def made_up_run(folder, seed=1):
+    """What training would leave of a base and its fine-tune, with weights drawn at random."""
+    dataset = folder.name
+    config = TrainConfig(dataset=dataset, depth=10, width=1, dropout=0.0, seed=seed)
+    pretrain = Run(folder / "pretrain", stage_config(config, "pretrain"))
+    tuned = Run(folder / "tuned", stage_config(config, "finetune", init=str(pretrain.path)))
+    for run in (pretrain, tuned):
+        run.start()
+    for place, paths in enumerate(((pretrain.model, tuned.initial_model), (tuned.model,))):
+        keras.utils.set_random_seed(10 * seed + place)
+        network = WideResNet(10, 1, int(dataset.removeprefix("cifar")), 0.0)
+        for path in paths:
+            save_network(network, path)
+    return tuned
+
+
+def config_of(world, folder, runs=None, **values):
+    data, trained = world
+    runs = trained.values() if runs is None else runs
+    return EvaluateConfig(
+        suite="paper",
+        run=tuple(str(run.path) for run in runs),
+        data_dir=str(data),
+        download=False,
+        tune=False,
+        out=str(folder),
+        **values,
+    )
+
+
+@pytest.fixture(scope="module")
+def measured(world, tmp_path_factory):
+    """(results, folder, scores by section) of the suite over both data sets."""
+    folder = tmp_path_factory.mktemp("report")
+    kept, section = [], suite_command._section
+
+    def keeping(*arguments):
+        results, scores = section(*arguments)
+        kept.append(scores)
+        return results, scores
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(suite_command, "_section", keeping)
+        results, page = evaluate(config_of(world, folder))
+    assert page == folder / "paper.html"
+    return results, folder, kept
+
+
+def test_everything_is_written(measured):
+    results, folder, _ = measured
+    figures = {f"{name}-{stem}.png" for name in paper_numbers.DATASETS for stem in FIGURES}
+    assert {path.name for path in folder.iterdir()} == {
+        "paper.md", "paper.html", "results.json", *figures
+    }
+    assert json.loads((folder / "results.json").read_text()) == results
+    page = (folder / "paper.html").read_text()
+    assert page.count("<svg") == 2 * len(FIGURES) and "<img" not in page
+    for name in figures:
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
+    assert f"![CIFAR-10: FPR95 before and after, measured and paper](cifar10-{FIGURES[0]}.png)" in (
+        folder / "paper.md"
+    ).read_text()
+
+
+def test_the_tables_print_what_the_results_hold(measured):
+    results, folder, _ = measured
+    text = (folder / "paper.md").read_text()
+    page = re.sub(r"<[^>]*>", " ", (folder / "paper.html").read_text())
+    for section in results["sections"]:
+        for row in section["comparison"]["table1"]:
+            for model in row["models"] if row["used"] else ():
+                for metric in paper_numbers.METRICS:
+                    number = model["measured"][metric]
+                    mean, std = percent(number["mean"]), percent(number["std"])
+                    assert f"| {mean} ± {std} |" in text
+                    assert re.search(rf"{mean} +± {std}", page)
+        for row in section["comparison"]["table2"]:
+            assert f"| {percent(row['measured']['auroc'])} | " in text
+
+
+def test_differences_and_means_are_those_of_the_sets_at_hand(measured):
+    for section in measured[0]["sections"]:
+        comparison = section["comparison"]
+        dataset = section["dataset"]["name"]
+        assert comparison["mean"]["sets"] == ["textures", "svhn"]
+        energies = {
+            (m["model"], m["set"]): m for m in section["metrics"] if m["detector"] == "energy"
+        }
+        keys = [model["key"] for model in section["models"]]
+        assert len(keys) == 2
+        for tuned, key in enumerate(keys):
+            ours = [energies[key, name]["auroc"]["mean"] for name in ("textures", "svhn")]
+            theirs = [
+                paper_numbers.on_set(dataset, tuned, name)["auroc"]["mean"]
+                for name in ("textures", "svhn")
+            ]
+            mean = comparison["mean"]["models"][tuned]
+            assert mean["measured"]["auroc"] == pytest.approx(np.mean(ours), abs=1e-12)
+            assert mean["paper"]["auroc"] == pytest.approx(np.mean(theirs), abs=1e-12)
+            assert mean["difference"]["auroc"] == pytest.approx(
+                np.mean(ours) - np.mean(theirs), abs=1e-12
+            )
+            row = comparison["table1"][1]["models"][tuned]
+            assert row["difference"]["auroc"] == pytest.approx(ours[1] - theirs[1], abs=1e-12)
+
+
+def test_the_detectors_are_measured_on_the_base_and_ours_on_the_fine_tune(measured):
+    for section in measured[0]["sections"]:
+        base, tuned = (model["key"] for model in section["models"])
+        pairs = {(m["model"], m["detector"]) for m in section["metrics"]}
+        names = ("msp", "odin", "mahalanobis", "energy")
+        assert pairs == {*((base, name) for name in names), (tuned, "energy")}
+        table2 = section["comparison"]["table2"]
+        assert [row["method"] for row in table2] == [*names, "ours"]
+        assert [row["paper_sets"] for row in table2] == [6, 6, 6, 2, 2]
+        assert all(row["difference"] is None for row in table2[:3])
+        assert table2[4]["measured"] == section["comparison"]["mean"]["models"][1]["measured"]
+        assert section["protocol"]["name"] == "paper"
+
+
+def test_every_set_is_called_what_it_is(measured):
+    results, folder, _ = measured
+    statuses = {
+        entry["name"]: entry["status"] for entry in results["sections"][0]["comparison"]["sets"]
+    }
+    assert statuses == {
+        "textures": "partial",
+        "svhn": "partial",
+        "places365": "missing",
+        "lsun_crop": "stand-in",
+        "lsun_resize": "missing",
+        "isun": "missing",
+    }
+    for text in ((folder / "paper.md").read_text(), (folder / "paper.html").read_text()):
+        assert "partial: 30 of 26,032 images" in text
+        assert "iSUN (missing)" in text and "29.93" in text
+        assert "stand-in: 30 images of Scenes-Crop" in text
+        assert "Scenes-Crop (for LSUN-Crop)" in text
+        assert "Mean of 2 of six sets (Textures, SVHN)" in text
+        assert "LSUN_resize.tar.gz" in text and "iSUN.tar.gz" in text
+        assert "Test images: 40 of 10,000 images. " in text
+        assert "WRN-10-1, epochs of pretraining: 100, epochs of fine-tuning: 10, seed 1" in text
+        assert "98.81" in text
+    stand_in = next(
+        row for row in results["sections"][0]["comparison"]["table1"] if row["set"] == "lsun_crop"
+    )
+    assert stand_in["used"] == "scenes_crop"
+    assert all(model["difference"] is None for model in stand_in["models"])
+
+
+def test_one_data_set_alone_names_the_other(world, measured, tmp_path, capsys, monkeypatch):
+    results, scores = measured[0]["sections"][1], measured[2][1]
+    monkeypatch.setattr(suite_command, "_section", lambda *_: (results, scores))
+    runs = [world[1]["cifar100"]]
+    results, _ = evaluate(config_of(world, tmp_path, runs, seed=5))
+    assert [section["dataset"]["name"] for section in results["sections"]] == ["cifar100"]
+    command = "python train.py --stage=all --dataset=cifar10"
+    assert command in results["not_measured"][0]["how_to_get"]
+    assert command in (tmp_path / "paper.md").read_text()
+    assert command in (tmp_path / "paper.html").read_text()
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Table 1" in printed and "Mahalanobis" in printed and command in printed
+    assert results["seed"] == 5
+
+
+def shifted(section, run, shift):
+    """A section as another seed would give it: every number of the energy moved."""
+    other = copy.deepcopy(section)
+    other |= {"run": str(run.path), "base": "another"}
+    for metric in other["metrics"]:
+        for name in paper_numbers.METRICS:
+            metric[name]["mean"] += shift
+    for model in other["models"]:
+        model["seed"] = run.config.seed
+        model["accuracy"] += shift
+    return other
+
+
+def test_seeds_of_one_recipe_are_averaged_too(world, measured, tmp_path, capsys, monkeypatch):
+    section, scores = measured[0]["sections"][0], measured[2][0]
+    runs = [world[1]["cifar10"], made_up_run(tmp_path / "seed2" / "cifar10", seed=2)]
+    given = iter([(section, scores), (shifted(section, runs[1], 0.02), scores)])
+    monkeypatch.setattr(suite_command, "_section", lambda *_: next(given))
+    results, page = evaluate(config_of(world, tmp_path / "out", runs))
+    assert [entry["run"] for entry in results["sections"]] == [str(run.path) for run in runs]
+    (together,) = results["averaged"]
+    assert together["seeds"] == [1, 2]
+    first, second = (entry["comparison"] for entry in results["sections"])
+    before, after = together["comparison"]["mean"]["models"]
+    expected = first["mean"]["models"][1]["measured"]["fpr95"] + 0.01
+    # Half of 0.02, and 0.02 / sqrt 2.
+    assert after["measured"]["fpr95"] == pytest.approx({"mean": expected, "std": 0.0141421}, 1e-4)
+    markdown = page.with_name("paper.md").read_text()
+    shown = f"{percent(expected)} ± 1.41"
+    assert markdown.count("### Table 1") == 3 and f"| {shown} |" in markdown
+    assert "CIFAR-10, mean over 2 seeds (1, 2): + sparsity (logits) takes" in markdown
+    assert f"to {shown} % (the paper" in markdown
+    assert re.sub(r"<[^>]*>", "", page.read_text()).count("mean over 2 seeds (1, 2)") == 2
+    assert "mean over 2 seeds (1, 2)" in " ".join(capsys.readouterr().out.split())
+    assert (page.parent / "cifar10-2-roc.png").exists()
+
+
+def test_runs_of_several_recipes_are_not_averaged(world, tmp_path):
+    first, second = world[1]["cifar10"], made_up_run(tmp_path / "cifar10", seed=2)
+    other = dataclasses.replace(second, config=dataclasses.replace(second.config, weight=0.5))
+    assert suite_command._of_one_recipe([first, world[1]["cifar100"], second]) == [[0, 2]]
+    assert suite_command._of_one_recipe([first, other]) == []
+
+
+def test_the_suite_goes_on_without_the_test_images_of_one_data_set(
+    world, measured, tmp_path, capsys, monkeypatch
+):
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("cifar10", "textures", "svhn"):
+        (data / f"{name}.npz").symlink_to(world[0] / f"{name}.npz")
+    section = measured[0]["sections"][0], measured[2][0]
+    monkeypatch.setattr(suite_command, "_section", lambda *_: section)
+    config = dataclasses.replace(config_of(world, tmp_path / "out"), data_dir=str(data))
+    results, page = evaluate(config)
+    assert [entry["dataset"]["name"] for entry in results["sections"]] == ["cifar10"]
+    (lacking,) = results["not_measured"]
+    assert (lacking["dataset"], lacking["lack"]) == ("cifar100", "no test images")
+    assert f"cifar100: not found in {data}" in lacking["how_to_get"]
+    assert "cifar100: no test images: cifar100: not found" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    for text in (page.read_text(), page.with_name("paper.md").read_text()):
+        assert "No test images: cifar100: not found in" in text
+    assert "cifar100 was not measured" in re.sub("<[^>]*>", "", page.read_text())
+
+
+def test_no_test_images_at_all_are_an_error(world, tmp_path, refused):
+    config = dataclasses.replace(config_of(world, tmp_path / "out"), data_dir=str(tmp_path))
+    line = refused(evaluate, config)
+    assert "Expected the test images of a data set with runs. Received: none at hand" in line
+    assert "cifar10: not found" in line and "cifar100: not found" in line
+
+
+def test_two_seeds_by_the_protocol_of_openood(world, tmp_path):
+    data, runs = world
+    runs = (runs["cifar10"], made_up_run(tmp_path / "seed2" / "cifar10", seed=2))
+    results, page = evaluate(
+        EvaluateConfig(
+            run=tuple(str(run.path) for run in runs),
+            protocol="openood",
+            detectors=("energy",),
+            data_dir=str(data),
+            download=False,
+            out=str(tmp_path / "report"),
+        )
+    )
+    roles = {entry["name"]: entry["role"] for entry in results["sets"]}
+    assert roles == {"cifar100": "near", "svhn": "far", "textures": "far"}
+    assert {e["name"] for e in results["missing"]} == {"tiny_imagenet_resize", "mnist", "places365"}
+    assert [group["seeds"] for group in results["seeds"]] == [[1, 2], [1, 2]]
+    text = page.with_name("report.md").read_text()
+    assert "Over training seeds" in text and "n = 2" in text
+    assert "OOD set (OOD positive)" in text and "AUPR-out" in text
+    assert "30 of 26,032 images" in text
+    for facts in results["images"]["base"].values():
+        assert facts["sha256"][:12] in text
+
+
+def test_the_newest_fine_tunes_are_found(world, tmp_path, monkeypatch):
+    _, runs = world
+    found = suite_command._newest_fine_tunes(next(iter(runs.values())).path.parent.parent)
+    assert [run.path for run in found] == [run.path for run in runs.values()]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="No complete sparsity fine-tune.*--dataset=cifar10"):
+        evaluate(EvaluateConfig(suite="paper"))
+
+
+@pytest.mark.parametrize(
+    ("values", "received"),
+    [
+        ({"protocol": "full"}, "--protocol=full"),
+        ({"ood": ("svhn", "isun")}, "--ood=svhn,isun"),
+        ({"detectors": ("msp",)}, "--detectors=msp"),
+    ],
+)
+def test_flags_that_contradict_the_suite_are_refused(world, tmp_path, refused, values, received):
+    line = refused(evaluate, config_of(world, tmp_path / "new", **values))
+    assert f"Received: {received}" in line
+    assert not (tmp_path / "new").exists()
+
+
+def test_runs_that_the_paper_has_no_numbers_for_are_refused(world, tmp_path, base, refused):
+    line = refused(evaluate, config_of(world, tmp_path, [base]))
+    assert "Expected runs on cifar10 or cifar100" in line
+    pretrain = Run.open(next(iter(world[1].values())).path.parent / "pretrain")
+    line = refused(evaluate, config_of(world, tmp_path, [pretrain]))
+    assert "Expected a fine-tune that keeps the model it started from" in line
+
+
+def test_no_set_of_the_paper_is_an_error(world, tmp_path, refused):
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("cifar10", "cifar100", "scenes_crop"):
+        (data / f"{name}.npz").symlink_to(world[0] / f"{name}.npz")
+    config = dataclasses.replace(config_of(world, tmp_path / "out"), data_dir=str(data))
+    assert "at least one of the paper's OOD sets" in refused(evaluate, config)

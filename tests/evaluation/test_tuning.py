@@ -1,0 +1,117 @@
+import linear_network
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from kerasood.detectors import ODIN, Energy, Mahalanobis
+from kerasood.evaluation.choosing import Fitting, Validation, choose
+from kerasood.evaluation.outputs import collect
+from kerasood.extractor.input_gradient import SteppedExtractor
+from kerasood.metrics import all_metrics
+
+IMAGES = linear_network.images(20, seed=3)
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    return linear_network.extractor()
+
+
+@pytest.fixture(scope="module")
+def validation(extractor):
+    return Validation(extractor, IMAGES, seed=2, batch_size=8)
+
+
+@pytest.fixture(scope="module")
+def fitting(extractor):
+    outputs = collect(extractor, [linear_network.images(60, seed=1)])
+    return Fitting(outputs, outputs["logits"].argmax(axis=1), None)
+
+
+def measured(extractor, detector, validation):
+    """Mean FPR95 and AUROC over the outliers, each set of images through a model of its own."""
+    if detector.input_step:
+        extractor = SteppedExtractor(extractor, detector.input_loss, detector.input_step)
+    scores = {
+        name: np.asarray(detector.score(collect(extractor, [images])))
+        for name, images in validation.images.items()
+    }
+    each = [all_metrics(scores["in"], s) for name, s in scores.items() if name != "in"]
+    return tuple(np.mean([metrics[key] for metrics in each]) for key in ("fpr95", "auroc"))
+
+
+def test_odin_chooses_the_best_of_all_forty_points(extractor, validation):
+    chosen = choose(ODIN(), Fitting(None, None, None), validation)
+    tried = chosen.choice_["tried"]
+    points = [(point["temperature"], point["magnitude"]) for point in tried]
+    assert len(points) == len(set(points)) == 40
+    assert {t for t, _ in points} == {1, 10, 100, 1000}
+    best = min(range(40), key=lambda i: (tried[i]["fpr95"], -tried[i]["auroc"], i))
+    assert chosen.get_params() == chosen.choice_["chosen"]
+    assert (chosen.temperature, chosen.magnitude) == points[best]
+    assert (chosen.choice_["fpr95"], chosen.choice_["auroc"]) == (
+        tried[best]["fpr95"], tried[best]["auroc"]
+    )
+    for index in (0, 7, 29, best):
+        expected = measured(extractor, ODIN(*points[index]), validation)
+        np.testing.assert_allclose(
+            (tried[index]["fpr95"], tried[index]["auroc"]), expected, atol=1e-9
+        )
+
+
+def test_a_learning_detector_is_fitted_and_chosen(extractor, validation, fitting):
+    chosen = choose(Mahalanobis(), fitting, validation)
+    assert [point["magnitude"] for point in chosen.choice_["tried"]] == list(
+        Mahalanobis.GRID["magnitude"]
+    )
+    np.testing.assert_allclose(
+        (chosen.choice_["fpr95"], chosen.choice_["auroc"]),
+        measured(extractor, chosen, validation),
+        atol=1e-9,
+    )
+    refitted = clone(chosen).fit(fitting.outputs, fitting.labels)
+    np.testing.assert_array_equal(
+        refitted.score(fitting.outputs), chosen.score(fitting.outputs)
+    )
+
+
+def test_ties_go_to_the_first_point(validation):
+    class Indifferent(Energy):
+        GRID = {"temperature": (3.0, 1.0, 2.0)}
+
+        def _score(self, outputs):
+            return 0.0 * super()._score(outputs)
+
+    assert choose(Indifferent(), Fitting(None, None, None), validation).temperature == 3.0
+
+
+def test_the_choice_says_on_what_it_rests(validation):
+    choice = choose(ODIN(), Fitting(None, None, None), validation).choice_
+    assert choice["images"] == "20 training images"
+    assert choice["outliers"] == [
+        "uniform_noise", "pairwise_means", "jigsaw", "speckle", "pixelate", "rgb_ghost", "invert"
+    ]
+
+
+def test_the_detector_that_was_given_stays_as_it_is(validation, fitting):
+    detector = Mahalanobis(magnitude=0.002)
+    choose(detector, fitting, validation)
+    assert vars(detector) == {"magnitude": 0.002}
+
+
+def test_images_as_they_are_are_computed_once(extractor):
+    calls = []
+
+    class Counted:
+        def __init__(self, model):
+            self.model = model
+
+        def predict_on_batch(self, images):
+            calls.append(len(images))
+            return self.model.predict_on_batch(images)
+
+    validation = Validation(Counted(extractor), IMAGES, batch_size=20)
+    for temperature in (1.0, 2.0):
+        chosen = type("E", (Energy,), {"GRID": {"temperature": (1.0, temperature + 1)}})()
+        choose(chosen, Fitting(None, None, None), validation)
+    assert calls == [20] * 8

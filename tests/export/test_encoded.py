@@ -1,0 +1,234 @@
+"""Files decoded in the graph against the same files decoded by kerasood.data.decoding."""
+
+import struct
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from encoded_images import encode, huge_png, noise, picture
+from PIL import Image
+
+from kerasood.data.decoding import decode
+from kerasood.export.graph import encoded
+from kerasood.export.graph.encoded import decode_images
+from kerasood.export.graph.exif import orientation
+
+SIDE = 32
+PALETTE = Image.fromarray(noise(SIDE, SIDE)).quantize(16)
+GREY = noise(SIDE, SIDE, 1)
+ON_OFF = Image.fromarray(GREY > 100)
+
+
+@pytest.fixture(scope="module")
+def graph():
+    """The decoder at two sizes, traced once each."""
+    spec = [tf.TensorSpec((None,), tf.string)]
+    small = tf.function(lambda files: decode_images(files, SIDE), input_signature=spec)
+    large = tf.function(lambda files: decode_images(files, 96), input_signature=spec)
+
+    def run(files, side=SIDE):
+        images, valid = (small if side == SIDE else large)(tf.constant(files, tf.string))
+        return images.numpy(), valid.numpy()
+
+    return run
+
+
+def difference(graph, file, side=SIDE):
+    """The largest difference to the offline decoder, in grey levels, and the share of values."""
+    images, valid = graph([file], side)
+    expected = decode(file, side)
+    assert valid.tolist() == [True] and isinstance(expected, np.ndarray)
+    differences = np.abs(images[0].astype(int) - expected)
+    return differences.max(), np.mean(differences > 0)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        encode(noise(SIDE, SIDE)),
+        encode(noise(SIDE, SIDE), compress_level=0),
+        encode(GREY),
+        encode(GREY, transparency=int(GREY[3, 3])),
+        encode(np.dstack([GREY, GREY.T])),
+        encode(noise(SIDE, SIDE, 4)),
+        encode(noise(SIDE, SIDE), transparency=tuple(noise(SIDE, SIDE)[0, 0].tolist())),
+        encode(PALETTE),
+        encode(PALETTE, bits=8),
+        encode(PALETTE, transparency=3),
+        encode(ON_OFF),
+        encode(ON_OFF, transparency=0),
+        encode(picture(SIDE, SIDE), "JPEG", quality=95, subsampling=0),
+        encode(picture(SIDE, SIDE), "JPEG", quality=60, subsampling=2),
+        encode(picture(SIDE, SIDE), "JPEG", progressive=True),
+        encode(Image.fromarray(GREY), "JPEG"),
+        encode(Image.fromarray(picture(SIDE, SIDE)).convert("CMYK"), "JPEG"),
+    ],
+    ids="rgb stored grey grey-keyed grey-alpha rgba rgb-keyed palette-4 palette-8 palette-alpha "
+    "binary binary-keyed jpeg-444 jpeg-420 jpeg-progressive jpeg-grey jpeg-cmyk".split(),
+)
+def test_every_kind_of_file_gives_the_same_pixels(graph, file):
+    assert decode(file, SIDE).std() > 1
+    assert difference(graph, file) == (0, 0)
+
+
+def test_deep_images_within_one_grey_level(graph):
+    values = noise(SIDE, SIDE, 1).astype(np.uint16) * 257 + noise(SIDE, SIDE, 1, seed=1)
+    assert difference(graph, encode(Image.fromarray(values)))[0] <= 1
+
+
+def test_alpha_on_black_is_exact_for_every_pair():
+    colours, alpha = np.meshgrid(np.arange(256), np.arange(256))
+    composited = encoded._on_black(
+        tf.constant(colours, tf.uint8), tf.constant(alpha, tf.uint8)
+    ).numpy()
+    np.testing.assert_array_equal(composited, (2 * colours * alpha + 255) // 510)
+
+
+# The share is of values half-way between two levels. Pillow 13 resizes the last one, which is more
+# than twice as tall as wide, in the other order of axes; others did not.
+@pytest.mark.parametrize(
+    ("height", "width", "share"),
+    [
+        (64, 101, 0.01),
+        (375, 500, 0.01),
+        (31, 33, 0.05),
+        (20, 27, 0.05),
+        (7, 5, 0.05),
+        (1, 3, 0.05),
+        (33, 400, 0.05),
+        (SIDE, SIDE + 5, 0),
+        (1200, 800, 0.01),
+        (90, 41, 0.3),
+    ],
+)
+def test_resized_as_offline(graph, height, width, share):
+    largest, differing = difference(graph, encode(noise(height, width)))
+    assert largest <= 1 and differing <= share
+    largest, differing = difference(graph, encode(noise(height, width)), side=96)
+    assert largest <= 2 and differing <= 0.3
+
+
+@pytest.mark.slow
+def test_resized_as_offline_at_a_hundred_sizes(graph):
+    generator = np.random.default_rng(0)
+    shares = []
+    for seed in range(100):
+        height, width = np.exp(generator.uniform(0, np.log(900), 2)).astype(int) + 1
+        for side in (SIDE, 96):
+            largest, share = difference(graph, encode(noise(height, width, seed=seed)), side)
+            assert largest <= 2 and share < (0.08 if height <= 2 * width else 0.3)
+            shares.append(share)
+    assert np.median(shares) < 0.01 and np.mean(shares) < 0.05
+
+
+def test_colours_do_not_drift_over_the_edge(graph):
+    pixels = np.where(noise(61, 47) > 127, 255, 0).astype(np.uint8)
+    assert difference(graph, encode(pixels))[0] <= 1
+
+
+@pytest.mark.parametrize("byte_order", ["<", ">"])
+@pytest.mark.parametrize("value", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+def test_photographs_are_turned_as_their_exif_says(graph, value, byte_order):
+    exif = Image.Exif()
+    exif.endian = byte_order
+    exif[0x010F], exif[0x0112] = "a camera", value
+    file = encode(picture(40, 61), "JPEG", exif=exif)
+    assert orientation(file).numpy() == value
+    assert difference(graph, file)[0] <= 1
+
+
+def test_exif_that_is_damaged_turns_nothing():
+    assert orientation(b"").numpy() == 0
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = encode(noise(8, 8), "JPEG", exif=exif)
+    start = file.index(b"Exif\0\0") + 6
+    far = struct.pack("<2sHI", b"II", 42, 2**31 - 1)
+    assert orientation(file[:start] + far + file[start + 8 :]).numpy() == 0
+    for end in range(start + 18):
+        assert orientation(file[:end]).numpy() in (0, 6)
+
+
+def test_what_is_no_image_does_not_disturb_the_others(graph):
+    good, jpeg = encode(noise(SIDE, SIDE)), encode(picture(40, 50), "JPEG")
+    bad = [
+        b"",
+        b"no image",
+        good[:8],
+        good[:20],
+        good[:200],
+        good[:-30],
+        good[:100] + b"\xff" + good[101:],
+        jpeg[:3],
+        jpeg[: len(jpeg) // 2],
+        b"\xff\xd8\xff" + b"\0" * 100,
+        encode(noise(SIDE, SIDE), "BMP"),
+        encode(GREY, "GIF"),
+        encode(noise(SIDE, SIDE), "WEBP"),
+        "a path.jpg".encode("utf-16"),
+    ]
+    images, valid = graph([good, *bad, jpeg])
+    assert valid.tolist() == [True] + [False] * len(bad) + [True]
+    np.testing.assert_array_equal(images[0], noise(SIDE, SIDE))
+    np.testing.assert_array_equal(images[-1], graph([jpeg])[0][0])
+    assert not images[1:-1].any()
+
+
+@pytest.mark.parametrize("num_files", [0, 1, 7])
+def test_any_number_of_files(graph, num_files):
+    files = [encode(noise(SIDE, SIDE, seed=seed)) for seed in range(num_files)]
+    images, valid = graph(files)
+    assert images.shape == (num_files, SIDE, SIDE, 3) and valid.tolist() == [True] * num_files
+    for seed, image in enumerate(images):
+        np.testing.assert_array_equal(image, noise(SIDE, SIDE, seed=seed))
+    images, valid = graph([b"no image"] * num_files)
+    assert images.shape == (num_files, SIDE, SIDE, 3) and not valid.any()
+
+
+def sized_png(width, height):
+    """A PNG whose header says one size and whose rest is of another."""
+    file = bytearray(huge_png(10, 10))
+    file[16:24] = struct.pack(">II", width, height)
+    return bytes(file)
+
+
+def sized_jpeg(width, height):
+    file = bytearray(encode(noise(10, 10), "JPEG"))
+    at = file.index(b"\xff\xc0")
+    file[at + 5 : at + 9] = struct.pack(">HH", height, width)
+    return bytes(file)
+
+
+def test_huge_images_are_refused_before_they_are_decoded(graph, monkeypatch):
+    decoded = []
+
+    def record(*arguments, **options):
+        decoded.append(arguments)
+        raise tf.errors.InvalidArgumentError(None, None, "decoded")
+
+    thirty_megapixels = huge_png(6000, 5000)
+    assert len(thirty_megapixels) < 10_000
+    files = [
+        thirty_megapixels,
+        sized_png(2**31 - 1, 2**31 - 1),
+        sized_png(2**32 - 1, 1),
+        sized_png(0, 5),
+        sized_jpeg(65_000, 65_000),
+        sized_jpeg(0, 5),
+        huge_png(1, 1_000_000),  # small, but with 32 on the short side 1,024 million pixels
+    ]
+    good = encode(noise(SIDE, SIDE))
+    images, valid = graph([*files, good])
+    assert valid.tolist() == [False] * len(files) + [True]
+    np.testing.assert_array_equal(images[-1], noise(SIDE, SIDE))
+    monkeypatch.setattr(tf.io, "decode_png", record)
+    monkeypatch.setattr(tf.io, "decode_jpeg", record)
+    for file in files:
+        with pytest.raises(tf.errors.InvalidArgumentError, match="pixels|Invalid JPEG"):
+            encoded.decode_image(tf.constant(file), SIDE)
+    assert not decoded
+
+
+def test_the_largest_images_are_decoded(graph):
+    assert 6000 * 4000 == encoded.MAX_PIXELS
+    assert graph([huge_png(6000, 4000), huge_png(6000, 4001)])[1].tolist() == [True, False]

@@ -1,0 +1,98 @@
+"""The exported model once behind a real server that can be installed from PyPI."""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import time
+import urllib.request
+
+import numpy as np
+import pytest
+from encoded_images import noise
+from tf_serving import free_port
+
+from kerasood.export import run_saved_model
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        shutil.which("mlserver") is None,
+        reason="needs mlserver on the PATH: pip install mlserver (67 packages)",
+    ),
+]
+
+
+@pytest.fixture
+def url(served_export, tmp_path):
+    """The address of a server, its settings in a folder of its own."""
+    http, grpc, metrics = free_port(), free_port(), free_port()
+    settings = {
+        "host": "127.0.0.1",
+        "http_port": http,
+        "grpc_port": grpc,
+        "metrics_port": metrics,
+        "parallel_workers": 0,
+    }
+    model = {
+        "name": "tiny",
+        "implementation": "mlserver_runtime.Runtime",
+        "parameters": {"uri": str(served_export.folder)},
+    }
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    (tmp_path / "model-settings.json").write_text(json.dumps(model))
+    helpers = str(pathlib.Path(__file__).parents[1] / "helpers")
+    paths = [helpers, *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    with open(tmp_path / "log", "wb") as log:
+        command = [shutil.which("mlserver"), "start", str(tmp_path)]
+        with subprocess.Popen(command, env=environment, stdout=log, stderr=log) as process:
+            try:
+                address = f"http://127.0.0.1:{http}/v2/models/tiny"
+                wait_until_ready(address, process, tmp_path / "log")
+                yield address
+            finally:
+                process.terminate()
+
+
+def wait_until_ready(address, process, log, seconds=120):
+    for _ in range(5 * seconds):
+        assert process.poll() is None, log.read_text()
+        with contextlib.suppress(OSError):
+            with urllib.request.urlopen(f"{address}/ready"):
+                return
+        time.sleep(0.2)
+    raise TimeoutError(log.read_text())
+
+
+def ask(address, images):
+    """POSTs an inference request; returns the outputs as arrays."""
+    tensor = {
+        "name": "images",
+        "shape": list(images.shape),
+        "datatype": "UINT8",
+        "data": images.ravel().tolist(),
+    }
+    request = urllib.request.Request(
+        f"{address}/infer",
+        data=json.dumps({"inputs": [tensor]}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request) as response:
+        outputs = json.load(response)["outputs"]
+    return {o["name"]: np.array(o["data"]).reshape(o["shape"]) for o in outputs}
+
+
+def test_it_answers_over_http_as_here(url, served_export):
+    images = np.stack([noise(8, 8, seed=seed) for seed in range(5)])
+    expected = run_saved_model(served_export.folder, images)
+    outputs = ask(url, images)
+    assert outputs.keys() == expected.keys()
+    for name, output in outputs.items():
+        np.testing.assert_allclose(output, expected[name], rtol=1e-4, atol=1e-6)
+    for other in (images[:, :7], images[..., :1], images[0], images[None]):
+        with pytest.raises(urllib.error.HTTPError):
+            ask(url, other)
+    assert ask(url, images[:1])["score"] == pytest.approx(expected["score"][0], rel=1e-4)

@@ -1,0 +1,77 @@
+import pathlib
+
+import pytest
+from tiny_data import tiny_config
+
+from kerasood.commands.planning import planned_runs, with_init_hash
+from kerasood.config import TrainConfig
+from kerasood.networks.fingerprint import weights_hash
+from kerasood.networks.saving import load_network, save_network
+
+
+def places(config):
+    return [(str(run.path), run.config.seed, run.config.init) for run in planned_runs(config)]
+
+
+def test_every_seed_has_its_own_directories_and_its_own_base():
+    assert places(TrainConfig(seeds=(1, 12))) == [
+        ("runs/cifar10-wrn40-2-seed1/pretrain", 1, None),
+        ("runs/cifar10-wrn40-2-seed1/finetune-sparsity-logits", 1,
+         "runs/cifar10-wrn40-2-seed1/pretrain"),
+        ("runs/cifar10-wrn40-2-seed12/pretrain", 12, None),
+        ("runs/cifar10-wrn40-2-seed12/finetune-sparsity-logits", 12,
+         "runs/cifar10-wrn40-2-seed12/pretrain"),
+    ]
+    config = TrainConfig(stage="pretrain", out="x", seeds=(3,))
+    assert places(config) == [("x-seed3/pretrain", 3, None)]
+
+
+def test_one_seed_stays_as_it_was():
+    assert places(TrainConfig(stage="pretrain", seed=4)) == [
+        ("runs/cifar10-wrn40-2-seed4/pretrain", 4, None)
+    ]
+    assert places(TrainConfig(stage="pretrain", seed=4, out="x")) == [("x/pretrain", 4, None)]
+
+
+def test_several_fine_tunes_of_one_base(base, tmp_path):
+    config = TrainConfig(
+        stage="finetune", objective="ce", init=str(base.path), out=str(tmp_path / "x"),
+        seeds=(1, 2),
+    )
+    assert places(config) == [
+        (str(tmp_path / f"x-seed{seed}/finetune-ce"), seed, str(base.path)) for seed in (1, 2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"seeds": (1, -2)}, "Expected different --seeds >= 0. Received: 1,-2"),
+        ({"seeds": (1, 2, 1)}, "Received: 1,2,1"),
+        ({"seeds": (1,), "seed": 3}, "Expected --seed or --seeds. Received: --seed=3"),
+        ({"seeds": (1,), "run": "x", "stage": "pretrain"}, "Expected --out for --seeds"),
+    ],
+)
+def test_seeds_that_cannot_be_meant_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        planned_runs(TrainConfig(**values))
+
+
+def test_a_fine_tune_knows_the_weights_of_its_base_once_they_are_there(base, tmp_path):
+    config = tiny_config(tmp_path, stage="all", objective="ce")
+    pretrain, fine_tune = planned_runs(config)
+    assert with_init_hash(pretrain) == pretrain and with_init_hash(fine_tune) == fine_tune
+    network = load_network(base.model)
+    save_network(network, pathlib.Path(pretrain.path) / "model.keras")
+    assert with_init_hash(fine_tune).config.init_hash == weights_hash(network)
+
+
+def test_the_hash_follows_the_weights_and_not_the_file(base, tmp_path):
+    network = load_network(base.model)
+    before = weights_hash(network)
+    save_network(network, tmp_path / "again.keras")
+    assert weights_hash(load_network(tmp_path / "again.keras")) == before
+    weights = network.get_weights()
+    weights[-1][0] += 1e-6
+    network.set_weights(weights)
+    assert weights_hash(network) != before
