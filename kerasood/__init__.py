@@ -38,7 +38,12 @@ _PLACES = {
     "head_of": "kerasood.extractor.build",
     "recalibrate": "kerasood.recalibration",
 }
-_MODULES = ("detectors", "metrics", "thresholds", "zoo")
+_MODULES = {
+    "detectors": "kerasood.detectors",
+    "metrics": "kerasood.metrics",
+    "thresholds": "kerasood.thresholds",
+    "zoo": "kerasood.networks.zoo",
+}
 
 __all__ = [
     "DETECTORS",
@@ -58,7 +63,7 @@ def __getattr__(name):
     if name in _PLACES:
         return getattr(importlib.import_module(_PLACES[name]), name)
     if name in _MODULES:
-        return importlib.import_module(f"kerasood.{name}")
+        return importlib.import_module(_MODULES[name])
     raise AttributeError(f"module 'kerasood' has no attribute {name!r}")
 
 

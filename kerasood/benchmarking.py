@@ -9,7 +9,7 @@ import numpy as np
 
 from kerasood import detectors as table
 from kerasood import reporting
-from kerasood.commands.common import choose, console
+from kerasood.commands.common import console
 from kerasood.commands.measuring import (
     detector_names,
     measure,
@@ -28,6 +28,7 @@ from kerasood.evaluation import protocols
 from kerasood.evaluation.measure import OWN_SETS, Candidate
 from kerasood.extractor.build import build_full_extractor, head_of, is_extractor, output_names
 from kerasood.extractor.precision import in_float32
+from kerasood.names import choose
 
 OWN_IMAGES = "your images"
 

@@ -6,6 +6,10 @@ import os
 import pathlib
 import shutil
 import tempfile
+import zipfile
+import zlib
+
+import numpy as np
 
 from kerasood.errors import InvalidInputError, StorageError
 
@@ -87,3 +91,24 @@ def read_json(path):
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise InvalidInputError(f"Expected JSON in {path}. Received: {error}") from error
+
+
+@contextlib.contextmanager
+def open_npz(path, what):
+    """Yields an .npz file's arrays by name, read as they are asked for; nothing is unpickled.
+
+    Args:
+        path: str or Path.
+        what: str, what the file should hold, for the message: "a checkpoint".
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        InvalidInputError: the file is damaged, or lacks what the block asks for.
+    """
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            yield stored
+    except (FileNotFoundError, InvalidInputError):
+        raise
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InvalidInputError(f"Expected {what} in {path}. Received: {error}") from error

@@ -10,6 +10,8 @@ PACKAGE = pathlib.Path(__file__).parent.parent / "kerasood"
 ORDER = (
     "quiet",
     "errors",
+    "logs",
+    "names",
     "files",
     "data",
     "array_ops",

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import difflib
 import logging as python_logging
 import sys
 import traceback
@@ -12,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from kerasood.commands.flags import define_flags, from_flags
-from kerasood.errors import InvalidInputError
+from kerasood.errors import KerasoodError
 
 console = Console(highlight=False, soft_wrap=True)
 if not console.is_terminal:
@@ -58,7 +57,7 @@ def errors_as_lines(debug=False):
     except KeyboardInterrupt:
         _errors.print("interrupted: what was saved is complete; training goes on with --resume")
         sys.exit(130)
-    except (ValueError, OSError, ArithmeticError) as error:
+    except KerasoodError as error:
         if debug:
             traceback.print_exc()
         # Errors of the operating system come as "[Errno 2] No such file or directory: 'x'".
@@ -66,21 +65,6 @@ def errors_as_lines(debug=False):
         line = " ".join(message.split())
         _errors.print(f"error: {line}", style="red", markup=False)
         sys.exit(1)
-
-
-def choose(kind, name, table):
-    """Returns `name` if `table` has it.
-
-    Raises:
-        ValueError: it has not; suggests the nearest name.
-    """
-    if name in table:
-        return name
-    near = difflib.get_close_matches(name, table, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise InvalidInputError(
-        f"Expected a {kind} out of {', '.join(table)}.{hint} Received: {name!r}"
-    )
 
 
 def progress_bar():

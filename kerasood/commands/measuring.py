@@ -3,7 +3,7 @@
 import dataclasses
 import datetime
 
-from kerasood.commands.common import choose, console, progress_bar
+from kerasood.commands.common import console, progress_bar
 from kerasood.commands.ood_sets import size_note
 from kerasood.data import registry
 from kerasood.data.open import open_source
@@ -11,6 +11,7 @@ from kerasood.detectors import DETECTORS, build
 from kerasood.errors import InvalidInputError
 from kerasood.evaluation.measure import Settings, evaluate_candidate
 from kerasood.extractor.build import output_names
+from kerasood.names import choose
 from kerasood.reporting.details import value_text
 from kerasood.runs import command_line, git_commit, versions
 

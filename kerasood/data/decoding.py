@@ -1,15 +1,16 @@
 """Encoded images of any mode and size to uint8 squares, all through Pillow."""
 import concurrent.futures
+import functools
 import io
 import os
 
 import numpy as np
 import PIL
-from absl import logging
 from PIL import Image, ImageOps
 
 from kerasood.data.registry import AS_THEY_ARE, SHORT_SIDE, ZERO_PADDED
 from kerasood.errors import InvalidInputError
+from kerasood.logs import log
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 MAX_PIXELS = 89_478_485  # Pillow's own decompression-bomb limit, here also for the resized image
@@ -91,9 +92,8 @@ def fit_to_square(image, image_size: int, resizing: str = SHORT_SIDE):
         return image
     if image_size == PUBLISHED_SIZE and resizing == AS_THEY_ARE:
         if _is_framed(image):
-            logging.log_first_n(
-                logging.WARNING, "Images of %dx%d pixels: their plain border of %d is cut off", 1,
-                *image.size, FRAME,
+            _warn_once(
+                "Images of %dx%d pixels: their plain border of %d is cut off", *image.size, FRAME
             )
             return image.crop((FRAME, FRAME, FRAME + image_size, FRAME + image_size))
         raise InvalidInputError(
@@ -152,3 +152,8 @@ def _opened(item):
 
 def _label(item):
     return "an encoded image" if isinstance(item, bytes) else item
+
+
+@functools.cache
+def _warn_once(*message):
+    log.warning(*message)

@@ -3,7 +3,6 @@ import os
 import pathlib
 
 import numpy as np
-from absl import logging
 
 from kerasood.data.decoding import PUBLISHED_SIZE, RULES, decode, decode_all, published_size
 from kerasood.data.registry import SHORT_SIDE
@@ -18,6 +17,7 @@ from kerasood.data.source import (
     rebatch,
 )
 from kerasood.errors import InvalidInputError
+from kerasood.logs import log
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 FILES_PER_READ = 256
@@ -113,7 +113,7 @@ class FolderSource(ImageSource):
         self.num_images = len(self._files) - len(self.skipped)
         named = "; ".join(f"{file} ({reason})" for file, reason in new[:NAMED_IN_WARNING])
         more = len(new) - NAMED_IN_WARNING
-        logging.warning("%s: skipped %d unreadable of %d files: %s%s", self.name, len(new),
+        log.warning("%s: skipped %d unreadable of %d files: %s%s", self.name, len(new),
                         len(self._files), named, f"; and {more} more" if more > 0 else "")
 
 

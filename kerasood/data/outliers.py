@@ -1,10 +1,10 @@
 """Auxiliary outliers for training: one uint8 array, 3 KB an image."""
 
 import numpy as np
-from absl import logging
 
 from kerasood.data.open import open_source
 from kerasood.data.source import LOAD_BATCH, OUTLIERS, ArraySource
+from kerasood.logs import log
 
 # Not the run's: several seeds shall train on the same images.
 SAMPLE_SEED = 0
@@ -55,5 +55,5 @@ def load_outliers(source, max_outliers=None):
         outliers[taken:stop] = images[rows[taken:stop] - first]
         first, taken = first + len(images), stop
     for file, reason in source.skipped:
-        logging.warning("left out of the outliers: %s (%s)", file, reason)
+        log.warning("left out of the outliers: %s (%s)", file, reason)
     return outliers[:taken]

@@ -3,9 +3,9 @@ import hashlib
 import json
 
 import numpy as np
-from absl import logging
 
 from kerasood.errors import InvalidInputError
+from kerasood.logs import log
 
 SPLITS = ("train", "validation", "test")
 OOD_SPLIT = "ood"
@@ -208,7 +208,7 @@ def part_rows(labels, part: str, where):
             f"{where}: too few images to divide into 80% train, 10% validation and 10% test; "
             f"{part!r} would be empty. Received: {len(labels)} images"
         )
-    logging.info("%s: %d of its %d images are %s (fixed seeded 80/10/10 division)",
+    log.info("%s: %d of its %d images are %s (fixed seeded 80/10/10 division)",
                  where, len(rows), len(labels), part)
     return rows
 

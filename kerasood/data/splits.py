@@ -3,12 +3,12 @@
 import dataclasses
 
 import numpy as np
-from absl import logging
 from sklearn.model_selection import train_test_split
 
 from kerasood.data.open import availability, available_splits, open_source
 from kerasood.data.source import ArraySource, ImageDigest
 from kerasood.errors import InvalidInputError
+from kerasood.logs import log
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ def load_training_data(config, holdout_seed=None):
             + ("no labels" if labels is None else f"{source.num_classes} class")
         )
     for file, reason in source.skipped:
-        logging.warning("left out of training: %s (%s)", file, reason)
+        log.warning("left out of training: %s (%s)", file, reason)
     validation = None
     if config.holdout:
         seed = config.seed if holdout_seed is None else holdout_seed

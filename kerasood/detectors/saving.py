@@ -1,15 +1,13 @@
 """A detector as plain values: a JSON configuration and named arrays; and as one file of both."""
 
 import json
-import zipfile
-import zlib
 
 import numpy as np
 from sklearn.base import clone
 
 from kerasood.detectors.base import Detector
 from kerasood.errors import InvalidInputError
-from kerasood.files import atomic_path
+from kerasood.files import atomic_path, open_npz
 
 
 def detector_name(detector, table):
@@ -122,16 +120,13 @@ def load_detector(path, table):
     Raises:
         ValueError: the file holds no detector.
     """
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            config = json.loads(str(stored["config"]))
-            arrays = {
-                name.removeprefix("fitted/"): stored[name]
-                for name in stored.files
-                if name != "config"
-            }
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InvalidInputError(f"Expected a detector in {path}. Received: {error}") from error
+    with open_npz(path, "a detector") as stored:
+        config = json.loads(str(stored["config"]))
+        arrays = {
+            name.removeprefix("fitted/"): stored[name]
+            for name in stored.files
+            if name != "config"
+        }
     detector = from_config(config, table)
     restore_arrays(detector, arrays)
     return detector

@@ -3,14 +3,13 @@
 import json
 import pathlib
 import re
-import zipfile
-import zlib
 
 import numpy as np
-from absl import logging
 
+from kerasood.errors import InvalidInputError
 from kerasood.evaluation.outputs import Collected, collect_source
-from kerasood.files import atomic_path
+from kerasood.files import atomic_path, open_npz
+from kerasood.logs import log
 from kerasood.networks.fingerprint import model_hash
 
 LONGEST_NAME = 60
@@ -71,7 +70,7 @@ def _save(path, collected):
 
 def _load(path):
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+        with open_npz(path, "outputs") as stored:
             outputs = {
                 name.removeprefix("outputs/"): stored[name]
                 for name in stored.files
@@ -81,6 +80,6 @@ def _load(path):
             return Collected(outputs, labels, json.loads(str(stored["facts"]))["sha256"])
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        logging.warning("%s is damaged and computed again: %s", path, error)
+    except InvalidInputError as error:
+        log.warning("%s is damaged and computed again: %s", path, error)
         return None

@@ -1,14 +1,13 @@
 """How often and on which images the metrics are computed, and the convention they follow."""
 
 import dataclasses
-import difflib
 import hashlib
 
 import numpy as np
 
 from kerasood.data import registry
-from kerasood.errors import InvalidInputError
 from kerasood.metrics import Ranking
+from kerasood.names import choose
 
 METRICS = ("fpr95", "auroc", "aupr_in", "aupr_out")
 ROLES = ("far", "near", "other", "synthetic")
@@ -155,13 +154,7 @@ def find(name: str) -> Protocol:
     Raises:
         ValueError: an unknown name, with the nearest known one.
     """
-    if name in PROTOCOLS:
-        return PROTOCOLS[name]
-    nearest = difflib.get_close_matches(str(name), PROTOCOLS, n=1)
-    suggestion = f" Did you mean {nearest[0]}?" if nearest else ""
-    raise InvalidInputError(
-        f"A protocol is one of {', '.join(PROTOCOLS)}.{suggestion} Received: protocol={name!r}"
-    )
+    return PROTOCOLS[choose("protocol", name, PROTOCOLS)]
 
 
 def means_by_role(metrics: list[dict], sets: list[dict]) -> list[dict]:

@@ -1,14 +1,12 @@
 """The whole state of a training run after an epoch, in one file that is never half-written."""
 
 import json
-import zipfile
-import zlib
 
 import keras
 import numpy as np
 
 from kerasood.errors import InvalidInputError
-from kerasood.files import atomic_path
+from kerasood.files import atomic_path, open_npz
 
 
 def state_of(trainer):
@@ -46,12 +44,9 @@ def load_state(path, trainer):
         ValueError: the file is no checkpoint, or one of another model.
     """
     variables = _state(trainer)
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            history = json.loads(str(stored["history"]))
-            arrays = [stored[f"{index:05d}"] for index in range(len(stored.files) - 1)]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InvalidInputError(f"Expected a checkpoint in {path}. Received: {error}") from error
+    with open_npz(path, "a checkpoint") as stored:
+        history = json.loads(str(stored["history"]))
+        arrays = [stored[f"{index:05d}"] for index in range(len(stored.files) - 1)]
     shapes = [array.shape for array in arrays]
     if shapes != [tuple(variable.shape) for variable in variables]:
         raise InvalidInputError(

@@ -10,11 +10,11 @@ from PIL import Image
 from tiny_data import contents, images_of
 
 from kerasood.commands import evaluate as evaluate_command
-from kerasood.commands.common import choose
 from kerasood.commands.evaluate import evaluate
 from kerasood.commands.export import export
 from kerasood.config import EvaluateConfig, ExportConfig
 from kerasood.data import registry
+from kerasood.names import choose
 
 pytestmark = pytest.mark.usefixtures("empty_places")
 

@@ -60,7 +60,7 @@ def evaluated(tmp_path_factory):
             "KERAS_BACKEND": "jax",
             "JAX_PLATFORMS": "cpu",
             "XLA_FLAGS": "--xla_backend_optimization_level=0",
-            "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}",
+            "PYTHONPATH": f"{HERE.parents[1]}{os.pathsep}{HERE}",
         },
         capture_output=True,
         text=True,

@@ -142,7 +142,7 @@ def test_convention_says_which_class_is_positive(name):
 
 def test_find_suggests_the_nearest():
     assert find("paper") is PROTOCOLS["paper"]
-    with pytest.raises(ValueError, match="Did you mean paper.*Received: protocol='papier'"):
+    with pytest.raises(ValueError, match="Did you mean 'paper'.*Received: 'papier'"):
         find("papier")
 
 

@@ -175,5 +175,5 @@ def test_the_files_are_packaged(monkeypatch):
     runpy.run_path(str(ROOT / "setup.py"))
     assert "kerasood.networks.zoo" in given["packages"]
     patterns = given["package_data"]["kerasood.networks.zoo"]
-    packaged = {path for pattern in patterns for path in (ROOT / "kerasood/zoo").glob(pattern)}
+    packaged = {path for pattern in patterns for path in (zoo.FOLDER.parent).glob(pattern)}
     assert packaged == set(zoo.FOLDER.iterdir())

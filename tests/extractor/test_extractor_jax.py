@@ -22,7 +22,7 @@ def report():
         "KERAS_BACKEND": "jax",
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": "--xla_backend_optimization_level=0",
-        "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)]),
+        "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE)]),
     }
     done = subprocess.run(
         [sys.executable, HERE / "extract_without_tensorflow.py"],

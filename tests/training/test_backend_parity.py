@@ -26,7 +26,7 @@ def on_jax(initial, tmp_path_factory):
     """{objective: weights} of a process without TensorFlow."""
     folder = tmp_path_factory.mktemp("jax")
     np.savez(folder / "initial.npz", *initial)
-    changes = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(HERE.parent)}
+    changes = {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(HERE.parents[1])}
     # Compiling takes longer than the steps.
     changes["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
     done = subprocess.run(

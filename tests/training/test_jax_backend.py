@@ -21,7 +21,7 @@ def report():
         "JAX_PLATFORMS": "cpu",
         # Compiling takes longer than the few steps.
         "XLA_FLAGS": "--xla_backend_optimization_level=0",
-        "PYTHONPATH": str(HERE.parent),
+        "PYTHONPATH": str(HERE.parents[1]),
     }
     done = subprocess.run(
         [sys.executable, HERE / "train_without_tensorflow.py"],

@@ -32,7 +32,7 @@ def trained(tmp_path_factory):
         # Seeds and resumed runs compile the same programs.
         "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)]),
+        "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE)]),
     }
     done = subprocess.run(
         [sys.executable, HERE / "train_resident.py", path],

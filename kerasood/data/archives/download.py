@@ -6,9 +6,8 @@ import pathlib
 import urllib.error
 import urllib.request
 
-from absl import logging
-
 from kerasood.errors import StorageError
+from kerasood.logs import log
 
 CHUNK_BYTES = 1 << 20
 TIMEOUT = 60  # seconds without an answer
@@ -37,7 +36,7 @@ def fetch(url: str, path, md5: str) -> pathlib.Path:
     path = pathlib.Path(path)
     part = path.with_name(f"{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    logging.info("downloading %s to %s", url, path)
+    log.info("downloading %s to %s", url, path)
     _complete(url, part)
     received = md5_of(part)
     if received != md5:

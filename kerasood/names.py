@@ -1,0 +1,25 @@
+"""Names looked up in a table, with a suggestion where one is misspelt."""
+
+import difflib
+
+from kerasood.errors import InvalidInputError
+
+
+def choose(kind, name, table):
+    """Returns `name` if `table` has it.
+
+    Args:
+        kind: str, what the table holds, for the message: "detector".
+        name: str.
+        table: mapping or sequence of names.
+
+    Raises:
+        InvalidInputError: it has not; suggests the nearest name.
+    """
+    if name in table:
+        return name
+    near = difflib.get_close_matches(str(name).lower(), table, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise InvalidInputError(
+        f"Expected a {kind} out of {', '.join(table)}.{hint} Received: {name!r}"
+    )
