@@ -10,10 +10,17 @@ What one needs, each loaded when it is first used:
     export_model               SavedModel and TFLite, verified
     benchmark                  models x OOD sets x detectors -> tables and a report
     zoo                        trained networks: `zoo.names()`, `zoo.load(name)`
+
+Importing kerasood registers its layers and models with Keras, so that `keras.saving.load_model`
+finds them. TensorFlow's native code is silent from then on, unless it was imported before or
+TF_CPP_MIN_LOG_LEVEL says otherwise: its errors arrive as exceptions.
 """
 
 import importlib
+import os
 import typing
+
+from kerasood.quiet import quiet
 
 __version__ = "0.1.0"
 
@@ -45,6 +52,15 @@ _MODULES = {
     "zoo": "kerasood.networks.zoo",
 }
 
+_WITH_CLASSES_OF_FILES = (
+    "kerasood.extractor.build",
+    "kerasood.networks.augmentation",
+    "kerasood.networks.decomposed_head",
+    "kerasood.networks.wide_resnet",
+    "kerasood.serving",
+    "kerasood.training.optimizers",
+)
+
 __all__ = [
     "DETECTORS",
     "OODModel",
@@ -69,3 +85,10 @@ def __getattr__(name):
 
 def __dir__():
     return sorted([*__all__, *_MODULES, "__version__"])
+
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# TensorFlow's first import writes to stderr past every log level.
+with quiet():
+    for _name in _WITH_CLASSES_OF_FILES:
+        importlib.import_module(_name)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasood.detectors import DETECTORS, Detector
+from kerasood.detectors import Detector
 from kerasood.detectors.saving import fitted_arrays, from_config, restore_arrays, to_config
 from kerasood.errors import InvalidInputError
 from kerasood.extractor.build import build_extractor, is_extractor, output_names
@@ -88,12 +88,14 @@ class OODModel(keras.Model):
         outputs = {name: ops.cast(value, "float32") for name, value in outputs.items()}
         to_score = self._stepped(images) if self._stepped is not None else outputs
         score = ops.cast(self.detector.score(to_score), "float32")
+        threshold = threshold_per_image(self.threshold, outputs["logits"])
         return {
             "logits": outputs["logits"],
             "probabilities": ops.softmax(outputs["logits"], axis=-1),
             "energy": objectives.energy(outputs["logits"]),
             "score": score,
-            "is_ood": score > threshold_per_image(self.threshold, outputs["logits"]),
+            # Not score > threshold: a score that is not a number is OOD.
+            "is_ood": ops.logical_not(score <= threshold),
         }
 
     def predict(self, images, batch_size=128, verbose=0, **kwargs):
@@ -129,7 +131,7 @@ class OODModel(keras.Model):
         return {
             "name": self.name,
             "network": keras.saving.serialize_keras_object(self.network),
-            "detector": to_config(self.detector, DETECTORS),
+            "detector": to_config(self.detector),
             "threshold": np.asarray(self.threshold).tolist(),
         }
 
@@ -138,7 +140,7 @@ class OODModel(keras.Model):
         network = keras.saving.deserialize_keras_object(
             config["network"], custom_objects=custom_objects
         )
-        detector = _ToBeRestored(from_config(config["detector"], DETECTORS))
+        detector = _ToBeRestored(from_config(config["detector"]))
         return cls(network, detector, config["threshold"], name=config["name"])
 
 
@@ -151,6 +153,7 @@ class _ToBeRestored(typing.NamedTuple):
 def _check_detector(detector, network):
     if not isinstance(detector, Detector):
         raise InvalidInputError(f"Expected a fitted Detector. Received: detector={detector!r}")
+    to_config(detector)  # whose file could not be read back is refused before it is in use
     outputs = output_names(network)
     missing = detector.missing(outputs)
     if missing:

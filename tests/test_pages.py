@@ -6,9 +6,18 @@ import re
 import code_blocks
 import pytest
 
+from kerasood.detectors import DETECTORS, registry
+
 DOCS = pathlib.Path(__file__).parent.parent / "docs"
 # Pages and their least number of blocks.
 PAGES = {"thresholds.md": 7, "zoo.md": 1, "detectors/README.md": 2, "detectors/gradients.md": 1}
+
+
+@pytest.fixture(autouse=True)
+def same_detectors(monkeypatch):
+    """A page may register a detector of its own."""
+    monkeypatch.setattr(registry, "DETECTORS", detectors := dict(DETECTORS))
+    monkeypatch.setattr("kerasood.detectors.DETECTORS", detectors)
 
 
 @pytest.mark.parametrize("page", PAGES)

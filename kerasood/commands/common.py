@@ -1,7 +1,8 @@
-"""What the commands share: flags in, one clear line out when something is wrong."""
+"""The frame of every command: flags in, one clear line out when something is wrong."""
 
 import contextlib
 import dataclasses
+import importlib
 import logging as python_logging
 import sys
 import traceback
@@ -11,7 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from kerasood.commands.flags import define_flags, from_flags
-from kerasood.errors import KerasoodError
+from kerasood.errors import InvalidInputError, KerasoodError
+from kerasood.logs import log
 
 console = Console(highlight=False, soft_wrap=True)
 if not console.is_terminal:
@@ -26,10 +28,16 @@ def run_command(config_class, story):
         config_class: dataclass of `kerasood.config`.
         story: function of one config.
     """
+    show_log()
+    with errors_as_lines():
+        _import_modules(sys.argv[1:])
+    flags.DEFINE_multi_string(
+        "import", [], "Module to import first, which registers detectors and the like; repeatable."
+    )
     define_flags(config_class)
-    for field in dataclasses.fields(config_class):
+    for name in ("import", *(field.name for field in dataclasses.fields(config_class))):
         # What --help lists: absl would leave it to --helpfull, among a hundred flags of its own.
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[field.name])
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
 
     def main(arguments):
         if len(arguments) > 1:
@@ -43,6 +51,37 @@ def run_command(config_class, story):
         lambda record: "triggered tf.function retracing" not in str(record.msg)
     )
     app.run(main)
+
+
+def show_log():
+    """Shows what the library logs on the console: progress plain, warnings yellow."""
+    log.setLevel(python_logging.INFO)
+    log.propagate = False  # absl would print it once more, with a prefix
+    if not any(isinstance(handler, _ConsoleHandler) for handler in log.handlers):
+        log.addHandler(_ConsoleHandler())
+
+
+class _ConsoleHandler(python_logging.Handler):
+    def emit(self, record):
+        style = "yellow" if record.levelno >= python_logging.WARNING else None
+        console.print(record.getMessage(), style=style, markup=False)
+
+
+def _import_modules(arguments):
+    """Imports what --import names, before flags are defined: their choices are tables' names."""
+    sys.path.append("")  # modules beside the user, for commands that are installed elsewhere
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, given, value = argument.partition("=")
+        if name not in ("--import", "-import"):
+            continue
+        module = value if given else following
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise InvalidInputError(
+                f"Expected a module that can be imported from here. Received: --import={module} "
+                f"({error})"
+            ) from error
 
 
 @contextlib.contextmanager

@@ -16,7 +16,6 @@ from kerasood.commands.ood_sets import open_sets, overlaps_with, set_entry, want
 from kerasood.commands.suite import suite
 from kerasood.commands.zoo_runs import open_run
 from kerasood.config import EvaluateConfig
-from kerasood.detectors import DETECTORS
 from kerasood.detectors.saving import save_detector
 from kerasood.errors import InvalidInputError
 from kerasood.evaluation import protocols
@@ -111,5 +110,5 @@ def _keep(run, evaluated):
     # A detector beside the threshold of another fit would mislead whoever comes in between.
     write_json(run.thresholds, others)
     for name, detector in evaluated.detectors.items():
-        save_detector(run.detectors / f"{name}.npz", detector, DETECTORS)
+        save_detector(run.detectors / f"{name}.npz", detector)
     write_json(run.thresholds, {**others, **kept})

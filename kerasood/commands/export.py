@@ -15,7 +15,7 @@ from kerasood.commands.zoo_runs import open_run
 from kerasood.config import ExportConfig
 from kerasood.data.open import open_source
 from kerasood.data.source import OOD_SPLIT
-from kerasood.detectors import DETECTORS, build
+from kerasood.detectors import build
 from kerasood.detectors.saving import load_detector, save_detector
 from kerasood.evaluation.fitting import CandidateOutputs, FittedDetectors
 from kerasood.evaluation.measure import calibration_scores
@@ -98,10 +98,10 @@ def _detector(run, config, outputs, name):
     """The detector that the evaluation fitted, or a new one; and whether it is new."""
     path = run.detectors / f"{name}.npz"
     if path.exists():
-        return load_detector(path, DETECTORS), False
+        return load_detector(path), False
     fitter = FittedDetectors(outputs, config.tune, config.validation_images, config.seed)
     detector = fitter.fit(build(name))
-    save_detector(path, detector, DETECTORS)
+    save_detector(path, detector)
     return detector, True
 
 

@@ -22,70 +22,13 @@ from kerasood.detectors.odin import ODIN
 from kerasood.detectors.openmax import OpenMax
 from kerasood.detectors.react import ReAct
 from kerasood.detectors.rectifier import Rectifier
+from kerasood.detectors.registry import DETECTORS, register
 from kerasood.detectors.relative_mahalanobis import RelativeMahalanobis
 from kerasood.detectors.residual import Residual
 from kerasood.detectors.scale import SCALE
 from kerasood.detectors.she import SHE
 from kerasood.detectors.vim import ViM
-from kerasood.errors import InvalidInputError
-
-DETECTORS = {
-    "msp": MSP,
-    "max_logit": MaxLogit,
-    "energy": Energy,
-    "odin": ODIN,
-    "mahalanobis": Mahalanobis,
-    "entropy": Entropy,
-    "gen": GEN,
-    "kl_matching": KLMatching,
-    "grad_norm": GradNorm,
-    "openmax": OpenMax,
-    "react": ReAct,
-    "dice": DICE,
-    "ash_p": ASHP,
-    "ash_b": ASHB,
-    "ash_s": ASHS,
-    "scale": SCALE,
-    "g_odin": GODIN,
-    "mcd": MCD,
-    "relative_mahalanobis": RelativeMahalanobis,
-    "multi_layer_mahalanobis": MultiLayerMahalanobis,
-    "knn": KNN,
-    "residual": Residual,
-    "vim": ViM,
-    "she": SHE,
-    "fdbd": FDBD,
-    "nnguide": NNGuide,
-    "nci": NCI,
-}
-
-
-def build(name):
-    """A new detector by name, with its default parameters.
-
-    Args:
-        name: str, a name of `DETECTORS`, or rectifiers and a detector joined by +, such as
-            "react+msp" or "react+dice+energy": the first one sees the features first.
-
-    Raises:
-        ValueError: there is no such detector, or what stands before a + is no rectifier.
-    """
-    *rectifiers, scorer = name.split("+")
-    unknown = [part for part in (*rectifiers, scorer) if part not in DETECTORS]
-    if unknown:
-        raise InvalidInputError(
-            f"Expected detectors out of {', '.join(DETECTORS)}. Received: {', '.join(unknown)!r}"
-        )
-    detector = DETECTORS[scorer]()
-    for rectifier in reversed(rectifiers):
-        if not issubclass(DETECTORS[rectifier], Rectifier):
-            names = (name for name, kind in DETECTORS.items() if issubclass(kind, Rectifier))
-            raise InvalidInputError(
-                f"Expected a rectifier before a +: {', '.join(names)}. Received: {rectifier!r}"
-            )
-        detector = DETECTORS[rectifier](detector=detector)
-    return detector
-
+from kerasood.names import choose
 
 __all__ = [
     "ASHB",
@@ -118,7 +61,30 @@ __all__ = [
     "SHE",
     "ViM",
     "build",
+    "register",
 ]
+
+# Imports follow each other's needs; a table is read in the order of its names.
+for _name in sorted(DETECTORS):
+    DETECTORS[_name] = DETECTORS.pop(_name)
+
+
+def build(name):
+    """A new detector by name, with its default parameters.
+
+    Args:
+        name: str, a name of `DETECTORS`, or rectifiers and a detector joined by +, such as
+            "react+msp" or "react+dice+energy": the first one sees the features first.
+
+    Raises:
+        ValueError: there is no such detector, or what stands before a + is no rectifier.
+    """
+    *rectifiers, scorer = name.split("+")
+    detector = DETECTORS[choose("detector", scorer, DETECTORS)]()
+    for rectifier in reversed(rectifiers):
+        kinds = [other for other, kind in DETECTORS.items() if issubclass(kind, Rectifier)]
+        detector = DETECTORS[choose("rectifier before a +", rectifier, kinds)](detector=detector)
+    return detector
 
 
 def __dir__():

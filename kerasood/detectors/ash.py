@@ -5,6 +5,7 @@ import abc
 from kerasood import array_ops as ops
 from kerasood.detectors._math.largest import kept_count, largest_mask
 from kerasood.detectors.rectifier import Rectifier
+from kerasood.detectors.registry import register
 
 # exp of it times features and weights still fits into float32.
 LARGEST_EXPONENT = 60.0
@@ -38,6 +39,7 @@ class _ActivationShaping(Rectifier):
         return kernel
 
 
+@register("ash_p")
 class ASHP(_ActivationShaping):
     """ASH-P: the activations of an image below its percentile become 0, the others stay.
 
@@ -57,6 +59,7 @@ class ASHP(_ActivationShaping):
         return features
 
 
+@register("ash_b")
 class ASHB(_ActivationShaping):
     """ASH-B: the activations that stay share the image's sum equally, the others become 0.
 
@@ -74,6 +77,7 @@ class ASHB(_ActivationShaping):
         return ops.sum(features, axis=-1, keepdims=True) / kept.shape[-1]
 
 
+@register("ash_s")
 class ASHS(_ActivationShaping):
     """ASH-S: the activations that stay are scaled by exp(sum of all / sum of those that stay).
 

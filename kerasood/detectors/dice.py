@@ -4,9 +4,11 @@ import numpy as np
 
 from kerasood.detectors._math.rows import column_means
 from kerasood.detectors.rectifier import Rectifier
+from kerasood.detectors.registry import register
 from kerasood.errors import InvalidInputError
 
 
+@register("dice")
 class DICE(Rectifier):
     """Keeps the weights with the largest contributions, mean feature * weight, of the whole head.
 

@@ -1,10 +1,12 @@
 """Free energy of the logits."""
 
 from kerasood.detectors.base import Detector
+from kerasood.detectors.registry import register
 from kerasood.errors import InvalidInputError
 from kerasood.training import objectives
 
 
+@register("energy")
 class Energy(Detector):
     """The energy -T * logsumexp(logits / T).
 

@@ -3,8 +3,10 @@
 from kerasood import array_ops as ops
 from kerasood.detectors._math.predicted import predicted_mask
 from kerasood.detectors.base import Detector
+from kerasood.detectors.registry import register
 
 
+@register("entropy")
 class Entropy(Detector):
     """H(p) = -sum p log p of the softmax p, in nats: from 0 (certain) to log K (no idea).
 

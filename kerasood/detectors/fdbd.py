@@ -6,8 +6,10 @@ from kerasood import array_ops as ops
 from kerasood.detectors._math.distances import norms
 from kerasood.detectors._math.predicted import predicted_class
 from kerasood.detectors.base import Detector
+from kerasood.detectors.registry import register
 
 
+@register("fdbd")
 class FDBD(Detector):
     """Minus the mean distance to the other classes' boundaries over the distance from the mean.
 

@@ -2,9 +2,11 @@
 
 from kerasood import array_ops as ops
 from kerasood.detectors.base import Detector, tensor_of
+from kerasood.detectors.registry import register
 from kerasood.errors import InvalidInputError
 
 
+@register("g_odin")
 class GODIN(Detector):
     """Minus the largest numerator, or the divisor, of a network that ends in a `DeconfHead`.
 

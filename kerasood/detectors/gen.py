@@ -4,12 +4,14 @@ from kerasood import array_ops as ops
 from kerasood.detectors._math.largest import largest_values
 from kerasood.detectors._math.predicted import predicted_mask
 from kerasood.detectors.base import Detector
+from kerasood.detectors.registry import register
 from kerasood.errors import InvalidInputError
 
 # As many classes are all taken into account; of more, a tenth.
 FEW_CLASSES = 100
 
 
+@register("gen")
 class GEN(Detector):
     """Sum of p^gamma * (1 - p)^gamma over the M most probable classes.
 

@@ -2,8 +2,10 @@
 
 from kerasood import array_ops as ops
 from kerasood.detectors.base import Detector
+from kerasood.detectors.registry import register
 
 
+@register("grad_norm")
 class GradNorm(Detector):
     """Minus the L1 norm of the gradient, by the head's kernel, of the cross-entropy to uniform.
 

@@ -5,11 +5,13 @@ import numpy as np
 from kerasood import array_ops as ops
 from kerasood.detectors._math.rows import row_blocks
 from kerasood.detectors.base import Detector
+from kerasood.detectors.registry import register
 
 # Where training images give a class no probability at all in float64.
 SMALLEST_PROBABILITY = np.finfo("float64").tiny
 
 
+@register("kl_matching")
 class KLMatching(Detector):
     """min over classes k of KL(softmax || d_k), d_k = the mean softmax of images predicted as k.
 

@@ -5,8 +5,10 @@ from kerasood.detectors._math.bank import bank_rows, check_neighbours, largest_p
 from kerasood.detectors._math.distances import unit_rows
 from kerasood.detectors._math.rows import column_means
 from kerasood.detectors.base import Detector
+from kerasood.detectors.registry import register
 
 
+@register("knn")
 class KNN(Detector):
     """Euclidean distance to the k-th nearest of a bank of training features, all of length 1.
 

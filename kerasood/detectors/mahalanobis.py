@@ -3,9 +3,11 @@
 from kerasood.detectors._math.distances import nearest_class_distances
 from kerasood.detectors._math.statistics import whitened_classes
 from kerasood.detectors.base import Detector, tensor_of
+from kerasood.detectors.registry import register
 from kerasood.errors import InvalidInputError
 
 
+@register("mahalanobis")
 class Mahalanobis(Detector):
     """Half the squared Mahalanobis distance of the features to the nearest class mean.
 

@@ -2,8 +2,10 @@
 
 from kerasood import array_ops as ops
 from kerasood.detectors.base import Detector
+from kerasood.detectors.registry import register
 
 
+@register("max_logit")
 class MaxLogit(Detector):
     """Minus the largest logit: confidence before the softmax takes out its scale.
 

@@ -2,9 +2,11 @@
 
 from kerasood import array_ops as ops
 from kerasood.detectors.base import Detector
+from kerasood.detectors.registry import register
 from kerasood.errors import InvalidInputError
 
 
+@register("mcd")
 class MCD(Detector):
     """The L1 distance of the softmaxes of two heads, between 0 (they agree) and 2.
 

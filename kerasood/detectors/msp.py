@@ -2,8 +2,10 @@
 
 from kerasood import array_ops as ops
 from kerasood.detectors.base import Detector
+from kerasood.detectors.registry import register
 
 
+@register("msp")
 class MSP(Detector):
     """Minus the maximum softmax probability: the classifier's own confidence.
 

@@ -6,6 +6,7 @@ from kerasood.detectors._math.distances import nearest_class_distances
 from kerasood.detectors._math.rows import row_blocks
 from kerasood.detectors._math.statistics import Moments, whitened_classes
 from kerasood.detectors.base import Detector
+from kerasood.detectors.registry import register
 from kerasood.errors import InvalidInputError
 
 PARTS = ("centre", "whitener", "means")
@@ -14,6 +15,7 @@ PARTS = ("centre", "whitener", "means")
 SMALLEST_DEVIATION = 1e-5
 
 
+@register("multi_layer_mahalanobis")
 class MultiLayerMahalanobis(Detector):
     """A weighted sum of the layers' Mahalanobis scores, each standardised on the training images.
 

@@ -4,9 +4,11 @@ from kerasood import array_ops as ops
 from kerasood.detectors._math.distances import norms
 from kerasood.detectors._math.predicted import predicted_class
 from kerasood.detectors.base import Detector
+from kerasood.detectors.registry import register
 from kerasood.errors import InvalidInputError
 
 
+@register("nci")
 class NCI(Detector):
     """Minus the features' projection on the weights of their class, and minus their L1 norm.
 

@@ -6,9 +6,11 @@ from kerasood import array_ops as ops
 from kerasood.detectors._math.bank import bank_rows, check_neighbours, largest_products, unit_bank
 from kerasood.detectors._math.distances import unit_rows
 from kerasood.detectors.base import Detector
+from kerasood.detectors.registry import register
 from kerasood.training import objectives
 
 
+@register("nnguide")
 class NNGuide(Detector):
     """The energy times the mean similarity to the k most similar training images.
 

@@ -2,10 +2,12 @@
 
 from kerasood import array_ops as ops
 from kerasood.detectors.base import Detector, tensor_of
+from kerasood.detectors.registry import register
 from kerasood.errors import InvalidInputError
 from kerasood.training import objectives
 
 
+@register("odin")
 class ODIN(Detector):
     """Minus the maximum of softmax(logits / T) for an image moved towards its predicted class.
 

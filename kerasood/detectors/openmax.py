@@ -7,6 +7,7 @@ from kerasood.detectors._math.rows import row_blocks
 from kerasood.detectors._math.statistics import Moments
 from kerasood.detectors._math.weibull import fit_weibull
 from kerasood.detectors.base import Detector
+from kerasood.detectors.registry import register
 from kerasood.errors import InvalidInputError
 from kerasood.training import objectives
 
@@ -14,6 +15,7 @@ from kerasood.training import objectives
 LARGEST_EXPONENT = 80.0
 
 
+@register("openmax")
 class OpenMax(Detector):
     """Log-odds of "unknown" among the classes: log P(unknown) / (1 - P(unknown)).
 

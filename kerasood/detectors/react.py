@@ -3,9 +3,11 @@
 from kerasood import array_ops as ops
 from kerasood.detectors._math.quantiles import streamed_quantile
 from kerasood.detectors.rectifier import Rectifier
+from kerasood.detectors.registry import register
 from kerasood.errors import InvalidInputError
 
 
+@register("react")
 class ReAct(Rectifier):
     """min(features, c), where c is a percentile of all activations of the training images.
 

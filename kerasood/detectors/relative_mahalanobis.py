@@ -6,11 +6,13 @@ from kerasood import array_ops as ops
 from kerasood.detectors._math.distances import squared_distances
 from kerasood.detectors._math.statistics import moments, whitened_means, whitening
 from kerasood.detectors.base import Detector
+from kerasood.detectors.registry import register
 
 # Singular values below this share of the largest are those of directions without class means.
 SMALLEST_SPREAD = 1e-8
 
 
+@register("relative_mahalanobis")
 class RelativeMahalanobis(Detector):
     """Half the difference of two squared Mahalanobis distances, to a class and to all images.
 

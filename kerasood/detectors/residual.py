@@ -2,8 +2,10 @@
 
 from kerasood.detectors._math.residual_space import residual_norms, residual_space
 from kerasood.detectors.base import Detector
+from kerasood.detectors.registry import register
 
 
+@register("residual")
 class Residual(Detector):
     """Length of the features' part outside the principal space of the training features.
 

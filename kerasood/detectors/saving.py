@@ -6,62 +6,46 @@ import numpy as np
 from sklearn.base import clone
 
 from kerasood.detectors.base import Detector
+from kerasood.detectors.registry import DETECTORS, name_of
 from kerasood.errors import InvalidInputError
 from kerasood.files import atomic_path, open_npz
+from kerasood.names import choose
 
 
-def detector_name(detector, table):
-    """The name of a detector's class in a table of classes.
-
-    Raises:
-        ValueError: the table has no such class, so that a file could not be read back.
-    """
-    for name, detector_class in table.items():
-        if type(detector) is detector_class:
-            return name
-    raise InvalidInputError(
-        f"Expected a detector of one of the classes {', '.join(table)}. "
-        f"Received: detector={type(detector).__name__}"
-    )
-
-
-def to_config(detector, table):
+def to_config(detector):
     """What rebuilds a detector without what it learned.
 
     Args:
         detector: Detector.
-        table: {name: class}.
 
     Returns:
         JSON values: {"detector": name, "params": {...}}, detectors among the parameters likewise,
         and "choice" when its parameters were chosen on images.
     """
     params = {
-        name: to_config(value, table) if isinstance(value, Detector) else _plain(value)
+        name: to_config(value) if isinstance(value, Detector) else _plain(value)
         for name, value in detector.get_params(deep=False).items()
     }
-    config = {"detector": detector_name(detector, table), "params": params}
+    config = {"detector": name_of(detector), "params": params}
     if hasattr(detector, "choice_"):
         config["choice"] = detector.choice_
     return config
 
 
-def from_config(config, table):
+def from_config(config):
     """The detector that `to_config` described, not fitted.
 
     Raises:
-        ValueError: the table has no such detector, or the class no such parameters.
+        ValueError: there is no such detector, or its class no such parameters.
     """
-    if config["detector"] not in table:
-        raise InvalidInputError(
-            f"Expected a detector out of {', '.join(table)}. Received: {config['detector']!r}"
-        )
+    kind = "detector (the module that registers an own one must be imported first)"
+    detector_class = DETECTORS[choose(kind, config["detector"], DETECTORS)]
     params = {
-        name: from_config(value, table) if _is_config(value) else _unlisted(value)
+        name: from_config(value) if _is_config(value) else _unlisted(value)
         for name, value in config["params"].items()
     }
     try:
-        detector = table[config["detector"]](**params)
+        detector = detector_class(**params)
     except TypeError as error:
         raise InvalidInputError(
             f"Expected parameters of {config['detector']}. Received: {error}"
@@ -99,22 +83,21 @@ def restore_arrays(detector, arrays):
             setattr(detector, f"{name}_", fitted)
 
 
-def save_detector(path, detector, table):
+def save_detector(path, detector):
     """Writes a fitted detector to an .npz file, atomically.
 
     Args:
         path: str or Path that ends in `.npz`.
         detector: Detector.
-        table: {name: class} that has its class.
     """
-    config = np.array(json.dumps(to_config(detector, table)))
+    config = np.array(json.dumps(to_config(detector)))
     with atomic_path(path) as temporary:
         np.savez(temporary, config=config, **{
             f"fitted/{name}": array for name, array in fitted_arrays(detector).items()
         })
 
 
-def load_detector(path, table):
+def load_detector(path):
     """Reads what `save_detector` wrote; nothing is unpickled.
 
     Raises:
@@ -127,7 +110,7 @@ def load_detector(path, table):
             for name in stored.files
             if name != "config"
         }
-    detector = from_config(config, table)
+    detector = from_config(config)
     restore_arrays(detector, arrays)
     return detector
 

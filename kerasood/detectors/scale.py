@@ -3,8 +3,10 @@
 from kerasood.detectors._math.largest import kept_count, largest_values
 from kerasood.detectors.ash import scaling
 from kerasood.detectors.rectifier import Rectifier
+from kerasood.detectors.registry import register
 
 
+@register("scale")
 class SCALE(Rectifier):
     """features * exp(sum of all / sum of the largest), image by image; nothing is set to 0.
 

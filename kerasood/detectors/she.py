@@ -7,8 +7,10 @@ from kerasood.detectors._math.predicted import predicted_class
 from kerasood.detectors._math.rows import row_blocks
 from kerasood.detectors._math.statistics import class_sums
 from kerasood.detectors.base import Detector
+from kerasood.detectors.registry import register
 
 
+@register("she")
 class SHE(Detector):
     """Minus the inner product of the features with the stored pattern of the predicted class.
 

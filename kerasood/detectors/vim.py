@@ -7,6 +7,7 @@ from kerasood.detectors._math.distances import norms
 from kerasood.detectors._math.residual_space import residual_norms, residual_space
 from kerasood.detectors._math.rows import row_blocks
 from kerasood.detectors.base import Detector
+from kerasood.detectors.registry import register
 from kerasood.training import objectives
 
 # Shorter residuals, as a share of the features' length around their mean, are float32's rounding;
@@ -15,6 +16,7 @@ SMALLEST_RESIDUAL = 1e-5
 SMALLEST_LENGTH = 1e-6
 
 
+@register("vim")
 class ViM(Detector):
     """The virtual logit, alpha times the residual, less logsumexp of the logits.
 

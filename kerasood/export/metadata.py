@@ -9,7 +9,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasood.detectors import DETECTORS
 from kerasood.detectors.saving import to_config
 from kerasood.errors import InvalidInputError, MissingDataError
 from kerasood.files import read_json, write_json
@@ -29,7 +28,7 @@ def build_metadata(ood_model, metadata):
     Raises:
         ValueError: `metadata` holds a key that only the model may set.
     """
-    detector = to_config(ood_model.detector, DETECTORS)
+    detector = to_config(ood_model.detector)
     facts = {
         "threshold": np.asarray(ood_model.threshold).tolist(),
         "detector": detector["detector"],

@@ -181,3 +181,24 @@ def test_the_real_commands_end_with_one_line_and_status_1(tmp_path, base):
     assert "--pretrain_epochs: Epochs of the pretrain stage." in out and "--logtostderr" not in out
     left = {path.name for path in (tmp_path / "run").iterdir()}
     assert "config.json" in left and not left & {"model.keras", "checkpoint.npz"}
+
+
+def test_a_module_of_ones_own_adds_its_detector_and_speaks_on_the_console(tmp_path):
+    (tmp_path / "my_module.py").write_text(
+        "import kerasood\n"
+        "from kerasood.logs import log\n\n\n"
+        "@kerasood.detectors.register('mine')\n"
+        "class Mine(kerasood.detectors.MSP):\n"
+        "    pass\n\n\n"
+        "log.warning('[speaks]')\n"
+    )
+    command = [sys.executable, str(ROOT / "evaluate.py"), "--run=gone"]
+    given = ["--import=my_module", "--detectors=mine"]
+    known = subprocess.run([*command, *given], cwd=tmp_path, capture_output=True, text=True)
+    assert "error: " in known.stderr and "gone" in known.stderr
+    assert "[speaks]" in known.stdout and "WARNING" not in known.stdout + known.stderr
+    unknown = subprocess.run(
+        [*command, "--import=my_modul"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert "Expected a module that can be imported from here" in unknown.stderr
+    assert unknown.returncode == 1

@@ -236,8 +236,8 @@ def test_what_is_not_fitted_does_not_score(name):
 
 
 def test_saved_and_read_back(name, detector, tmp_path):
-    save_detector(tmp_path / "detector.npz", detector, DETECTORS)
-    loaded = load_detector(tmp_path / "detector.npz", DETECTORS)
+    save_detector(tmp_path / "detector.npz", detector)
+    loaded = load_detector(tmp_path / "detector.npz")
     assert type(loaded) is type(detector)
     assert str(loaded.get_params()) == str(detector.get_params())
     np.testing.assert_array_equal(loaded.score(OUTPUTS_IN), detector.score(OUTPUTS_IN))
@@ -291,8 +291,8 @@ def test_outputs_of_another_width_than_fitted_on_are_refused(detector, tmp_path)
     if not detector.learns:
         detector.check_fits({key: values.shape for key, values in wider.items()})
         return
-    save_detector(tmp_path / "detector.npz", detector, DETECTORS)
-    for kept in (detector, load_detector(tmp_path / "detector.npz", DETECTORS)):
+    save_detector(tmp_path / "detector.npz", detector)
+    for kept in (detector, load_detector(tmp_path / "detector.npz")):
         with pytest.raises(ValueError, match=r"on which .* was fitted. Received: shape=\(30, "):
             kept.score(wider)
         kept.check_fits({key: (None, *values.shape[1:]) for key, values in OUTPUTS_IN.items()})

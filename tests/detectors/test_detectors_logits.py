@@ -243,7 +243,7 @@ def test_detectors_are_built_by_name():
     combined = build("react+msp")
     assert isinstance(combined, ReAct) and isinstance(combined.detector, MSP)
     assert str(build("react+dice+energy")) == "ReAct(detector=DICE(detector=Energy()))"
-    with pytest.raises(ValueError, match="out of msp, .* Received: 'reakt, x'"):
+    with pytest.raises(ValueError, match="out of ash_b, .* Received: 'x'"):
         build("reakt+msp+x")
-    with pytest.raises(ValueError, match="rectifier before a .: react, .* Received: 'msp'"):
+    with pytest.raises(ValueError, match="rectifier before a . out of ash_b, .* Received: 'msp'"):
         build("msp+react")

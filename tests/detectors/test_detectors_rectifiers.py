@@ -135,8 +135,8 @@ def test_the_inner_detector_sees_rectified_outputs_alone(inner, tmp_path):
     expected = clone(inner).fit(clipped, LABELS).score(clipped_in)
     np.testing.assert_allclose(detector.score(OUTPUTS_IN), expected, rtol=1e-3, atol=1e-4)
     assert detector.needs_labels == inner.needs_labels
-    save_detector(tmp_path / "detector.npz", detector, DETECTORS)
-    loaded = load_detector(tmp_path / "detector.npz", DETECTORS)
+    save_detector(tmp_path / "detector.npz", detector)
+    loaded = load_detector(tmp_path / "detector.npz")
     np.testing.assert_array_equal(loaded.score(OUTPUTS_IN), detector.score(OUTPUTS_IN))
 
 
@@ -147,8 +147,8 @@ def test_react_and_dice_together_do_both(tmp_path):
     sparse = DICE(0.5, MSP()).fit({"features": clipped}, head=HEAD)
     expected = sparse.score({"features": np.minimum(OUTPUTS_IN["features"], both.threshold_)})
     np.testing.assert_allclose(both.score(OUTPUTS_IN), expected, rtol=1e-5)
-    save_detector(tmp_path / "both.npz", both, DETECTORS)
-    loaded = load_detector(tmp_path / "both.npz", DETECTORS)
+    save_detector(tmp_path / "both.npz", both)
+    loaded = load_detector(tmp_path / "both.npz")
     np.testing.assert_array_equal(loaded.score(OUTPUTS_IN), both.score(OUTPUTS_IN))
 
 
