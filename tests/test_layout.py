@@ -3,7 +3,8 @@ import pathlib
 
 import pytest
 
-PACKAGE = pathlib.Path(__file__).parent.parent / "kerasood"
+TESTS = pathlib.Path(__file__).parent
+PACKAGE = TESTS.parent / "kerasood"
 
 # An image enters at the top and a report or a served answer leaves at the bottom: a module imports
 # only from those above it. docs/architecture.md shows the same order.
@@ -107,3 +108,11 @@ def test_the_architecture_document_names_every_room_in_order():
     places = [picture.find(f"\n{name}") for name in ORDER]
     assert -1 not in places
     assert places == sorted(places)
+
+
+def test_no_test_imports_a_test():
+    tests = {path.stem: path for path in TESTS.rglob("test_*.py")}
+    files = [*tests.values(), *TESTS.rglob("conftest.py"), *(TESTS / "helpers").glob("*.py")]
+    imports = {(path.stem, name.split(".")[-1]) for path in files for name in imported_names(path)}
+    assert ("conftest", "tiny_data") in imports
+    assert not {(path, name) for path, name in imports if name in tests}

@@ -10,6 +10,8 @@ from benchmarks import detectors, peers
 from benchmarks.outputs import Classifier
 from kerasood.detectors import DETECTORS
 
+pytestmark = pytest.mark.slow
+
 TINY = detectors.DetectorsBenchmarkConfig(
     classes=3, features=80, fitted_images=60, scored_images=30, rounds=2
 )

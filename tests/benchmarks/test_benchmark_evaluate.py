@@ -6,6 +6,8 @@ import pytest
 from benchmarks import evaluate
 from benchmarks.timing import alternating_seconds
 
+pytestmark = pytest.mark.slow
+
 TINY = evaluate.EvaluateBenchmarkConfig(
     depth=10, width=1, train_images=40, test_images=40, ood_images=8, rounds=1, scores=50,
     detectors=("energy", "mahalanobis"), largest_ratio=1e9, most_seconds=1e9,

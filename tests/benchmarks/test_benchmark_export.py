@@ -6,6 +6,8 @@ from kerasood.detectors import DETECTORS
 from kerasood.extractor.build import output_names
 from kerasood.networks.wide_resnet import WideResNet
 
+pytestmark = pytest.mark.slow
+
 
 def test_costs_are_shares_of_the_bare_processor_time():
     bare = np.array([[9.0, 1.0], [9.0, 2.0], [9.0, 4.0]])
@@ -28,7 +30,6 @@ def test_every_detector_finds_an_extractor(name, extractors):
     assert extractors.index(chosen) == others.get(name, 0)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["saved_model", "tflite"])
 def test_files_of_each_format_are_timed(kind, capsys):
     detectors = ("energy", "mcd", "odin")

@@ -3,6 +3,8 @@ import pytest
 
 from benchmarks import serve, serve_worker
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_table_gives_ratios_to_the_fastest():
     seconds = {
@@ -15,7 +17,6 @@ def test_the_table_gives_ratios_to_the_fastest():
     assert lines[2].split() == ["slow", "600.00", "17", "3.00", "2.50-3.50", "2.00"]
 
 
-@pytest.mark.slow
 def test_every_round_of_every_runtime_is_timed(capsys):
     names = ("saved_model", "tflite")
     serve.main(serve.ServeConfig(10, 1, (1, 2), names, rounds=2, images=2, threads=1))

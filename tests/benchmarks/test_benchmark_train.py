@@ -6,6 +6,8 @@ import pytest
 from benchmarks import train, train_worker
 from kerasood.networks.wide_resnet import WideResNet
 
+pytestmark = pytest.mark.slow
+
 TINY = train.TrainBenchmarkConfig(
     depth=10, width=1, batch_size=4, precision="float32", images=6, rounds=2,
     contenders=("kerasood", "keras fit"),
@@ -77,7 +79,6 @@ def test_contenders_that_can_run_train_in_every_round_in_alternating_order(monke
     np.testing.assert_array_equal(seconds["b"], [[2, 0.5], [3, 0.5]])
 
 
-@pytest.mark.slow
 def test_every_contender_is_timed(capsys):
     train.main(TINY)
     text = capsys.readouterr().out

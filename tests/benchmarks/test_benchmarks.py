@@ -5,6 +5,8 @@ from tiny_models import random_images, wide_resnet
 from benchmarks import score
 from kerasood.extractor.build import build_extractor
 
+pytestmark = pytest.mark.slow
+
 linux_only = pytest.mark.skipif(
     not (score.PROCESS / "clear_refs").exists(), reason="memory is read from /proc"
 )

@@ -6,8 +6,17 @@ import re
 import numpy as np
 import pytest
 import tensorflow as tf
+from detector_examples import (
+    LABELS,
+    OUTPUTS_IN,
+    OUTPUTS_OUT,
+    TRAINING,
+    example_outputs,
+    fitted,
+    tolerances,
+)
+from detector_head import HEAD, NUM_CLASSES
 from detector_twins_features import TWINS as FEATURE_TWINS
-from detector_twins_logits import EXAMPLE_PARAMETERS, extra_outputs
 from detector_twins_logits import TWINS as TWINS_LOGITS
 from sklearn.base import clone
 from tflite_scores import tflite_scores
@@ -16,14 +25,6 @@ from kerasood import detectors, metrics
 from kerasood.detectors import DETECTORS, Detector
 from kerasood.detectors.base import CLASS_OUTPUTS
 from kerasood.detectors.saving import load_detector, save_detector
-
-NUM_CLASSES, NUM_FEATURES = 4, 8
-# logits = features @ kernel + bias: a feature for each class, two that speak against them all, and
-# two that no class uses.
-HEAD = (
-    np.vstack([2 * np.eye(NUM_CLASSES), -np.ones((2, NUM_CLASSES)), np.zeros((2, NUM_CLASSES))]),
-    np.linspace(-0.1, 0.1, NUM_CLASSES),
-)
 
 
 def naive_msp(logits):
@@ -54,37 +55,6 @@ TWINS |= TWINS_LOGITS
 TWINS |= FEATURE_TWINS
 
 
-def example_outputs(labels, seed):
-    """Outputs of images of known classes; label -1 gives OOD images.
-
-    Those show no class's feature, and more than others of the features that no class uses.
-    """
-    generator = np.random.default_rng(seed)
-    directions = np.vstack([4 * np.eye(NUM_CLASSES, 6), np.zeros(6)])
-    used = directions[labels] + generator.normal(0, 0.5, (len(labels), 6))
-    unused = 2 * (labels == -1)[:, None] + generator.normal(0, 0.5, (len(labels), 2))
-    features = np.abs(np.hstack([used, unused]))
-    outputs = {
-        "features": features,
-        "logits": features @ HEAD[0] + HEAD[1],
-        "hidden/early": features[:, 1:4] + generator.normal(0, 1, (len(labels), 3)),
-        "hidden/late": features + generator.normal(0, 0.2, features.shape),
-    }
-    outputs |= extra_outputs(features)
-    return {name: values.astype("float32") for name, values in outputs.items()}
-
-
-LABELS = np.arange(240) % NUM_CLASSES
-TRAINING = example_outputs(LABELS, seed=0)
-OUTPUTS_IN = example_outputs(LABELS[:30], seed=1)
-OUTPUTS_OUT = example_outputs(np.full(20, -1), seed=2)
-
-
-def tolerances(detector):
-    """Distances are differences of larger float32 numbers, and each compiler adds in its order."""
-    return {"rtol": 1e-4, "atol": 1e-5} if detector.learns else {"rtol": 1e-6, "atol": 1e-6}
-
-
 @pytest.fixture(params=DETECTORS)
 def name(request):
     return request.param
@@ -93,11 +63,6 @@ def name(request):
 @pytest.fixture
 def detector(name):
     return fitted(name)
-
-
-def fitted(name, outputs=TRAINING, labels=LABELS, **params):
-    params = {**EXAMPLE_PARAMETERS.get(name, {}), **params}
-    return DETECTORS[name](**params).fit(outputs, labels, HEAD)
 
 
 def taken(outputs, rows):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_detectors_common import OUTPUTS_IN, OUTPUTS_OUT, fitted, tolerances
+from detector_examples import OUTPUTS_IN, OUTPUTS_OUT, fitted, tolerances
 
 from kerasood.detectors import DETECTORS
 from kerasood.export.formats.tflite import open_tflite

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from detector_examples import LABELS, OUTPUTS_IN, OUTPUTS_OUT, TRAINING
+from detector_head import HEAD
+from detector_rows import arrays, close, score
 from detector_twins_features import TWINS, mahalanobis
-from test_detectors_common import HEAD, LABELS, OUTPUTS_IN, OUTPUTS_OUT, TRAINING
 
 from kerasood.detectors import (
     DETECTORS,
@@ -20,18 +22,6 @@ from kerasood.detectors._math.predicted import predicted_class
 from kerasood.detectors._math.residual_space import principal_dimension
 
 NAMES = ["mahalanobis", *TWINS]
-
-
-def arrays(**outputs):
-    return {name: np.asarray(rows, "float32") for name, rows in outputs.items()}
-
-
-def score(detector, **outputs):
-    return np.asarray(detector.score(arrays(**outputs)))
-
-
-def close(actual, expected, **tolerances):
-    np.testing.assert_allclose(actual, expected, **({"rtol": 1e-5, "atol": 1e-6} | tolerances))
 
 
 def test_the_predicted_class_is_the_first_with_the_largest_logit():

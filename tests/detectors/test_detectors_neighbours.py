@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from test_detectors_common import LABELS, OUTPUTS_IN, TRAINING
-from test_detectors_features import arrays, close, score
+from detector_examples import LABELS, OUTPUTS_IN, TRAINING
+from detector_rows import arrays, close, score
 
 from kerasood.detectors import KNN, NNGuide
 

@@ -3,8 +3,9 @@
 import linear_network
 import numpy as np
 import pytest
+from detector_examples import LABELS, OUTPUTS_IN, TRAINING
+from detector_head import HEAD
 from sklearn.base import clone
-from test_detectors_common import HEAD, LABELS, OUTPUTS_IN, TRAINING
 
 from kerasood.detectors import (
     ASHB,

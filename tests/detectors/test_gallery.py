@@ -3,10 +3,13 @@
 import pathlib
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from kerasood.detectors import DETECTORS
 from scripts import gallery
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_script_draws_a_png_with_every_detector_that_it_can(tmp_path, monkeypatch):

@@ -3,16 +3,11 @@ import time
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
+from tied_scores import tied_scores
 
 from kerasood import metrics
 
 SINGLE = (metrics.auroc, metrics.aupr_in, metrics.aupr_out, metrics.fpr_at_tpr)
-
-
-def tied_scores(seed, num_in=80, num_out=50, levels=12):
-    generator = np.random.default_rng(seed)
-    scores_in = generator.integers(0, levels, num_in) / 4
-    return scores_in, generator.integers(2, levels + 3, num_out) / 4
 
 
 def naive_auroc(scores_in, scores_out):

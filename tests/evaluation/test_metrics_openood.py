@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
-from test_metrics import tied_scores
+from tied_scores import tied_scores
 
 from kerasood import metrics
 

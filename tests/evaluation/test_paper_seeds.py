@@ -1,7 +1,7 @@
 """The suite's tables over training seeds: numbers worked by hand."""
 
 import pytest
-from test_paper_compare import entry, results_of
+from paper_results import entry, results_of
 
 from kerasood.reporting import paper_numbers
 from kerasood.reporting.paper import compare

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from example_results import example
-from test_reporting import Balance, printed
+from report_checks import Balance, printed
 
 from kerasood import reporting
 from kerasood.commands.candidates import seed_groups

@@ -30,6 +30,8 @@ from scripts.gpu.measuring import (
 from scripts.gpu.setup import Setup
 from scripts.gpu.units import finished
 
+pytestmark = pytest.mark.slow
+
 SETUP = Setup("/data", (1, 2), {"precision": "float32"}, 4, True)
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from scripts.gpu.carrier import CarryConfig, join, main, split
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def files(tmp_path):

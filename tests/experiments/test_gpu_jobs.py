@@ -5,7 +5,7 @@ import os
 import sys
 
 import pytest
-from test_paper_compare import entry, results_of
+from paper_results import entry, results_of
 
 from kerasood.files import write_json, write_text
 from kerasood.reporting.paper import compare
@@ -15,6 +15,8 @@ from scripts.gpu.paper_jobs import FINE_TUNES, paper_units
 from scripts.gpu.setup import Setup, SliceConfig, setup_of
 from scripts.gpu.summary import summary
 from scripts.gpu.units import finished
+
+pytestmark = pytest.mark.slow
 
 STAND_IN = """
 import sys

@@ -13,6 +13,8 @@ from kerasood.networks.saving import load_network
 from kerasood.networks.wide_resnet import WideResNet
 from scripts.gpu.parcels import network_of, pack, packed_network, unpack
 
+pytestmark = pytest.mark.slow
+
 IMAGES = random_images((8, 8, 3), num_images=3)
 
 

@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("jax")
 ROOT = pathlib.Path(__file__).parents[2]
 WITHOUT_TENSORFLOW = 'import sys\nsys.modules["tensorflow"] = None\n'
@@ -57,7 +59,6 @@ def kill(process):
     assert process.returncode == -signal.SIGKILL
 
 
-@pytest.mark.slow
 def test_a_job_outlives_a_kill_and_the_loss_of_its_machine(begin, tmp_path):
     process = begin("first", "--job=cifar10")
     checkpoint = tmp_path / "first" / "work/runs/cifar10-seed1/pretrain/checkpoint.npz"

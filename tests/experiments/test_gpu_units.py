@@ -17,6 +17,8 @@ from scripts.gpu.units import (
     run_units,
 )
 
+pytestmark = pytest.mark.slow
+
 
 class Clock:
     """A clock that stands still but for the work of units."""

@@ -19,6 +19,8 @@ from kerasood.networks.saving import load_network, save_network
 from kerasood.runs import Run
 from scripts import zoo_entry
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[2]
 PAGE = "Before.\n\n| name | old |\n| --- | --- |\n\nAfter.\n"
 

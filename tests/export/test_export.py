@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 from tf_serving import raw_model
+from tflite_scores import tflite_ops
 from tiny_models import ood_model, random_images, small_network, wide_resnet
 
 from kerasood import export
@@ -151,10 +152,6 @@ def test_a_flex_op_would_be_seen(tmp_path):
     converter.target_spec.supported_ops = [tf.lite.OpsSet.SELECT_TF_OPS]
     (tmp_path / "flex.tflite").write_bytes(converter.convert())
     assert any(name.startswith("Flex") for name in tflite_ops(tmp_path / "flex.tflite"))
-
-
-def tflite_ops(path):
-    return {op["op_name"] for op in tflite.open_tflite(path)._get_ops_details()}
 
 
 def test_every_weight_is_stored_once(case):

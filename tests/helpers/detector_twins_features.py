@@ -4,13 +4,7 @@ Each takes the outputs and labels fitted on, and the outputs to score.
 """
 
 import numpy as np
-
-
-def head():
-    """The head of the contract's outputs."""
-    from test_detectors_common import HEAD
-
-    return HEAD
+from detector_head import HEAD
 
 
 def squared_mahalanobis(x, mean, covariance):
@@ -73,7 +67,7 @@ def nnguide(fitted, labels, outputs, k=10):
 
 
 def residual(fitted, labels, outputs, dim=4):
-    kernel, bias = head()
+    kernel, bias = HEAD
     origin = -np.linalg.pinv(kernel.T) @ bias
     shifted = fitted["features"].astype("float64") - origin
     _, _, directions = np.linalg.svd(shifted)
@@ -99,7 +93,7 @@ def she(fitted, labels, outputs):
 
 
 def fdbd(fitted, labels, outputs):
-    kernel, _ = head()
+    kernel, _ = HEAD
     mean = fitted["features"].astype("float64").mean(axis=0)
     scores = []
     for x, logits in zip(outputs["features"], outputs["logits"], strict=True):
@@ -114,7 +108,7 @@ def fdbd(fitted, labels, outputs):
 
 
 def nci(fitted, labels, outputs, alpha=0.0001):
-    kernel, _ = head()
+    kernel, _ = HEAD
     mean = fitted["features"].astype("float64").mean(axis=0)
     scores = []
     for x, logits in zip(outputs["features"], outputs["logits"], strict=True):

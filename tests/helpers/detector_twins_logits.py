@@ -4,6 +4,7 @@ A twin takes the outputs and labels that were fitted on, then the outputs to sco
 """
 
 import numpy as np
+from detector_head import HEAD
 from scipy.stats import weibull_min
 
 # The examples have too few weights and features for the defaults.
@@ -16,7 +17,7 @@ EXAMPLE_PARAMETERS = {
 
 def extra_outputs(features):
     """Outputs of networks made for one detector: two heads (MCD), a decomposed head (G-ODIN)."""
-    kernel, bias = head()
+    kernel, bias = HEAD
     centres = 4 * np.eye(kernel.shape[1], kernel.shape[0])
     numerators = -np.mean((features[:, None] - centres) ** 2, axis=2)
     return {
@@ -24,12 +25,6 @@ def extra_outputs(features):
         "numerators": numerators,
         "divisor": 1 / (1 + np.exp(3 - np.linalg.norm(features, axis=1, keepdims=True))),
     }
-
-
-def head():
-    from test_detectors_common import HEAD
-
-    return HEAD
 
 
 def softmax(logits):
@@ -108,7 +103,7 @@ def react(fitted, labels, outputs):
 
 
 def dice(fitted, labels, outputs):
-    kernel, bias = head()
+    kernel, bias = HEAD
     contributions = float64(fitted, "features").mean(axis=0)[:, None] * kernel
     masked = np.zeros_like(kernel)
     order = sorted(np.ndindex(kernel.shape), key=lambda place: -contributions[place])
@@ -147,7 +142,7 @@ def pruned(row, share):
 
 
 def head_energy(features):
-    kernel, bias = head()
+    kernel, bias = HEAD
     return energy(features @ kernel + bias)
 
 

@@ -39,3 +39,8 @@ def tflite_scores(detector, outputs, path):
         interpreter.set_tensor(index, values)
     interpreter.invoke()
     return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+
+def tflite_ops(path):
+    """Names of the ops in a file."""
+    return {op["op_name"] for op in open_tflite(path)._get_ops_details()}

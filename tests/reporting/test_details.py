@@ -4,7 +4,7 @@ import pathlib
 import types
 
 from example_results import example
-from test_reporting import Balance, printed
+from report_checks import Balance, printed
 
 from kerasood import reporting
 from kerasood.commands.ood_sets import overlaps_with

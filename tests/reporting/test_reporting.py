@@ -1,24 +1,16 @@
 import copy
-import io
 import json
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from example_results import SETS, example
-from rich.console import Console
+from report_checks import Balance, printed
 
 from kerasood import metrics, reporting
 from kerasood.reporting.findings import Findings
 
 NASTY = '<script>alert("x|y")</script> & $a$ 字'
-
-
-def printed(results, width=100):
-    output = io.StringIO()
-    reporting.print_summary(results, Console(file=output, width=width))
-    return output.getvalue()
 
 
 def with_fpr(results, values):
@@ -29,31 +21,6 @@ def with_fpr(results, values):
             value = values[entry["model"]]
             entry["fpr95"] = {"mean": value, "std": None} if "set" in entry else value
     return results
-
-
-class Balance(HTMLParser):
-    """Every opened element is closed, in order; collects tags and attributes."""
-
-    void = ("meta", "br")
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.attributes = [], [], []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-        if tag not in self.void:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
 
 
 def test_headline_says_better_and_worse():

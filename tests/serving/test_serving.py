@@ -3,7 +3,7 @@ import copy
 import keras
 import numpy as np
 import pytest
-from tiny_models import DETECTORS_FOR_ANY, random_images, small_network
+from tiny_models import DETECTORS_FOR_ANY, answers, constant_network, random_images, small_network
 
 from kerasood.detectors import DETECTORS, MSP, Detector, Energy, MaxLogit
 from kerasood.evaluation.outputs import collect
@@ -14,14 +14,6 @@ from kerasood.serving import OODModel
 KEYS = {"logits", "probabilities", "energy", "score", "is_ood"}
 
 
-def constant_network(logits):
-    """A network that answers with the same logits whatever it sees."""
-    images = keras.Input((8, 8, 3), dtype="uint8")
-    x = keras.layers.Flatten()(keras.layers.Rescaling(0.0)(images))
-    head = keras.layers.Dense(len(logits), bias_initializer=lambda *a, **k: np.array(logits))
-    return keras.Model(images, head(x))
-
-
 @pytest.fixture(scope="module")
 def images():
     return random_images((8, 8, 3), 9)
@@ -30,10 +22,6 @@ def images():
 @pytest.fixture(scope="module")
 def network():
     return small_network()
-
-
-def answers(model, images):
-    return {name: np.asarray(output) for name, output in model(images).items()}
 
 
 def weight_bytes(network):

@@ -3,9 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from test_export import tflite_ops
-from test_serving import answers, constant_network
-from tiny_models import random_images, small_network
+from tflite_scores import tflite_ops
+from tiny_models import answers, constant_network, random_images, small_network
 
 from kerasood import export
 from kerasood.detectors import MSP, Energy, MaxLogit

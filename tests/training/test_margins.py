@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from test_objectives import naive_energy
+from naive_objectives import naive_energy
 from tiny_models import random_images, small_network
 
 from kerasood.training import margins

@@ -4,14 +4,14 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from test_fine_tuning import IMAGES, LABELS, compiled, fit, measured, two_layers
-from test_objectives import (
+from naive_objectives import (
     naive_cross_entropy,
     naive_energy,
     naive_hinges,
     naive_logit_norm,
     naive_uniform_cross_entropy,
 )
+from two_layer_network import IMAGES, LABELS, compiled, fit, measured, two_layers
 
 from kerasood.training.optimizers import NesterovSGD
 from kerasood.training.trainers.fine_tuning import LogitNormFineTuning
