@@ -19,7 +19,10 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["kerasood", "kerasood.*"]),
-    package_data={"kerasood.networks.zoo": ["networks/*.json", "networks/*.npz"]},
+    package_data={
+        "kerasood.export.deploy": ["*", "grafana/*/*"],
+        "kerasood.networks.zoo": ["networks/*.json", "networks/*.npz"],
+    },
     install_requires=[
         "absl-py>=2.1",
         "importlib_resources",  # tensorflow-datasets imports it without asking for it

@@ -19,6 +19,7 @@ from kerasood.export.checks.verify import (
     verify_quantized,
 )
 from kerasood.export.checks.warmup import write_warmup
+from kerasood.export.deploy import write_deploy
 from kerasood.export.errors import ExportMismatch, Inexpressible
 from kerasood.export.formats import FORMATS, available_formats, check_formats
 from kerasood.export.formats.onnx import export_onnx, run_onnx
@@ -135,6 +136,8 @@ def export_model(
             num_warmup = _ask_every_signature(
                 temporary, images, (metadata or {}).get("class_names"), model_name
             )
+    if "saved_model" in paths:
+        write_deploy(target.parent, model_name, int(target.name))
     final_paths = {name: target / path.relative_to(temporary) for name, path in paths.items()}
     return Exported(target, final_paths, reports, num_warmup, left_out)
 

@@ -35,6 +35,7 @@ NO_BINARY = (
     f"{BINARY} is not on the PATH; it comes with the Docker image tensorflow/serving and with "
     "the Debian package of https://github.com/tensorflow/serving"
 )
+LABEL = "stable"
 NO_API = "needs the extra 'serving': pip install --no-deps tensorflow-serving-api"
 
 
@@ -45,6 +46,8 @@ class Server:
     model: str
     rest_port: int
     grpc_port: int | None
+    # Paths of the REST requests so far; a stand-in's alone.
+    asked: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def url(self):
@@ -84,6 +87,88 @@ class RawModel:
         return dict(zip(definition.outputs, outputs, strict=True))
 
 
+@dataclasses.dataclass(frozen=True)
+class Batching:
+    """The fields of TF Serving's BatchingParameters that decide what is answered.
+
+    As in its batching_session.cc and in TensorFlow's shared_batch_scheduler.h.
+    """
+
+    max_batch_size: int
+    enable_large_batch_splitting: bool = False
+    max_execution_batch_size: int = 0
+    batch_timeout_micros: int = 0
+
+
+class BatchedModel:
+    """A RawModel that joins requests of one signature as TF Serving's BatchingSession does."""
+
+    def __init__(self, model, batching):
+        self.signatures, self.calls = model.signatures, model.calls
+        self.sizes = []
+        self._model, self._batching = model, batching
+        self._waiting, self._lock = {}, threading.Lock()
+
+    def run(self, inputs, signature="serving_default"):
+        """Answers as `RawModel.run`; refuses what the scheduler or the merging refuses."""
+        signature = signature or "serving_default"
+        (values,) = inputs.values()
+        if np.ndim(values) == 0:
+            raise ValueError("Input tensors must have at least one dimension")
+        if len(values) > self._batching.max_batch_size:
+            raise ValueError(
+                f"Task size {len(values)} is larger than maximum input batch size "
+                f"{self._batching.max_batch_size}"
+            )
+        task = {"inputs": inputs, "done": threading.Event(), "answer": None}
+        with self._lock:
+            tasks = self._waiting.setdefault(signature, [])
+            tasks.append(task)
+            first = len(tasks) == 1
+        if first:
+            time.sleep(self._batching.batch_timeout_micros / 1e6)
+            with self._lock:
+                tasks = self._waiting.pop(signature)
+            self._process(tasks, signature)
+        task["done"].wait()
+        if isinstance(task["answer"], Exception):
+            raise task["answer"]
+        return task["answer"]
+
+    def _process(self, tasks, signature):
+        try:
+            answers = self._answers([task["inputs"] for task in tasks], signature)
+        except (ValueError, KeyError, tf.errors.OpError) as error:
+            answers = [error] * len(tasks)
+        for task, answer in zip(tasks, answers, strict=True):
+            task["answer"] = answer
+            task["done"].set()
+
+    def _answers(self, requests, signature):
+        (name,) = requests[0]
+        arrays = [request[name] for request in requests]
+        if len({array.shape[1:] for array in arrays}) > 1:
+            raise ValueError(
+                f"Tensors with name '{name}' from different tasks have different shapes and "
+                "padding is turned off."
+            )
+        joined = np.concatenate(arrays)
+        size = self._batching.max_batch_size
+        if self._batching.enable_large_batch_splitting:
+            size = self._batching.max_execution_batch_size or size
+        parts = []
+        for start in range(0, max(len(joined), 1), size):
+            part = joined[start : start + size]
+            self.sizes.append(len(part))
+            parts.append(self._model.run({name: part}, signature))
+        merged = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+        ends = np.cumsum([len(array) for array in arrays])
+        return [
+            {key: values[end - len(array) : end] for key, values in merged.items()}
+            for end, array in zip(ends, arrays, strict=True)
+        ]
+
+
 @contextlib.contextmanager
 def raw_model(folder):
     """Loads a SavedModel as a RawModel."""
@@ -92,16 +177,23 @@ def raw_model(folder):
 
 
 @contextlib.contextmanager
-def stand_in(folder):
-    """Serves MODEL/VERSION until the block ends; yields a Server."""
+def stand_in(folder, state="AVAILABLE"):
+    """Serves MODEL/VERSION until the block ends; yields a Server.
+
+    Args:
+        folder: Path of MODEL/VERSION, which is served as its version label `stable` too.
+        state: str, of the version, as TF Serving names it.
+    """
+    asked = []
     with raw_model(folder) as model:
         rest = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _RestHandler)
         rest.model, rest.name, rest.version = model, folder.parent.name, folder.name
+        rest.asked, rest.state = asked, state
         thread = threading.Thread(target=rest.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
             with _grpc_server(model) as grpc_port:
-                yield Server(folder.parent.name, rest.server_port, grpc_port)
+                yield Server(folder.parent.name, rest.server_port, grpc_port, asked)
         finally:
             rest.shutdown()
             thread.join()
@@ -113,7 +205,7 @@ class _RestHandler(http.server.BaseHTTPRequestHandler):
         if not self._path_matches(r""):
             return self._send(404, {"error": f"Malformed request: GET {self.path}"})
         status = {"error_code": "OK", "error_message": ""}
-        version = {"version": self.server.version, "state": "AVAILABLE", "status": status}
+        version = {"version": self.server.version, "state": self.server.state, "status": status}
         self._send(200, {"model_version_status": [version]})
 
     def do_POST(self):
@@ -128,9 +220,11 @@ class _RestHandler(http.server.BaseHTTPRequestHandler):
 
     def _path_matches(self, verb):
         name, version = re.escape(self.server.name), re.escape(self.server.version)
-        return re.fullmatch(f"/v1/models/{name}(/versions/{version})?{verb}", self.path)
+        place = f"/v1/models/{name}(/versions/{version}|/labels/{LABEL})?"
+        return re.fullmatch(f"{place}{verb}", self.path)
 
     def _send(self, status, content):
+        self.server.asked.append(self.path)
         body = json.dumps(content, allow_nan=False).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -186,6 +280,8 @@ def _grpc_server(model):
     class Service(prediction_service_pb2_grpc.PredictionServiceServicer):
         def Predict(self, request, context):
             try:
+                if request.model_spec.version_label not in ("", LABEL):
+                    raise ValueError(f"Unrecognized label {request.model_spec.version_label!r}")
                 return answer(model, request)
             except (ValueError, tf.errors.OpError) as error:
                 context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
