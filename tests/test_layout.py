@@ -40,6 +40,7 @@ USES_TENSORFLOW = {
     "training/pipelines.py",
     "training/trainers/cross_entropy.py",
     "export/checks/warmup.py",
+    "export/deploy/grpc_client.py",
     "export/formats/onnx.py",
     "export/formats/saved_model.py",
     "export/formats/tflite.py",
