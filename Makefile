@@ -24,7 +24,7 @@ benchmark: $(VENV)/.installed-dev  ## speed against limits, and beside pytorch-o
 	$(BIN)/python -m benchmarks.evaluate
 	$(BIN)/python -m benchmarks.detectors
 
-lock: $(VENV)/.installed  ## renew the constraints for this Python version
+lock: $(VENV)/bin/python  ## renew the constraints for this Python version
 	$(BIN)/python scripts/lock.py constraints/python$(PYTHON_VERSION).txt
 
 clean:
@@ -34,7 +34,7 @@ $(VENV)/bin/python:
 	@echo "making $(VENV) with Python $(PYTHON_VERSION)"
 	$(PYTHON) -m venv --upgrade-deps $(VENV)
 
-$(VENV)/.installed: $(VENV)/bin/python setup.py $(CONSTRAINTS)
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml $(CONSTRAINTS)
 	@echo "installing kerasood and TensorFlow (about 2 GB, a few minutes)"
 	$(PIP_INSTALL) --editable '.[tflite]'
 	touch $@

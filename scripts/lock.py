@@ -1,11 +1,10 @@
 """python scripts/lock.py FILE: writes the versions pip would install now, as constraints."""
 
 import json
+import pathlib
 import subprocess
 import sys
 import tempfile
-
-from kerasood.files import write_text
 
 
 def main():
@@ -17,7 +16,7 @@ def main():
             installed = [entry["metadata"] for entry in json.load(file)["install"]]
     lines = [f"{entry['name']}=={entry['version']}" for entry in installed]
     lines = sorted((line for line in lines if not line.startswith("kerasood==")), key=str.lower)
-    write_text(sys.argv[1], "\n".join(lines) + "\n")
+    pathlib.Path(sys.argv[1]).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from kerasood.detectors import MSP, Energy, MaxLogit
 from kerasood.export import ExportMismatch
 from kerasood.serving import OODModel, threshold_per_image
 
-RUNNERS = {"saved_model": export.run_saved_model, "tflite": export.run_tflite}
+RUNNERS = {name: kind.run for name, kind in export.FORMATS.items()}
 
 
 @pytest.fixture(scope="module")
