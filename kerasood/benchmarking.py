@@ -216,12 +216,10 @@ def _check_shapes(candidates, sources):
 def _in_distribution(in_data, config, image_size):
     """The test source, and {"training", "calibration"} sources or None."""
     if isinstance(in_data, str):
-        where = {
-            "data_dir": config.data_dir, "download": config.download, "image_size": image_size
-        }
+        options = config.data.replace(image_size=image_size)
         training = None
-        if availability(in_data, "train", **where) is None:
-            training = open_source(in_data, "train", **where)
+        if availability(in_data, "train", options) is None:
+            training = open_source(in_data, "train", options)
         return open_test(config, in_data, image_size), {"training": training, "calibration": None}
     if not isinstance(in_data, collections.abc.Mapping):
         raise InvalidInputError(

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from kerasood.data.options import DataOptions
 from kerasood.errors import InvalidInputError
 from kerasood.training.recipes import OBJECTIVES, PRESETS, objective_fields
 
@@ -11,8 +12,17 @@ def option(default, text, choices=None):
     return dataclasses.field(default=default, metadata={"help": text, "choices": choices})
 
 
+class ReadsData:
+    """What configurations share whose flags say where images are: data_dir, download, strict."""
+
+    @property
+    def data(self):
+        """Their DataOptions."""
+        return DataOptions(self.data_dir, self.download, getattr(self, "strict", False))
+
+
 @dataclasses.dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(ReadsData):
     """What `train.py` does: one or both stages on one data set."""
 
     stage: str = option("all", "What to train.", ("pretrain", "finetune", "all"))
@@ -123,7 +133,7 @@ class StageConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluateConfig:
+class EvaluateConfig(ReadsData):
     """What `evaluate.py` does: models of one or more runs against OOD sets."""
 
     suite: str | None = option(
@@ -152,7 +162,7 @@ class EvaluateConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportConfig:
+class ExportConfig(ReadsData):
     """What `python -m export` does: one run's model, detector and threshold as files."""
 
     run: str | None = option(None, "Run directory or zoo:NAME [the newest under runs/].")

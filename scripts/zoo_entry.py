@@ -14,6 +14,7 @@ import re
 import numpy as np
 
 from kerasood.data.open import open_source
+from kerasood.data.options import DataOptions
 from kerasood.data.registry import DATASETS
 from kerasood.evaluation.outputs import collect_source
 from kerasood.extractor.build import build_extractor
@@ -55,7 +56,7 @@ def write_entry(run, name, evaluation=None, data_dir=None, overwrite=False):
     _check_name(entry, overwrite)
     if evaluation is not None:
         entry["evaluation"] = _of_energy(evaluation, weights_hash(network))
-    test = open_source(run.config.dataset, "test", data_dir=data_dir, download=False)
+    test = open_source(run.config.dataset, "test", DataOptions(data_dir=data_dir, download=False))
     path = zoo.FOLDER / f"{name}.npz"
     sha256 = write_weights(path, network.weights)
     rounded = network.with_dtype("float32")

@@ -12,12 +12,12 @@ from kerasood.networks.fingerprint import model_hash
 from kerasood.networks.saving import load_network
 
 
-def run_candidates(run, where, cache=True):
+def run_candidates(run, options, cache=True):
     """The trained model of a run, and before it the one that its fine-tune started from.
 
     Args:
         run: Run.
-        where: {"data_dir", "download"} of the training and calibration images.
+        options: DataOptions of the training and calibration images.
         cache: whether outputs are kept in the run directory.
 
     Returns:
@@ -30,8 +30,8 @@ def run_candidates(run, where, cache=True):
     paths = [("base", run.initial_model)] if run.initial_model.exists() else []
     paths.append((_label(run.config), run.model))
     shared = {
-        "training": training_source(run.config, **where),
-        "calibration": calibration_source(run.config, **where),
+        "training": training_source(run.config, options),
+        "calibration": calibration_source(run.config, options),
         "cache": run.outputs if cache else None,
     }
     candidates = []
@@ -57,12 +57,12 @@ def check_complete(run):
         )
 
 
-def compared_candidates(runs, where, cache=True):
+def compared_candidates(runs, options, cache=True):
     """All models of some runs, each once: equal bases are one model.
 
     Args:
         runs: list of complete Runs.
-        where: {"data_dir", "download"} of the training and calibration images.
+        options: DataOptions of the training and calibration images.
         cache: whether outputs are kept in the run directories.
 
     Returns:
@@ -70,7 +70,7 @@ def compared_candidates(runs, where, cache=True):
     """
     candidates, keys_by_digest, final_keys = [], {}, {}
     for run in runs:
-        for candidate in run_candidates(run, where, cache):
+        for candidate in run_candidates(run, options, cache):
             digest = model_hash(candidate.extractor) or id(candidate.extractor)
             if digest not in keys_by_digest:
                 candidate = _with_own_key(candidate, run, set(keys_by_digest.values()))

@@ -65,9 +65,7 @@ def _calibration_images(config, candidate, test):
     """Yields batches of the images that the Keras model's threshold was calibrated on."""
     source = candidate.calibration
     if config.calibration:
-        source = open_source(
-            config.calibration, OOD_SPLIT, data_dir=config.data_dir, download=config.download
-        )
+        source = open_source(config.calibration, OOD_SPLIT, config.data)
     rows = slice(None)
     if source is None:
         source, rows = test, halves(test.num_images, config.seed)[0]
@@ -82,7 +80,7 @@ def evaluation_sets(config, dataset):
     at_hand = dataclasses.replace(config, download=False)
     wanted, _ = wanted_sets(at_hand, ood_names(dataset))
     return {
-        name: open_source(path, OOD_SPLIT, config.data_dir, download=False)
+        name: open_source(path, OOD_SPLIT, at_hand.data)
         for name, path in wanted.items()
     }
 

@@ -53,8 +53,7 @@ def evaluate(config):
     _announce(runs, wanted, missing)
     test = open_test(config, dataset)
     sources = open_sets(config, wanted)
-    where = {"data_dir": config.data_dir, "download": config.download}
-    candidates, final_keys = compared_candidates(runs, where, config.cache)
+    candidates, final_keys = compared_candidates(runs, config.data, config.cache)
     detectors = usable_detectors(names, candidates, config.detectors == ("all",), config.tune)
     settings = settings_of(config, detectors, protocol)
     announce_gradients(settings)

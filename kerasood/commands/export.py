@@ -50,11 +50,10 @@ def export(config):
         return verify_folder(config.verify)
     run = open_run(config.run) if config.run else newest_run()
     name = checked_detector(config.detector)
-    where = {"data_dir": config.data_dir, "download": config.download}
-    candidate = run_candidates(run, where)[-1]
+    candidate = run_candidates(run, config.data)[-1]
     outputs = CandidateOutputs(candidate, config.batch_size)
     detector, is_new = _detector(run, config, outputs, name)
-    test = open_source(run.config.dataset, "test", **where)
+    test = open_source(run.config.dataset, "test", config.data)
     sets = evaluation_sets(config, run.config.dataset)
     threshold, calibrated_on = _threshold(run, config, outputs, name, detector, test, is_new)
     console.print(
@@ -137,9 +136,7 @@ def _calibration(config, outputs, detector, test):
     """Scores of the run's own calibration images, or of those of --calibration."""
     if not config.calibration:
         return calibration_scores(detector, outputs, test, config.seed)
-    source = open_source(
-        config.calibration, OOD_SPLIT, data_dir=config.data_dir, download=config.download
-    )
+    source = open_source(config.calibration, OOD_SPLIT, config.data)
     candidate = dataclasses.replace(outputs.candidate, calibration=source, cache=None)
     outputs = CandidateOutputs(candidate, config.batch_size)
     calibration = calibration_scores(detector, outputs, test, config.seed)

@@ -22,9 +22,7 @@ def open_test(config, dataset, image_size=32):
     Raises:
         ValueError: they have no labels.
     """
-    test = open_source(
-        dataset, "test", config.data_dir, config.download, config.strict, image_size
-    )
+    test = open_source(dataset, "test", config.data.replace(image_size=image_size))
     if test.num_classes is None:
         raise InvalidInputError(
             f"Expected labelled test images. Received: {dataset} without labels"

@@ -33,7 +33,7 @@ def wanted_sets(config, names, image_size=32):
                 "Expected every OOD set under a name of its own (name=path), other than "
                 f"{', '.join(OWN_SETS)}. Received: {item}"
             )
-        lack = availability(path or name, "ood", config.data_dir, config.download, image_size)
+        lack = availability(path or name, "ood", config.data.replace(image_size=image_size))
         if lack is not None:
             raise InvalidInputError(f"Expected an OOD set that is at hand. Received: {lack}")
         wanted[name] = path or name
@@ -47,7 +47,7 @@ def at_hand_or_missing(config, names, image_size=32):
     """
     at_hand, missing = [], []
     for name in names:
-        lack = availability(name, "ood", config.data_dir, config.download, image_size)
+        lack = availability(name, "ood", config.data.replace(image_size=image_size))
         if lack is None:
             lack = _download_error(config, name, image_size)
         if lack is None:
@@ -60,9 +60,7 @@ def at_hand_or_missing(config, names, image_size=32):
 
 def _download_error(config, name, image_size):
     try:
-        open_source(
-            name, "ood", config.data_dir, config.download, image_size=image_size
-        )
+        open_source(name, "ood", config.data.replace(image_size=image_size))
     except OSError as error:
         return str(error)
     return None
@@ -70,12 +68,8 @@ def _download_error(config, name, image_size):
 
 def open_sets(config, wanted, image_size=32):
     """{name: ImageSource} of {name: name or path}, squares of `image_size` pixels."""
-    return {
-        name: open_source(
-            path, "ood", config.data_dir, config.download, config.strict, image_size
-        )
-        for name, path in wanted.items()
-    }
+    options = config.data.replace(image_size=image_size)
+    return {name: open_source(path, "ood", options) for name, path in wanted.items()}
 
 
 def set_entry(name, source, dataset, num_in, protocol, overlaps=()):

@@ -203,8 +203,7 @@ def _wanted_sets(config):
 
 def _section(config, run, test, sources, bases):
     """Results and scores of one fine-tune and its base; a base that runs share is measured once."""
-    where = {"data_dir": config.data_dir, "download": config.download}
-    base, tuned = run_candidates(run, where, config.cache)
+    base, tuned = run_candidates(run, config.data, config.cache)
     tuned = dataclasses.replace(tuned, key="tuned")
     protocol = protocols.find("paper")
     detectors = usable_detectors(DETECTORS, [base], True, config.tune)

@@ -5,6 +5,7 @@ from kerasood.data.arrays import NpzSource, npz_splits
 from kerasood.data.folders import FolderSource, check_folder, folder_splits
 from kerasood.data.generated import GeneratedSource
 from kerasood.data.npy import NpySource
+from kerasood.data.options import DEFAULTS, DataOptions
 from kerasood.data.places import locate, missing
 from kerasood.data.source import OOD_SPLIT, OUTLIERS, ImageSource, offered_splits
 from kerasood.data.tfds import (
@@ -23,10 +24,7 @@ AT_HAND = {"digits": embedded.digits, "digits_heldout": embedded.digits_heldout}
 def open_source(
     name: str,
     split: str = "test",
-    data_dir: str | None = None,
-    download: bool = True,
-    strict: bool = False,
-    image_size: int = 32,
+    options: DataOptions = DEFAULTS,
 ) -> ImageSource:
     """Opens a split of a data set.
 
@@ -43,21 +41,18 @@ def open_source(
             is `"test"` where there are splits and otherwise everything; or `"outliers"`: auxiliary
             images to train with, which is `"train"` where there are splits and otherwise
             everything. Registered outlier sets have `"train"` alone, which is the same.
-        data_dir: the data directory; `$KERASOOD_DATA_DIR` by default.
-        download: whether the network may be used.
-        strict: whether an unreadable image file is an error instead of being skipped.
-        image_size: side of the images, pixels. What is published in 32x32 must come in 32x32 where
-            that is wanted, and so must arrays; to any other size everything is resized.
+        options: where to look, and what becomes of the images.
 
     Raises:
         ValueError: unknown name, missing directory or split, or unsuitable contents.
         FileNotFoundError: a registered set that is not on disk and may not or cannot be downloaded.
         OSError: a download that failed, or an archive that could not be prepared.
     """
-    kind, place, spec = locate(name, data_dir)
+    kind, place, spec = locate(name, options.data_dir)
+    image_size = options.image_size
     if spec:
         split = _registered_split(spec, split)
-    if kind == "missing" and not (download and spec.downloadable):
+    if kind == "missing" and not (options.download and spec.downloadable):
         raise MissingDataError(missing(spec, place))
     if kind == "at hand":
         return _at_hand(spec, _published_split(spec, split), image_size)
@@ -69,56 +64,54 @@ def open_source(
     if kind == "npy":
         return NpySource(place, split, image_size, spec)
     if kind == "folder":
-        return FolderSource(place, split, image_size, strict, spec)
+        return FolderSource(place, split, image_size, options.strict, spec)
     return TfdsSource(place, split, image_size, spec)
 
 
 def availability(
     name: str,
     split: str = "test",
-    data_dir: str | None = None,
-    download: bool = True,
-    image_size: int = 32,
+    options: DataOptions = DEFAULTS,
 ) -> str | None:
     """Says in one line why a data set cannot be opened and how to get it, or returns None.
 
     Touches no network and reads next to nothing: every set can be asked for at the start of a run.
 
     Args:
-        name, split, data_dir, download, image_size: see `open_source`.
+        name, split, options: see `open_source`.
 
     Raises:
         ValueError: unknown name, or a data directory that does not exist.
     """
-    kind, place, spec = locate(name, data_dir)
+    kind, place, spec = locate(name, options.data_dir)
     try:
         if spec:
             split = _registered_split(spec, split)
-        if kind == "missing" and not (download and spec.downloadable):
+        if kind == "missing" and not (options.download and spec.downloadable):
             return missing(spec, place)
         if kind in ("missing", "archive"):
             _published_split(spec, split)
         elif kind == "tfds":
             stored_splits(place, split, spec)
         elif kind == "folder" and spec:
-            check_folder(place, split, image_size, spec)
+            check_folder(place, split, options.image_size, spec)
         else:
-            open_source(name, split, data_dir, download=False, image_size=image_size)
+            open_source(name, split, options.replace(download=False))
     except (ValueError, OSError) as error:
         return str(error) if str(error).startswith(name) else f"{name}: {error}"
     return None
 
 
 def available_splits(
-    name: str, data_dir: str | None = None, download: bool = True
+    name: str, options: DataOptions = DEFAULTS
 ) -> tuple[str, ...]:
     """Returns the splits (`"ood"` and `"outliers"` aside) that `open_source` serves for a data set.
 
     Raises:
         ValueError, FileNotFoundError: as `open_source`.
     """
-    kind, place, spec = locate(name, data_dir)
-    if kind == "missing" and not (download and spec.downloadable):
+    kind, place, spec = locate(name, options.data_dir)
+    if kind == "missing" and not (options.download and spec.downloadable):
         raise MissingDataError(missing(spec, place))
     if spec and spec.outliers:
         return spec.splits

@@ -3,6 +3,7 @@
 import numpy as np
 
 from kerasood.data.open import open_source
+from kerasood.data.options import DEFAULTS
 from kerasood.data.source import LOAD_BATCH, OUTLIERS, ArraySource
 from kerasood.logs import log
 
@@ -10,14 +11,12 @@ from kerasood.logs import log
 SAMPLE_SEED = 0
 
 
-def open_outliers(name, data_dir=None, download=True, strict=False):
+def open_outliers(name, options=DEFAULTS):
     """Finds the outliers, or downloads them, without reading them.
 
     Args:
         name: registered name, or path of an .npz file or image folder.
-        data_dir: str or None, searched first.
-        download: bool.
-        strict: bool, whether an unreadable image file is an error.
+        options: DataOptions.
 
     Returns:
         ImageSource; its labels, if any, play no part.
@@ -25,7 +24,7 @@ def open_outliers(name, data_dir=None, download=True, strict=False):
     Raises:
         FileNotFoundError, ValueError, OSError: as `open_source`.
     """
-    return open_source(name, OUTLIERS, data_dir=data_dir, download=download, strict=strict)
+    return open_source(name, OUTLIERS, options)
 
 
 def load_outliers(source, max_outliers=None):

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from kerasood.data.open import availability, available_splits, open_source
+from kerasood.data.options import DEFAULTS
 from kerasood.data.source import ArraySource, ImageDigest
 from kerasood.errors import InvalidInputError
 from kerasood.logs import log
@@ -52,7 +53,7 @@ def load_training_data(config, holdout_seed=None):
     the data set's own validation split where it has one, else nothing.
 
     Args:
-        config: TrainConfig, or anything with dataset, holdout, seed, data_dir, download, strict.
+        config: TrainConfig, or anything with dataset, holdout, seed and data (DataOptions).
         holdout_seed: int, decides which images are held out; `config.seed` by default.
 
     Returns:
@@ -62,10 +63,7 @@ def load_training_data(config, holdout_seed=None):
         FileNotFoundError: the data cannot be had.
         ValueError: they have no labels, or fewer than two classes.
     """
-    where = {
-        "data_dir": config.data_dir, "download": config.download, "strict": config.strict
-    }
-    source = open_source(config.dataset, "train", **where)
+    source = open_source(config.dataset, "train", config.data)
     images, labels = source.load()
     if labels is None or source.num_classes < 2:
         raise InvalidInputError(
@@ -80,25 +78,24 @@ def load_training_data(config, holdout_seed=None):
         kept, held = holdout_rows(labels, config.holdout, seed)
         validation = images[held], labels[held]
         images, labels = images[kept], labels[kept]
-    elif "validation" in available_splits(config.dataset, config.data_dir):
-        validation = open_source(config.dataset, "validation", **where).load()
+    elif "validation" in available_splits(config.dataset, config.data):
+        validation = open_source(config.dataset, "validation", config.data).load()
     return TrainingData((images, labels), validation, source.num_classes, source.class_names)
 
 
-def training_source(stage, data_dir=None, download=True):
+def training_source(stage, options=DEFAULTS):
     """The labelled images that a finished run was trained on, for detectors that learn from them.
 
     Args:
         stage: StageConfig of the run.
-        data_dir: str or None, searched first.
-        download: bool.
+        options: DataOptions.
 
     Returns:
         ImageSource, unaugmented, in a fixed order; or None when they are not at hand.
     """
-    if availability(stage.dataset, "train", data_dir, download) is not None:
+    if availability(stage.dataset, "train", options) is not None:
         return None
-    source = open_source(stage.dataset, "train", data_dir=data_dir, download=download)
+    source = open_source(stage.dataset, "train", options)
     if not stage.holdout:
         return source
     images, labels = source.load()
@@ -108,25 +105,24 @@ def training_source(stage, data_dir=None, download=True):
     )
 
 
-def calibration_source(stage, data_dir=None, download=True):
+def calibration_source(stage, options=DEFAULTS):
     """The images that a finished run may calibrate its threshold on, none of them trained on.
 
     Args:
         stage: StageConfig of the run.
-        data_dir: str or None, searched first.
-        download: bool.
+        options: DataOptions.
 
     Returns:
         ImageSource, or None when nothing was kept out: then calibrate on one half of the test
         split and check on the other.
     """
     if stage.holdout:
-        source = open_source(stage.dataset, "train", data_dir=data_dir, download=download)
+        source = open_source(stage.dataset, "train", options)
         images, labels = source.load()
         _, held = holdout_rows(labels, stage.holdout, stage.split_seed)
         return ArraySource(f"{stage.dataset} holdout", images[held], labels[held])
-    if "validation" in available_splits(stage.dataset, data_dir):
-        return open_source(stage.dataset, "validation", data_dir=data_dir, download=download)
+    if "validation" in available_splits(stage.dataset, options):
+        return open_source(stage.dataset, "validation", options)
     return None
 
 

@@ -20,11 +20,8 @@ class TrainingImages:
     """
 
     def __init__(self, config, stages):
-        where = {
-            "data_dir": config.data_dir, "download": config.download, "strict": config.strict
-        }
         sources = {
-            stage.outliers: open_outliers(stage.outliers, **where)
+            stage.outliers: open_outliers(stage.outliers, config.data)
             for stage in stages if stage.outliers
         }
         # One of each in memory: seeds are trained one after the other.

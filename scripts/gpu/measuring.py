@@ -4,6 +4,7 @@ import numpy as np
 
 from kerasood.data import registry
 from kerasood.data.open import availability, open_source
+from kerasood.data.options import DataOptions
 from kerasood.data.source import ArraySource
 from kerasood.data.splits import halves
 from kerasood.data.validation_outliers import validation_outliers
@@ -69,21 +70,21 @@ def measure(network, dataset, data_dir, detectors=DETECTORS, choosing=True):
         {"accuracy", "choosing_accuracy", "detectors": {name: {"paper", "full": {set: {metric:
         fraction}}, "choosing": {set: FPR95}}}}, JSON values.
     """
-    where = {"data_dir": data_dir, "download": False}
+    options = DataOptions(data_dir, download=False)
     extractor = build_full_extractor(network)
-    training = open_source(dataset, "train", **where)
+    training = open_source(dataset, "train", options)
     candidate = Candidate(
         "network", "network", "", extractor, training=training, head=head_of(extractor)
     )
     outputs = CandidateOutputs(candidate)
-    test = open_source(dataset, "test", **where)
+    test = open_source(dataset, "test", options)
     tested = outputs.collect(test, "in")
     right = tested.outputs["logits"].argmax(axis=1) == tested.labels
     half, _ = halves(len(right), SEED)
     sources = {
-        name: open_source(name, "ood", **where)
+        name: open_source(name, "ood", options)
         for name in registry.ood_names(dataset)
-        if _wanted(name) and availability(name, "ood", **where) is None
+        if _wanted(name) and availability(name, "ood", options) is None
     }
     generated = _generated(test, half) if choosing else {}
     measured = {}

@@ -204,14 +204,14 @@ def test_flags_of_loading_reach_the_source(tmp_path, monkeypatch, name):
     class Asked(Exception):
         pass
 
-    def open_source(dataset, split, **where):
-        asked.append(where)
+    def open_source(dataset, split, options):
+        asked.append(options)
         raise Asked
 
     monkeypatch.setattr("kerasood.data.splits.open_source", open_source)
     with pytest.raises(Asked):
         command.train(tiny_config(tmp_path, **{name: LOADING[name]}))
-    assert asked[0][name] == LOADING[name] != dataclasses.asdict(TrainConfig())[name]
+    assert getattr(asked[0], name) == LOADING[name] != dataclasses.asdict(TrainConfig())[name]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from tiny_server import TinyServer
 
 from kerasood.data import registry
 from kerasood.data.open import availability, available_splits, open_source
+from kerasood.data.options import DataOptions
 
 tfds = pytest.importorskip("tensorflow_datasets")
 builders = pytest.importorskip("kerasood.data.archives.builders")
@@ -99,15 +100,15 @@ def test_odin_archives_on_disk(tmp_path, publish, no_network, name):
     members = members_of(name)
     members[LAYOUTS[name].replace("{}", "._0")] = b"not an image"
     put(tmp_path, name, publish(name, archive_bytes(name, members)))
-    assert availability(name, "ood", tmp_path, download=False) is None
-    assert available_splits(name, tmp_path, download=False) == ("test",)
-    source = open_source(name, "ood", tmp_path, download=False)
+    assert availability(name, "ood", DataOptions(tmp_path, download=False)) is None
+    assert available_splits(name, DataOptions(tmp_path, download=False)) == ("test",)
+    source = open_source(name, "ood", DataOptions(tmp_path, download=False))
     images, labels = source.load()
     assert (source.name, source.num_images, labels) == (name, 3, None)
     for image, path in zip(images, sorted(members_of(name)), strict=True):
         np.testing.assert_array_equal(image, decoded(members[path]))
     (tmp_path / registry.DATASETS[name].archive.file).unlink()
-    again = open_source(name, "ood", tmp_path, download=False)
+    again = open_source(name, "ood", DataOptions(tmp_path, download=False))
     assert again.fingerprint() == source.fingerprint()
     assert not list(tmp_path.glob(".*"))
 
@@ -122,7 +123,7 @@ def test_tfds_loads_them_by_name(tmp_path, publish):
         expected = decoded(members[example["file_name"].decode()])
         assert np.abs(example["image"].astype(int) - expected).mean() < 3  # two JPEG decoders
     assert info.metadata["md5"] == registry.DATASETS["isun"].archive.md5
-    source = open_source("isun", "ood", tmp_path, download=False)
+    source = open_source("isun", "ood", DataOptions(tmp_path, download=False))
     assert source.num_images == 3
 
 
@@ -134,16 +135,15 @@ def test_tfds_finds_unpacked_images_too(tmp_path):
     (example,) = tfds.as_numpy(dataset)
     np.testing.assert_array_equal(example["image"], pixels(0))
     assert example["file_name"] == b"LSUN_resize/0.png"
-    np.testing.assert_array_equal(
-        open_source("lsun_resize", "ood", tmp_path, download=False).load()[0][0], pixels(0)
-    )
+    source = open_source("lsun_resize", "ood", DataOptions(tmp_path, download=False))
+    np.testing.assert_array_equal(source.load()[0][0], pixels(0))
 
 
 def test_of_places365_the_first_by_name_are_taken_and_resized(tmp_path, publish):
     members = {f"val_256/Places365_val_{i:08d}.jpg": encoded(pixels(i, 64), "jpg")
                for i in (7, 3, 5, 1)}
     put(tmp_path, "places365", publish("places365", archive_bytes("places365", members), first=3))
-    source = open_source("places365", "ood", tmp_path, download=False)
+    source = open_source("places365", "ood", DataOptions(tmp_path, download=False))
     images = source.load()[0]
     assert images.shape == (3, 32, 32, 3) and source.num_images == 3
     for name, data in members.items():
@@ -152,7 +152,7 @@ def test_of_places365_the_first_by_name_are_taken_and_resized(tmp_path, publish)
         path.write_bytes(data)
     for leftover in (tmp_path / "places365").glob("1.0.0/*"):
         leftover.unlink()
-    unpacked = open_source("places365", "ood", tmp_path, download=False)
+    unpacked = open_source("places365", "ood", DataOptions(tmp_path, download=False))
     assert type(unpacked).__name__ == "FolderSource"
     np.testing.assert_array_equal(unpacked.load()[0], images)
     expected = Image.fromarray(decoded(members["val_256/Places365_val_00000003.jpg"]))
@@ -165,15 +165,16 @@ def test_a_missing_set_is_downloaded_once(tmp_path, publish, monkeypatch):
     data = archive_bytes("lsun_crop", members_of("lsun_crop"))
     with TinyServer(data, sends=[1000]).running() as server:
         publish("lsun_crop", data, url=server.url)
-        assert availability("lsun_crop", "ood", tmp_path, download=True) is None
-        assert "not found" in availability("lsun_crop", "ood", tmp_path, download=False)
+        assert availability("lsun_crop", "ood", DataOptions(tmp_path, download=True)) is None
+        offline = DataOptions(tmp_path, download=False)
+        assert "not found" in availability("lsun_crop", "ood", offline)
         for split in ("ood", "train"):
             with pytest.raises(FileNotFoundError):
-                open_source("lsun_crop", split, tmp_path, download=False)
-        assert open_source("lsun_crop", "ood", tmp_path).num_images == 3
+                open_source("lsun_crop", split, DataOptions(tmp_path, download=False))
+        assert open_source("lsun_crop", "ood", DataOptions(tmp_path)).num_images == 3
     assert len(server.asked) == 2
     assert (tmp_path / "LSUN.tar.gz").read_bytes() == data
-    assert open_source("lsun_crop", "ood", tmp_path).num_images == 3
+    assert open_source("lsun_crop", "ood", DataOptions(tmp_path)).num_images == 3
 
 
 def test_an_array_file_is_downloaded_too(tmp_path, publish, monkeypatch):
@@ -182,7 +183,7 @@ def test_an_array_file_is_downloaded_too(tmp_path, publish, monkeypatch):
     np.save(stream, np.stack([pixels(0), pixels(1)]))
     with TinyServer(stream.getvalue()).running() as server:
         publish("random_images_300k", stream.getvalue(), url=server.url)
-        images, _ = open_source("random_images_300k", "outliers", tmp_path).load()
+        images, _ = open_source("random_images_300k", "outliers", DataOptions(tmp_path)).load()
     np.testing.assert_array_equal(images, [pixels(0), pixels(1)])
     assert [path.name for path in tmp_path.iterdir()] == ["300K_random_images.npy"]
 
@@ -196,7 +197,7 @@ def test_without_a_data_directory_downloads_go_where_tfds_keeps_its_own(
         publish("isun", data, url=server.url)
         assert open_source("isun", "ood").num_images == 3
     assert (tmp_path / "tfds" / "iSUN.tar.gz").is_file()
-    assert open_source("isun", "ood", download=False).num_images == 3
+    assert open_source("isun", "ood", DataOptions(download=False)).num_images == 3
 
 
 def test_a_failed_download_says_how_else_and_leaves_the_folder_as_it_was(tmp_path):
@@ -207,7 +208,7 @@ def test_a_failed_download_says_how_else_and_leaves_the_folder_as_it_was(tmp_pat
         patch.setitem(registry.DATASETS, "isun", dataclasses.replace(spec, archive=archive))
         with pytest.raises(OSError, match="isun: http://127.0.0.1:1/none: the download failed.*"
                                           "refused.*or put iSUN.tar.gz"):
-            open_source("isun", "ood", tmp_path)
+            open_source("isun", "ood", DataOptions(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -216,10 +217,10 @@ def test_an_archive_with_another_checksum_is_named_and_kept(tmp_path):
     received = hashlib.md5(b"something else", usedforsecurity=False).hexdigest()
     with pytest.raises(OSError, match=f"isun: cannot be prepared: .*{path}: wrong checksum.*"
                                       f"{registry.DATASETS['isun'].archive.md5}.*{received}"):
-        open_source("isun", "ood", tmp_path, download=False)
+        open_source("isun", "ood", DataOptions(tmp_path, download=False))
     assert path.is_file() and not (tmp_path / "isun").exists()
     path.unlink()
-    assert "not found" in availability("isun", "ood", tmp_path, download=False)
+    assert "not found" in availability("isun", "ood", DataOptions(tmp_path, download=False))
 
 
 @pytest.mark.parametrize(
@@ -234,7 +235,7 @@ def test_an_archive_with_another_checksum_is_named_and_kept(tmp_path):
 def test_archives_of_something_else(tmp_path, publish, members, message):
     put(tmp_path, "lsun_crop", publish("lsun_crop", archive_bytes("lsun_crop", members)))
     with pytest.raises(OSError, match=f"lsun_crop: cannot be prepared: .*{message}"):
-        open_source("lsun_crop", "ood", tmp_path, download=False)
+        open_source("lsun_crop", "ood", DataOptions(tmp_path, download=False))
     assert not (tmp_path / "lsun_crop").exists() and not list(tmp_path.glob(".*"))
 
 
@@ -242,7 +243,7 @@ def test_a_damaged_image_of_places365_is_named(tmp_path, publish):
     members = {"val_256/0.jpg": encoded(pixels(0, 64), "jpg"), "val_256/1.jpg": b"no image"}
     put(tmp_path, "places365", publish("places365", archive_bytes("places365", members)))
     with pytest.raises(OSError, match="val_256/1.jpg: unreadable image. Received: Unidentified"):
-        open_source("places365", "ood", tmp_path, download=False)
+        open_source("places365", "ood", DataOptions(tmp_path, download=False))
 
 
 def test_tfds_says_too_how_else_when_a_download_fails(tmp_path, publish, monkeypatch):
@@ -258,19 +259,19 @@ def test_a_plain_border_is_cut_off_before_images_are_stored(tmp_path, publish):
     images = {"LSUN/test/0.png": framed, "LSUN/test/1.png": pixels(1)}
     members = {path: encoded(image, path) for path, image in images.items()}
     put(tmp_path, "lsun_crop", publish("lsun_crop", archive_bytes("lsun_crop", members)))
-    images, _ = open_source("lsun_crop", "ood", tmp_path, download=False).load()
+    images, _ = open_source("lsun_crop", "ood", DataOptions(tmp_path, download=False)).load()
     np.testing.assert_array_equal(images, [pixels(0), pixels(1)])
 
 
 def test_what_a_killed_preparation_left_is_no_image_folder(tmp_path, publish):
     (tmp_path / "isun" / "incomplete.ABC_1.0.0").mkdir(parents=True)
     put(tmp_path, "isun", publish("isun", archive_bytes("isun", members_of("isun"))))
-    assert open_source("isun", "ood", tmp_path, download=False).num_images == 3
+    assert open_source("isun", "ood", DataOptions(tmp_path, download=False)).num_images == 3
 
 
 def test_a_data_directory_that_cannot_be_written_is_only_read(tmp_path, publish, monkeypatch):
     put(tmp_path, "isun", publish("isun", archive_bytes("isun", members_of("isun"))))
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    assert open_source("isun", "ood", tmp_path, download=False).num_images == 3
+    assert open_source("isun", "ood", DataOptions(tmp_path, download=False)).num_images == 3
     assert [path.name for path in tmp_path.iterdir() if path.name != "tfds"] == ["iSUN.tar.gz"]
     assert (tmp_path / "tfds" / "isun" / "1.0.0").is_dir()

@@ -14,6 +14,7 @@ from kerasood.data.folders import FolderSource
 from kerasood.data.generated import GeneratedSource
 from kerasood.data.npy import NpySource
 from kerasood.data.open import open_source
+from kerasood.data.options import DataOptions
 from kerasood.data.registry import DATASETS
 from kerasood.data.source import ArraySource, ImageDigest
 
@@ -149,10 +150,11 @@ def test_tfds_directory(tmp_path):
         prepare(tmp_path / folder, "svhn_cropped", {"test": stored, "train": images}, 10,
                 (32, 32, 3))
     first, again, second = (
-        open_source("svhn", "test", tmp_path / folder, download=False) for folder in "aab"
+        open_source("svhn", "test", DataOptions(tmp_path / folder, download=False))
+        for folder in "aab"
     )
-    train = open_source("svhn", "train", tmp_path / "a", download=False)
-    small = open_source("svhn", "test", tmp_path / "a", download=False, image_size=16)
+    train = open_source("svhn", "train", DataOptions(tmp_path / "a", download=False))
+    small = open_source("svhn", "test", DataOptions(tmp_path / "a", download=False, image_size=16))
     assert not differ(first, again) and differ(first, second, train, small)
 
 

@@ -6,6 +6,7 @@ from tiny_data import images_of, tiny_config, write_npz
 
 from kerasood.commands import planning
 from kerasood.config import stage_config
+from kerasood.data.options import DataOptions
 from kerasood.data.source import ImageDigest
 from kerasood.data.splits import (
     calibration_source,
@@ -125,7 +126,7 @@ def test_without_either_there_is_nothing_to_calibrate_on(tmp_path):
 def test_the_digits_calibrate_on_their_validation_split(tmp_path):
     config = tiny_config(tmp_path, dataset="digits")
     data = load_training_data(config)
-    images = calibration_source(stage_of(config), download=False).load()[0]
+    images = calibration_source(stage_of(config), DataOptions(download=False)).load()[0]
     np.testing.assert_array_equal(images, data.validation[0])
     assert not as_set(images) & as_set(data.training[0])
 

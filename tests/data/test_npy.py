@@ -6,6 +6,7 @@ import pytest
 from kerasood.data import npy
 from kerasood.data.npy import NpySource
 from kerasood.data.open import availability, available_splits, open_source
+from kerasood.data.options import DataOptions
 from kerasood.data.registry import DATASETS
 
 
@@ -55,12 +56,12 @@ def test_streaming_holds_a_few_reads_not_the_file(save):
 
 def test_a_registered_set_under_its_own_or_its_published_name(save, tmp_path):
     save(some_images(4, seed=1), "300K_random_images.npy")
-    source = open_source("random_images_300k", "outliers", tmp_path, download=False)
+    source = open_source("random_images_300k", "outliers", DataOptions(tmp_path, download=False))
     assert (source.name, source.num_images) == ("random_images_300k", 4)
     save(some_images(5, seed=2), "random_images_300k.npy")
-    assert open_source("random_images_300k", "train", tmp_path).num_images == 5
+    assert open_source("random_images_300k", "train", DataOptions(tmp_path)).num_images == 5
     save(some_images(6, seed=3), "isun.npy")
-    assert open_source("isun", "ood", tmp_path, download=False).num_images == 6
+    assert open_source("isun", "ood", DataOptions(tmp_path, download=False)).num_images == 6
 
 
 @pytest.mark.parametrize(

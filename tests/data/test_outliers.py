@@ -4,6 +4,7 @@ from PIL import Image
 from tiny_tfds import pixels, prepare
 
 from kerasood.data.open import availability, available_splits, open_source
+from kerasood.data.options import DataOptions
 from kerasood.data.registry import DATASETS, ood_names
 
 pytestmark = pytest.mark.usefixtures("empty_places")
@@ -20,9 +21,9 @@ def save_folder(folder, count, seed=0):
 
 
 def count_of(name, split="outliers", **where):
-    images, _ = open_source(str(name), split, download=False, **where).load()
+    images, _ = open_source(str(name), split, DataOptions(download=False, **where)).load()
     assert images.dtype == np.uint8 and images.shape[1:] == (32, 32, 3)
-    assert availability(str(name), split, download=False, **where) is None
+    assert availability(str(name), split, DataOptions(download=False, **where)) is None
     return len(images)
 
 
@@ -60,11 +61,12 @@ def test_registered_outlier_sets_have_training_images_alone(tmp_path, name, kind
         save_folder(tmp_path / name / ("train" if kind == "train folder" else ""), 4)
     for split in ("outliers", "train"):
         assert count_of(name, split, data_dir=tmp_path) == 4
-    assert available_splits(name, tmp_path) == ("train",)
+    assert available_splits(name, DataOptions(tmp_path)) == ("train",)
     for split in ("ood", "test", "validation"):
         with pytest.raises(ValueError, match="to train with, never a test set; splits there: tr"):
-            open_source(name, split, tmp_path, download=False)
-        assert availability(name, split, tmp_path).startswith(f"{name}: no split '{split}'")
+            open_source(name, split, DataOptions(tmp_path, download=False))
+        lack = availability(name, split, DataOptions(tmp_path))
+        assert lack.startswith(f"{name}: no split '{split}'")
     assert name not in ood_names("cifar10")
 
 
@@ -75,12 +77,12 @@ def test_imagenet32_is_the_training_split_of_a_configuration_without_its_labels(
     prepare(tmp_path / "imagenet_resized", "32x32", {"train": images, "validation": other}, 1000,
             (32, 32, 3))
     for split in ("outliers", "train"):
-        source = open_source("imagenet32", split, tmp_path, download=False)
+        source = open_source("imagenet32", split, DataOptions(tmp_path, download=False))
         loaded, labels = source.load()
         np.testing.assert_array_equal(loaded, images)
         assert labels is None and source.num_classes is None and source.class_names is None
-    assert available_splits("imagenet32", tmp_path) == ("train",)
-    assert "never a test set" in availability("imagenet32", "ood", tmp_path)
+    assert available_splits("imagenet32", DataOptions(tmp_path)) == ("train",)
+    assert "never a test set" in availability("imagenet32", "ood", DataOptions(tmp_path))
 
 
 def test_other_registered_sets_as_outliers(tmp_path):
@@ -96,13 +98,13 @@ def test_other_registered_sets_of_tfds_as_outliers(tmp_path):
     pytest.importorskip("tensorflow_datasets")
     prepare(tmp_path, "svhn_cropped", {"test": [pixels(0, 32, 32)], "train": [pixels(1, 32, 32)]},
             10, (32, 32, 3))
-    images, _ = open_source("svhn", "outliers", tmp_path, download=False).load()
+    images, _ = open_source("svhn", "outliers", DataOptions(tmp_path, download=False)).load()
     np.testing.assert_array_equal(images, [pixels(1, 32, 32)])
 
 
 def test_missing_outlier_sets_say_how_to_get_them(tmp_path):
-    assert availability("imagenet32", "outliers", tmp_path, download=True) is None
-    line = availability("outliers", "outliers", tmp_path, download=True)
+    assert availability("imagenet32", "outliers", DataOptions(tmp_path, download=True)) is None
+    line = availability("outliers", "outliers", DataOptions(tmp_path, download=True))
     assert "outliers.npz" in line and "unrelated" in line
-    line = availability("random_images_300k", "outliers", tmp_path, download=False)
+    line = availability("random_images_300k", "outliers", DataOptions(tmp_path, download=False))
     assert DATASETS["random_images_300k"].archive.url in line

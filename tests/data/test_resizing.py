@@ -10,6 +10,7 @@ import kerasood
 from kerasood.data import arrays
 from kerasood.data.decoding import resize_all
 from kerasood.data.open import availability, open_source
+from kerasood.data.options import DataOptions
 
 pytestmark = pytest.mark.usefixtures("empty_places")
 
@@ -49,19 +50,19 @@ def folder(tmp_path):
 def test_stored_arrays_come_in_the_wanted_size(folder, name, key, side):
     path = folder / name if key is None else folder / f"{name}.npz"
     stored = np.load(path) if key is None else np.load(path)[key]
-    source = open_source(str(path), "ood", image_size=side)
+    source = open_source(str(path), "ood", DataOptions(image_size=side))
     images, _ = source.load()
     np.testing.assert_array_equal(images, by_pillow(stored, side))
     assert images.shape == (len(stored), side, side, 3)
     assert (source.resized_from, source.image_size) == ((32, 32), side)
-    same = open_source(str(path), "ood", image_size=32)
+    same = open_source(str(path), "ood", DataOptions(image_size=32))
     np.testing.assert_array_equal(same.load()[0], stored)
     assert same.resized_from is None
     assert len({same.fingerprint(), source.fingerprint()}) == 2
 
 
 def test_what_is_no_square_is_cropped_at_the_centre(folder):
-    source = open_source(str(folder / "other.npz"), "ood", image_size=14)
+    source = open_source(str(folder / "other.npz"), "ood", DataOptions(image_size=14))
     stored = np.load(folder / "other.npz")["images"]
     halved = [Image.fromarray(x).resize((14, 20), Image.Resampling.BILINEAR) for x in stored]
     np.testing.assert_array_equal(source.load()[0], [np.asarray(x)[3:17] for x in halved])
@@ -71,7 +72,7 @@ def test_what_is_no_square_is_cropped_at_the_centre(folder):
 
 
 def test_labels_and_splits_stay(folder):
-    source = open_source("cifar10", "train", data_dir=str(folder), image_size=8)
+    source = open_source("cifar10", "train", DataOptions(data_dir=str(folder), image_size=8))
     _, labels = source.load()
     np.testing.assert_array_equal(labels, np.arange(40) % 2)
     assert source.num_classes == 10
@@ -85,7 +86,7 @@ def test_one_batch_is_resized_at_a_time(folder, monkeypatch):
         return resize_all(images, side)
 
     monkeypatch.setattr(arrays, "resize_all", counting)
-    batches = open_source("svhn", data_dir=str(folder), image_size=224).batches(4)
+    batches = open_source("svhn", "test", DataOptions(folder, image_size=224)).batches(4)
     assert next(batches)[0].shape == (4, 224, 224, 3)
     assert counts == [4]
     assert [len(images) for images, _ in batches] == [4, 1] == counts[1:]
@@ -120,7 +121,7 @@ def test_a_model_of_another_size_on_named_sets(folder, capsys):
     )
     for key, scores in again.scores.items():
         np.testing.assert_allclose(result.scores[key], scores, rtol=1e-5, err_msg=str(key))
-    textures, _ = open_source("textures", data_dir=str(folder), image_size=48).load()
+    textures, _ = open_source("textures", "test", DataOptions(folder, image_size=48)).load()
     energies = -np.log(np.exp(np.asarray(model(textures), "float64")).sum(axis=1))
     np.testing.assert_allclose(result.scores["model", "energy", "textures"], energies, rtol=1e-4)
 
@@ -130,7 +131,7 @@ def test_files_of_a_set_that_is_published_in_one_size(tmp_path):
     for number, image in enumerate(images_of([1, 2])):
         Image.fromarray(image).save(tmp_path / "svhn" / f"{number}.png")
     at_32, at_64 = (
-        open_source("svhn", data_dir=str(tmp_path), image_size=side) for side in (32, 64)
+        open_source("svhn", "test", DataOptions(tmp_path, image_size=side)) for side in (32, 64)
     )
     assert (at_32.resized_from, at_64.resized_from) == (None, (32, 32))
     np.testing.assert_array_equal(at_64.load()[0], by_pillow(at_32.load()[0], 64))

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from kerasood.data.open import availability, available_splits, open_source
+from kerasood.data.options import DataOptions
 from kerasood.data.registry import DATASETS
 
 
@@ -27,7 +28,8 @@ def save_folder(folder, value, count=2):
 
 
 def value_of(name, **where):
-    return int(open_source(name, "test", download=False, **where).load()[0][0, 0, 0, 0])
+    source = open_source(name, "test", DataOptions(download=False, **where))
+    return int(source.load()[0][0, 0, 0, 0])
 
 
 def test_npz_comes_before_folder_and_given_directory_before_the_variable(tmp_path, monkeypatch):
@@ -39,14 +41,14 @@ def test_npz_comes_before_folder_and_given_directory_before_the_variable(tmp_pat
     assert value_of("svhn", data_dir=given) == 1
     save_npz(given / "svhn.npz", 2)
     assert value_of("svhn", data_dir=str(given)) == 2
-    assert availability("svhn", "test", given, download=False) is None
+    assert availability("svhn", "test", DataOptions(given, download=False)) is None
 
 
 def test_folder_of_a_set_may_hold_split_folders(tmp_path):
     save_folder(tmp_path / "places365" / "test", 7, count=4)
-    source = open_source("places365", "ood", tmp_path)
+    source = open_source("places365", "ood", DataOptions(tmp_path))
     assert (source.name, source.num_images) == ("places365", 4)
-    assert available_splits("places365", tmp_path) == ("test",)
+    assert available_splits("places365", DataOptions(tmp_path)) == ("test",)
 
 
 def test_paths(tmp_path):
@@ -67,8 +69,8 @@ def test_a_registered_name_is_not_a_folder_of_that_name(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["digits", "digits_heldout", "photos", "blobs"])
 def test_sets_that_are_always_at_hand(name):
-    assert availability(name, "ood", download=False) is None
-    source = open_source(name, "ood", download=False, image_size=16)
+    assert availability(name, "ood", DataOptions(download=False)) is None
+    source = open_source(name, "ood", DataOptions(download=False, image_size=16))
     assert next(source.batches(2))[0].shape == (2, 16, 16, 3)
     assert available_splits(name) == DATASETS[name].splits
     assert "no split 'extra'; splits there:" in availability(name, "extra")
@@ -77,32 +79,33 @@ def test_sets_that_are_always_at_hand(name):
 
 
 def test_missing_sets_say_where_they_were_sought_and_how_to_get_them(tmp_path):
-    line = availability("svhn", "test", tmp_path, download=False)
+    line = availability("svhn", "test", DataOptions(tmp_path, download=False))
     assert line.startswith(f"svhn: not found in {tmp_path}, {tmp_path}/tfds; allow the download")
     assert "\n" not in line
-    line = availability("isun", "test", tmp_path, download=False)
+    line = availability("isun", "test", DataOptions(tmp_path, download=False))
     assert "iSUN.tar.gz" in line and "be77b0f2c26fda898afac5f99645ee70" in line
-    line = availability("scenes_crop", "test", tmp_path, download=True)
+    line = availability("scenes_crop", "test", DataOptions(tmp_path, download=True))
     assert line.startswith(f"scenes_crop: not found in {tmp_path}; get MiniPlaces")
     assert "no data directory given" in availability("scenes_crop")
     for name in ("svhn", "isun", "scenes_crop"):
         with pytest.raises(FileNotFoundError, match=f"{name}: not found"):
-            open_source(name, "test", tmp_path, download=False)
+            open_source(name, "test", DataOptions(tmp_path, download=False))
 
 
 def test_downloadable_sets_are_available_in_their_published_splits(tmp_path):
-    assert availability("isun", "ood", tmp_path, download=True) is None
-    assert "splits there: test" in availability("isun", "train", tmp_path, download=True)
-    assert availability("cifar10", "train", tmp_path, download=True) is None
-    assert "splits there: train, test" in availability("cifar10", "validation", tmp_path)
+    options = DataOptions(tmp_path)
+    assert availability("isun", "ood", options) is None
+    assert "splits there: test" in availability("isun", "train", options)
+    assert availability("cifar10", "train", options) is None
+    assert "splits there: train, test" in availability("cifar10", "validation", options)
 
 
 def test_what_is_on_disk_decides_also_when_it_lacks_the_split(tmp_path):
     save_npz(tmp_path / "svhn.npz", 0)
     message = f"svhn: {tmp_path}/svhn.npz: no split 'train'; splits there: test"
-    assert availability("svhn", "train", tmp_path, download=True) == message
+    assert availability("svhn", "train", DataOptions(tmp_path, download=True)) == message
     with pytest.raises(ValueError, match="no split 'train'"):
-        open_source("svhn", "train", tmp_path, download=True)
+        open_source("svhn", "train", DataOptions(tmp_path, download=True))
 
 
 def test_availability_reports_what_opening_would(tmp_path):
@@ -110,15 +113,15 @@ def test_availability_reports_what_opening_would(tmp_path):
     (tmp_path / "places365").mkdir()
     save_npz(tmp_path / "svhn.npz", 0, test_labels=np.array([0, 1, 10]))
     for name, text in (("isun", "truncated"), ("places365", "none there"), ("svhn", "to 10")):
-        assert text in availability(name, "test", tmp_path)
+        assert text in availability(name, "test", DataOptions(tmp_path))
         with pytest.raises(ValueError, match=text):
-            open_source(name, "test", tmp_path)
+            open_source(name, "test", DataOptions(tmp_path))
 
 
 def test_data_directory_must_exist(tmp_path, monkeypatch):
     for ask in (open_source, availability):
         with pytest.raises(ValueError, match="exists. Received: data_dir=/no/such"):
-            ask("svhn", "test", data_dir="/no/such")
+            ask("svhn", "test", DataOptions("/no/such"))
     monkeypatch.setenv("KERASOOD_DATA_DIR", str(tmp_path / "gone"))
     with pytest.raises(ValueError, match="Received: KERASOOD_DATA_DIR="):
         open_source("svhn", "test")
@@ -151,7 +154,7 @@ REAL = os.environ.get("KERASOOD_DATA_DIR")
 def test_real_images(name):
     if not pathlib.Path(REAL, f"{name}.npz").is_file():
         pytest.skip(f"no {name}.npz in KERASOOD_DATA_DIR")
-    source = open_source(name, "test", REAL, download=False)
+    source = open_source(name, "test", DataOptions(REAL, download=False))
     images, labels = source.load()
     assert len(images) == len(labels) == source.num_images
     assert np.unique(labels).tolist() == list(range(source.num_classes))

@@ -3,6 +3,7 @@ import pytest
 from tiny_tfds import pixels, prepare
 
 from kerasood.data.open import availability, available_splits, open_source
+from kerasood.data.options import DataOptions
 from kerasood.data.registry import DATASETS
 from kerasood.data.tfds import prepared_directory
 
@@ -31,7 +32,7 @@ def no_network(monkeypatch):
 
 
 def test_images_and_labels_as_stored(root):
-    source = open_source("svhn", "test", root, download=False)
+    source = open_source("svhn", "test", DataOptions(root, download=False))
     assert (source.name, source.num_images, source.num_classes) == ("svhn", 5, 10)
     images, labels = source.load()
     np.testing.assert_array_equal(images, [pixels(seed, 32, 32) for seed in range(5)])
@@ -41,24 +42,25 @@ def test_images_and_labels_as_stored(root):
 
 
 def test_textures_are_all_stored_splits_resized(root):
-    source = open_source("textures", "ood", root, download=False)
+    source = open_source("textures", "ood", DataOptions(root, download=False))
     images, _ = source.load()
     assert images.shape == (2, 32, 32, 3) and source.num_images == 2
-    assert available_splits("textures", root) == ("test",)
-    assert "no split 'train'" in availability("textures", "train", root)
+    assert available_splits("textures", DataOptions(root)) == ("test",)
+    assert "no split 'train'" in availability("textures", "train", DataOptions(root))
 
 
 def test_mnist_is_padded_and_made_rgb(root):
-    image = open_source("mnist", "test", root, download=False).load()[0][0]
+    image = open_source("mnist", "test", DataOptions(root, download=False)).load()[0][0]
     np.testing.assert_array_equal(image[2:30, 2:30], np.repeat(pixels(9, 28, 28, 1), 3, -1))
     assert not image[:2].any() and not image[30:].any()
 
 
 def test_tfds_own_directory_is_used_when_prepared(root, tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(root))
-    assert availability("svhn", "test", tmp_path, download=False) is None
-    assert open_source("svhn", "test", tmp_path, download=False).num_images == 5
-    assert "no split 'train'; splits there: test" in availability("svhn", "train", tmp_path)
+    assert availability("svhn", "test", DataOptions(tmp_path, download=False)) is None
+    assert open_source("svhn", "test", DataOptions(tmp_path, download=False)).num_images == 5
+    lack = availability("svhn", "train", DataOptions(tmp_path))
+    assert "no split 'train'; splits there: test" in lack
 
 
 def test_newest_prepared_version(root, tmp_path):
@@ -76,10 +78,11 @@ def test_failed_download_says_how_else(tmp_path, monkeypatch):
 
     monkeypatch.setattr(tfds, "builder", builder)
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "none"))
-    assert availability("svhn", "train", tmp_path, download=True) is None
+    assert availability("svhn", "train", DataOptions(tmp_path, download=True)) is None
     with pytest.raises(OSError, match="svhn: the download failed.*no route.*svhn.npz"):
-        open_source("svhn", "train", tmp_path, download=True)
-    assert DATASETS["svhn"].how_to_get in availability("svhn", "test", tmp_path, download=False)
+        open_source("svhn", "train", DataOptions(tmp_path, download=True))
+    lack = availability("svhn", "test", DataOptions(tmp_path, download=False))
+    assert DATASETS["svhn"].how_to_get in lack
 
 
 class Server:
@@ -107,7 +110,7 @@ def test_a_download_begins_only_where_the_server_answers(tmp_path, monkeypatch, 
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "none"))
     reason = "cut off" if answers else "Name or service not known"
     with pytest.raises(OSError, match=f"mnist: the download failed.*{reason}.*mnist.npz"):
-        open_source("mnist", "test", tmp_path, download=True)
+        open_source("mnist", "test", DataOptions(tmp_path, download=True))
     # Four files, one server.
     assert server.asked == ["storage.googleapis.com"]
     assert builders == (["mnist"] if answers else [])

@@ -3,6 +3,7 @@ import pytest
 from tiny_data import tiny_config, write_npz
 
 from kerasood.config import stage_config
+from kerasood.data.options import DataOptions
 from kerasood.data.outliers import load_outliers, open_outliers
 from kerasood.data.source import ArraySource, ImageSource
 from kerasood.data.training_images import TrainingImages
@@ -69,7 +70,7 @@ def test_outliers_are_found_by_path(tmp_path):
 )
 def test_outliers_that_are_not_there_are_named(name, error, reason):
     with pytest.raises(error, match=reason):
-        open_outliers(name, download=False)
+        open_outliers(name, DataOptions(download=False))
 
 
 def stages_of(config, seeds=(1, 2)):

@@ -8,10 +8,11 @@ import pytest
 from kerasood.commands.candidates import compared_candidates, seed_groups
 from kerasood.commands.evaluate import evaluate
 from kerasood.config import EvaluateConfig
+from kerasood.data.options import DataOptions
 from kerasood.networks.saving import load_network, save_network
 from kerasood.runs import Run
 
-WHERE = {"data_dir": None, "download": False}
+OPTIONS = DataOptions(download=False)
 
 
 def copied(base, folder, stage="finetune", shift=0.0):
@@ -37,7 +38,7 @@ def three_runs(base, tmp_path):
 
 
 def test_a_base_that_runs_share_is_evaluated_once(three_runs):
-    candidates, final_keys = compared_candidates(three_runs, WHERE)
+    candidates, final_keys = compared_candidates(three_runs, OPTIONS)
     keys = [candidate.key for candidate in candidates]
     assert keys == ["base", "finetune", "finetune:x", "finetune:2"]
     assert list(final_keys.values()) == keys[1:]
@@ -51,7 +52,7 @@ def test_a_base_that_runs_share_is_evaluated_once(three_runs):
 
 def test_a_fine_tune_that_changed_nothing_is_its_base(base, tmp_path):
     run = copied(base, tmp_path / "same", shift=0.0)
-    candidates, final_keys = compared_candidates([run], WHERE)
+    candidates, final_keys = compared_candidates([run], OPTIONS)
     assert [candidate.key for candidate in candidates] == ["base"]
     assert final_keys == {run.path: "base"}
 
@@ -60,7 +61,7 @@ def test_models_know_the_seed_of_their_own_training(base, tmp_path):
     run = copied(base, tmp_path / "tuned", shift=1.0)
     assert base.config.seed == 1
     other = Run(run.path, dataclasses.replace(run.config, seed=7))
-    candidates, _ = compared_candidates([other], WHERE)
+    candidates, _ = compared_candidates([other], OPTIONS)
     assert [(candidate.key, candidate.seed) for candidate in candidates] == [
         ("base", 1), ("tuned", 7)
     ]

@@ -10,6 +10,7 @@ from kerasood.commands.convert import convert
 from kerasood.commands.flags import define_flags, from_flags
 from kerasood.commands.train import train
 from kerasood.config import ConvertConfig
+from kerasood.data.options import DataOptions
 from kerasood.networks.augmentation import CIFAR_MEAN, CIFAR_STD
 from kerasood.networks.saving import load_network
 from kerasood.networks.wide_resnet import WideResNet
@@ -48,7 +49,7 @@ def test_a_fine_tune_starts_from_it_and_is_compared_with_it(
 ):
     path = convert(config_for(checkpoint, tmp_path))
     (run,) = train(tiny_config(tmp_path, stage="finetune", init=str(path)))
-    base, tuned = run_candidates(Run.open(run.path), {"data_dir": None, "download": False})
+    base, tuned = run_candidates(Run.open(run.path), DataOptions(download=False))
     images = random_images((32, 32, 3), 4)
     logits = np.asarray(base.extractor(images)["logits"])
     np.testing.assert_allclose(logits, TorchTwin(STATE)(images), rtol=1e-5, atol=1e-5)

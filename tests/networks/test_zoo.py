@@ -19,6 +19,7 @@ from kerasood.commands.suite import suite
 from kerasood.commands.train import train
 from kerasood.commands.zoo_runs import open_run
 from kerasood.config import EvaluateConfig, ExportConfig, StageConfig, TrainConfig
+from kerasood.data.options import DataOptions
 from kerasood.export import Exported
 from kerasood.networks import zoo
 from kerasood.networks.fingerprint import weights_hash
@@ -276,9 +277,9 @@ def test_the_accuracy_is_the_one_that_is_stated(name):
     from scripts.zoo_entry import accuracy
 
     entry = zoo.describe(name)
-    if availability(entry["dataset"], "test", download=False):
+    if availability(entry["dataset"], "test", DataOptions(download=False)):
         pytest.skip(f"{entry['dataset']} is not at hand")
-    test = open_source(entry["dataset"], "test", download=False)
+    test = open_source(entry["dataset"], "test", DataOptions(download=False))
     if test.num_images < 10_000:
         pytest.skip("not the whole test set")
     # Another machine may round an image across the border of two classes.
