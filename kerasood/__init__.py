@@ -29,8 +29,7 @@ if typing.TYPE_CHECKING:
     from kerasood.detectors import DETECTORS
     from kerasood.export import export_model
     from kerasood.extractor.build import build_extractor, head_of
-    from kerasood.recalibration import recalibrate
-    from kerasood.serving import OODModel
+    from kerasood.serving import OODModel, recalibrate
     from kerasood.thresholds import calibrate, calibrate_per_class, drift_check
 
 _PLACES = {
@@ -43,7 +42,7 @@ _PLACES = {
     "drift_check": "kerasood.thresholds",
     "export_model": "kerasood.export",
     "head_of": "kerasood.extractor.build",
-    "recalibrate": "kerasood.recalibration",
+    "recalibrate": "kerasood.serving",
 }
 _MODULES = {
     "detectors": "kerasood.detectors",

@@ -27,7 +27,6 @@ ORDER = (
     "evaluation",
     "reporting",
     "serving",
-    "recalibration",
     "export",
     "commands",
     "benchmarking",

@@ -20,7 +20,7 @@ from kerasood.export.formats.converted import (
     spread_batches,
 )
 from kerasood.files import write_json
-from kerasood.recalibration import calibrate_outputs
+from kerasood.serving import calibrate_outputs
 
 NUM_REPRESENTATIVE = 128
 COMPARISON_FILE = "conversion.json"

@@ -21,9 +21,8 @@ from kerasood.evaluation.fitting import CandidateOutputs, FittedDetectors
 from kerasood.evaluation.measure import calibration_scores
 from kerasood.export import describe_signature, export_model
 from kerasood.files import read_json, write_json
-from kerasood.recalibration import calibrate_outputs
 from kerasood.runs import git_commit, newest_run, versions
-from kerasood.serving import OODModel
+from kerasood.serving import OODModel, calibrate_outputs
 
 NUM_VERIFIED = 256
 DESCRIBED = ("saved_model", "tflite")

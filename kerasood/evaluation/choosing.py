@@ -9,7 +9,7 @@ from sklearn.base import clone
 
 from kerasood.data.validation_outliers import validation_outliers
 from kerasood.evaluation.outputs import collect
-from kerasood.extractor.build import with_float_input
+from kerasood.extractor import with_float_input
 from kerasood.extractor.input_gradient import InputSign, stepped
 from kerasood.metrics import all_metrics
 

@@ -1,1 +1,23 @@
 """Any Keras classifier as a map from images to features and logits."""
+
+from kerasood.extractor.build import (
+    attached_extractor,
+    build_extractor,
+    build_full_extractor,
+    head_layer,
+    head_of,
+    is_extractor,
+    output_names,
+)
+from kerasood.extractor.input_gradient import with_float_input
+
+__all__ = [
+    "attached_extractor",
+    "build_extractor",
+    "build_full_extractor",
+    "head_layer",
+    "head_of",
+    "is_extractor",
+    "output_names",
+    "with_float_input",
+]

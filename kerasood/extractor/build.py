@@ -6,27 +6,14 @@ import keras
 from keras import layers
 
 from kerasood.errors import InvalidInputError
+from kerasood.extractor._keras import has_graph
 from kerasood.extractor.capturing_extractor import CapturingExtractor
-from kerasood.extractor.float_input import with_float_input
-from kerasood.extractor.graph import Place, all_calls, find_layer, has_graph, resolve, tensors_at
+from kerasood.extractor.graph import TensorInGraph, all_calls, find_layer, resolve, tensors_at
+from kerasood.extractor.graph_head import check_single, find_head
 from kerasood.extractor.head import LinearHead, weighted_layer, weights_of
-from kerasood.extractor.output_path import check_single, find_head, output_operation
 from kerasood.extractor.precision import computes_in_float32, in_float32
+from kerasood.extractor.recorded_head import plan_capture
 from kerasood.extractor.stages import LayerOutput, height_of, last_of_stages
-from kerasood.extractor.trial import plan_capture
-
-__all__ = [
-    "attached_extractor",
-    "build_extractor",
-    "build_full_extractor",
-    "has_graph",
-    "head_layer",
-    "head_of",
-    "is_extractor",
-    "output_names",
-    "output_operation",
-    "with_float_input",
-]
 
 LESS_THAN_FLOAT32 = (
     "The model {!r} computes in less than float32 and cannot be rebuilt from its configuration: it "
@@ -145,14 +132,14 @@ def head_of(model):
     elif has_graph(model) and is_extractor(model):
         found = find_head(model, _logits(model))
         features = model.output.get("features")
-        features = None if features is None else resolve(model, Place((), features)).tensor
+        features = None if features is None else resolve(model, TensorInGraph((), features)).tensor
         if found is None or found.inputs.tensor is not features:
             raise InvalidInputError(_other_features(model))
     return weights_of(head_layer(model))
 
 
 def _graph_extractor(model, head, feature_layer, hidden_layers):
-    places = {"head": head.inputs, "output": Place((), model.outputs[0])}
+    places = {"head": head.inputs, "output": TensorInGraph((), model.outputs[0])}
     if feature_layer is not None:
         places["features"] = find_layer(model, feature_layer)
     hidden = _hidden_places(model, hidden_layers)

@@ -4,8 +4,9 @@ import keras
 from keras import ops
 
 from kerasood.errors import InvalidInputError
-from kerasood.extractor.capture import recorded
+from kerasood.extractor._keras import sublayers, traced_spec
 from kerasood.extractor.head import linear
+from kerasood.extractor.recording import recorded
 
 
 @keras.saving.register_keras_serializable(package="kerasood")
@@ -16,7 +17,7 @@ class CapturingExtractor(keras.Model):
 
     Args:
         network: keras.Model, images -> logits or probabilities (N, K).
-        plan: dict of JSON values, which numbers of `layers_of(network)` do what: "image_shape",
+        plan: dict of JSON values, which numbers of `sublayers(network)` do what: "image_shape",
             "dtype" that the network takes, "head", "head_call" (which of the head's calls),
             "features" (None: the input of the head) and "hidden" {name: number}.
 
@@ -28,7 +29,7 @@ class CapturingExtractor(keras.Model):
         super().__init__(name=name or f"{network.name}_extractor", dtype="float32")
         self.network = network
         self._plan = _Plain(plan)
-        self._layers_of = _Plain(layers_of(network))
+        self._layers_of = _Plain(sublayers(network))
         self.built = True
 
     @property
@@ -68,7 +69,7 @@ class CapturingExtractor(keras.Model):
 
     def with_network(self, network):
         """The same extractor around another model of the same layers."""
-        numbers = {id(layer): number for number, layer in enumerate(layers_of(network))}
+        numbers = {id(layer): number for number, layer in enumerate(sublayers(network))}
         plan = self.plan
         moved = {name: numbers[id(self._layer(n))] for name, n in plan["hidden"].items()}
         plan |= {"head": numbers[id(self.head_layer)], "hidden": moved}
@@ -98,8 +99,7 @@ class CapturingExtractor(keras.Model):
 
     def compute_output_shape(self, images_shape):
         images = keras.KerasTensor(images_shape, dtype=self.plan["dtype"])
-        # Not the method of Layer, which asks this one.
-        outputs = keras.Operation.compute_output_spec(self, images)
+        outputs = traced_spec(self, images)  # the method of Layer would ask this one
         return {name: tuple(tensor.shape) for name, tensor in outputs.items()}
 
     def get_config(self):
@@ -119,11 +119,6 @@ class _Plain:
 
     def __init__(self, value):
         self.value = value
-
-
-def layers_of(network):
-    """All layers below a model, in an order that follows from its class."""
-    return list(network._flatten_layers(include_self=False))
 
 
 def as_vectors(activations):

@@ -5,9 +5,10 @@ import typing
 import keras
 
 from kerasood.errors import InvalidInputError
+from kerasood.extractor._keras import arguments_with, calls_before, has_graph, own_graph, producer
 
 
-class Place(typing.NamedTuple):
+class TensorInGraph(typing.NamedTuple):
     """A tensor inside a model: calls of nested models from the outside in, then the tensor."""
 
     calls: tuple
@@ -16,19 +17,7 @@ class Place(typing.NamedTuple):
     @property
     def call(self):
         """The node that computes the tensor: one call of a layer or an operation."""
-        operation, index, _ = self.tensor._keras_history
-        return operation._inbound_nodes[index]
-
-
-def has_graph(model):
-    """Whether the layers of `model` are connected in a graph that says all that it computes."""
-    functional = keras.src.models.functional.Functional
-    if isinstance(model, functional):
-        return type(model).call is functional.call
-    if not isinstance(model, keras.Sequential):
-        return False
-    # A Sequential model has no inputs before it is built.
-    return type(model).call is keras.Sequential.call and hasattr(model, "inputs")
+        return producer(self.tensor)[0]
 
 
 def resolve(model, place):
@@ -36,21 +25,21 @@ def resolve(model, place):
 
     Args:
         model: keras.Model with a graph.
-        place: Place in it.
+        place: TensorInGraph in it.
 
     Returns:
-        Place.
+        TensorInGraph.
     """
     while True:
         owner = place.calls[-1].operation if place.calls else model
         position = _position(place.tensor, owner.inputs)
         if position is None:
-            operation, _, index = place.tensor._keras_history
-            if not has_graph(operation):
+            call, index = producer(place.tensor)
+            if not has_graph(call.operation):
                 return place
-            place = Place((*place.calls, place.call), operation.outputs[index])
+            place = TensorInGraph((*place.calls, call), call.operation.outputs[index])
         elif place.calls:
-            place = Place(place.calls[:-1], place.calls[-1].input_tensors[position])
+            place = TensorInGraph(place.calls[:-1], place.calls[-1].input_tensors[position])
         else:
             return place
 
@@ -67,14 +56,15 @@ def all_calls(model):
         model: keras.Model with a graph.
 
     Yields:
-        (name, Place): the layer's name, "outer/inner" in a nested model, and its first output.
+        (name, TensorInGraph): the layer's name, "outer/inner" in a nested model, and its first
+            output.
     """
-    for node in _nodes(model, model.outputs):
+    for node in calls_before(model, model.outputs):
         operation = node.operation
-        yield operation.name, Place((), node.outputs[0])
+        yield operation.name, TensorInGraph((), node.outputs[0])
         if has_graph(operation):
             for name, place in all_calls(operation):
-                yield f"{operation.name}/{name}", Place((node, *place.calls), place.tensor)
+                yield f"{operation.name}/{name}", TensorInGraph((node, *place.calls), place.tensor)
 
 
 def find_layer(model, name):
@@ -86,7 +76,7 @@ def find_layer(model, name):
             only one layer has it.
 
     Returns:
-        Place.
+        TensorInGraph.
 
     Raises:
         ValueError: no layer has that name, or the graph calls it more than once.
@@ -111,7 +101,7 @@ def tensors_at(model, places, inputs=None):
 
     Args:
         model: keras.Model with a graph.
-        places: list of Place.
+        places: list of TensorInGraph.
         inputs: list of KerasTensors to compute from instead of the model's own inputs.
 
     Returns:
@@ -123,9 +113,10 @@ def tensors_at(model, places, inputs=None):
     nested = {}
     for place in places:
         if place.calls:
-            nested.setdefault(place.calls[0], []).append(Place(place.calls[1:], place.tensor))
+            inner = TensorInGraph(place.calls[1:], place.tensor)
+            nested.setdefault(place.calls[0], []).append(inner)
     inside = {}
-    for node in _nodes(model, [_outermost(place) for place in places]):
+    for node in calls_before(model, [_outermost(place) for place in places]):
         if node not in nested and not any(id(tensor) in changed for tensor in node.input_tensors):
             continue
         wanted = nested.get(node, [])
@@ -150,7 +141,7 @@ def is_float(tensor):
 def _call_again(node, changed, wanted):
     """Outputs of a node on changed inputs, then those of the wanted places inside it."""
     tensors = {id(tensor): changed.get(id(tensor), tensor) for tensor in node.input_tensors}
-    args, kwargs = node.arguments.fill_in(tensors)
+    args, kwargs = arguments_with(node, tensors)
     operation = node.operation
     if has_graph(operation):
         inputs = [
@@ -164,9 +155,8 @@ def _call_again(node, changed, wanted):
 
 def _with_outputs(model, inputs, places):
     """The same layers with more outputs, maybe on other inputs, as one flat list."""
-    own = [Place((), tensor) for tensor in model.outputs]
-    graph = getattr(model, "_functional", model)
-    structure = keras.tree.pack_sequence_as(graph.input, inputs)
+    own = [TensorInGraph((), tensor) for tensor in model.outputs]
+    structure = keras.tree.pack_sequence_as(own_graph(model).input, inputs)
     return keras.Model(structure, tensors_at(model, own + places, inputs), name=model.name)
 
 
@@ -179,14 +169,6 @@ def _input_for(given, own):
 
 def _outermost(place):
     return place.calls[0].outputs[0] if place.calls else place.tensor
-
-
-def _nodes(model, outputs):
-    """The calls that `outputs` need, in order of computation."""
-    # With a name of its own, since a default one would change those of later models.
-    by_depth = keras.Model(model.inputs, outputs, name="nodes")._nodes_by_depth
-    nodes = (node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth])
-    return [node for node in nodes if not node.is_input]
 
 
 def _position(tensor, tensors):

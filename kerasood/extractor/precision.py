@@ -4,12 +4,12 @@ import warnings
 
 import keras
 
-from kerasood.extractor.graph import has_graph
+from kerasood.extractor._keras import all_layers, has_graph
 
 
 def computes_in_float32(network):
     """Whether no layer of a model computes in floats of another type."""
-    return not any(map(_computes_otherwise, network._flatten_layers()))
+    return not any(map(_computes_otherwise, all_layers(network)))
 
 
 def in_float32(network):
@@ -27,7 +27,7 @@ def in_float32(network):
     copied = _rebuilt(network)
     if copied is None:
         return network
-    for layer in filter(_computes_otherwise, copied._flatten_layers()):
+    for layer in filter(_computes_otherwise, all_layers(copied)):
         layer.dtype_policy = "float32"
     return copied
 

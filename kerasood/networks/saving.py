@@ -6,7 +6,7 @@ import zipfile
 import keras
 
 from kerasood.errors import InvalidInputError
-from kerasood.extractor.graph import has_graph
+from kerasood.extractor._keras import has_graph
 from kerasood.extractor.precision import in_float32
 from kerasood.files import atomic_path
 from kerasood.networks.wide_resnet import WideResNet

@@ -15,8 +15,7 @@ from kerasood.export import ExportMismatch
 from kerasood.export.formats import tflite
 from kerasood.export.graph.quantization import float16_pieces
 from kerasood.extractor.build import build_extractor, head_of
-from kerasood.recalibration import calibrate_outputs
-from kerasood.serving import OODModel
+from kerasood.serving import OODModel, calibrate_outputs
 
 KINDS = export.QUANTIZATIONS[1:]
 CALIBRATION = random_images((8, 8, 3), num_images=60)

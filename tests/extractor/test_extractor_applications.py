@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from classifiers import softmax
 
-from kerasood.extractor.build import build_extractor, head_layer, head_of, with_float_input
+from kerasood.extractor import build_extractor, head_layer, head_of, with_float_input
 
 slow = pytest.mark.slow
 CASES = [

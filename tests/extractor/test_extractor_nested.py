@@ -7,7 +7,7 @@ from classifiers import Subclassed, assert_extracts, backbone, built, functional
 from keras import layers, ops
 from tiny_models import random_images, wide_resnet
 
-from kerasood.extractor.build import build_extractor, head_of, with_float_input
+from kerasood.extractor import build_extractor, head_of, with_float_input
 from kerasood.extractor.stages import LayerOutput, last_of_stages
 
 tf = pytest.importorskip("tensorflow")

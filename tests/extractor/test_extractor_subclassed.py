@@ -11,14 +11,14 @@ from tiny_models import random_images
 
 from kerasood.detectors import Energy
 from kerasood.evaluation.outputs import collect
-from kerasood.extractor.build import (
+from kerasood.extractor import (
     build_extractor,
     head_layer,
     head_of,
     is_extractor,
     with_float_input,
 )
-from kerasood.extractor.capture import recorded
+from kerasood.extractor.recording import recorded
 from kerasood.serving import OODModel
 
 tf = pytest.importorskip("tensorflow")

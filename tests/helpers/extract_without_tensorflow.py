@@ -16,7 +16,7 @@ from keras import layers  # noqa: E402
 
 from kerasood.detectors import ODIN  # noqa: E402
 from kerasood.evaluation.outputs import collect  # noqa: E402
-from kerasood.extractor.build import build_extractor, head_of, with_float_input  # noqa: E402
+from kerasood.extractor import build_extractor, head_of, with_float_input  # noqa: E402
 from kerasood.extractor.input_gradient import SteppedExtractor  # noqa: E402
 from kerasood.networks import zoo  # noqa: E402
 from kerasood.networks.augmentation import Standardize  # noqa: E402

@@ -3,8 +3,7 @@ import pytest
 from tiny_models import random_images, small_network
 
 from kerasood.detectors import Energy
-from kerasood.recalibration import recalibrate
-from kerasood.serving import OODModel
+from kerasood.serving import OODModel, recalibrate
 from kerasood.thresholds import PerClassThreshold, Threshold, calibrate, calibrate_per_class
 
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasood.extractor.graph import has_graph
+from kerasood.extractor._keras import has_graph
 
 
 def fold_batch_norm(network):

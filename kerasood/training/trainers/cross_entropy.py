@@ -4,7 +4,8 @@ import keras
 from keras import ops
 
 from kerasood.errors import InvalidInputError
-from kerasood.extractor.build import has_graph, output_operation
+from kerasood.extractor._keras import has_graph
+from kerasood.extractor.graph_head import output_operation
 from kerasood.training import objectives
 
 

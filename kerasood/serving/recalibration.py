@@ -1,7 +1,7 @@
 """A new threshold for a model that is in use, from new images, without touching its weights."""
 
 from kerasood import thresholds
-from kerasood.serving import OODModel
+from kerasood.serving.ood_model import OODModel
 
 
 def recalibrate(

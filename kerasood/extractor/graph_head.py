@@ -7,7 +7,8 @@ import keras
 from keras import layers
 
 from kerasood.errors import InvalidInputError
-from kerasood.extractor.graph import Place, has_graph, is_input, resolve
+from kerasood.extractor._keras import has_graph, sublayers
+from kerasood.extractor.graph import TensorInGraph, is_input, resolve
 from kerasood.extractor.head import is_head, is_linear, is_softmax, num_classes
 
 # What may follow the head and leaves the logits as they are at inference. Layers and the
@@ -31,7 +32,7 @@ class FoundHead(typing.NamedTuple):
     """The head, where its input is, and whether its float32 output is the model's output."""
 
     layer: layers.Layer
-    inputs: Place
+    inputs: TensorInGraph
     plain: bool
 
 
@@ -58,10 +59,10 @@ def find_head(model, output=None):
         raise InvalidInputError(
             f"Expected an output of shape (N, K). Received: shape={output.shape}"
         )
-    place, passed = resolve(model, Place((), output)), []
+    place, passed = resolve(model, TensorInGraph((), output)), []
     while not is_input(model, place):
         operation = place.call.operation
-        inputs = resolve(model, Place(place.calls, place.call.input_tensors[0]))
+        inputs = resolve(model, TensorInGraph(place.calls, place.call.input_tensors[0]))
         if _is_opaque(operation):
             return None
         effect = _effect(operation, place.tensor, inputs.tensor, output.shape[-1])
@@ -102,7 +103,7 @@ def output_operation(model):
             f"Received: model={model.name!r} of class {type(model).__name__}"
         )
     check_single(model)
-    operation = resolve(model, Place((), model.outputs[0])).call.operation
+    operation = resolve(model, TensorInGraph((), model.outputs[0])).call.operation
     activation = getattr(operation, "activation", None)
     if type(operation).__name__ in _SOFTMAXES:
         activation = keras.activations.softmax
@@ -149,7 +150,7 @@ def _is_opaque(operation):
     """Whether a layer calls layers of its own in a way that no graph shows."""
     if not isinstance(operation, layers.Layer) or is_head(operation):
         return False
-    return any(True for _ in operation._flatten_layers(include_self=False))
+    return bool(sublayers(operation))
 
 
 def _refusal(operation):

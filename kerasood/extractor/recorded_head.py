@@ -5,9 +5,10 @@ import numpy as np
 from keras import ops
 
 from kerasood.errors import InvalidInputError
-from kerasood.extractor.capture import recorded
-from kerasood.extractor.capturing_extractor import as_vectors, layers_of
+from kerasood.extractor._keras import sublayers
+from kerasood.extractor.capturing_extractor import as_vectors
 from kerasood.extractor.head import is_head, weights_of
+from kerasood.extractor.recording import recorded
 from kerasood.extractor.stages import LayerOutput, height_of, last_of_stages
 
 _ANY_SIZE = 64  # pixels, for a model that takes images of any size
@@ -35,7 +36,7 @@ def plan_capture(network, image_shape, head_layer, feature_layer, hidden_layers)
     if not network.built:
         raise InvalidInputError(_unbuilt(network))
     image_shape = tuple(image_shape or _image_shape(network))
-    layers = layers_of(network)
+    layers = sublayers(network)
     calls, output, dtype = _run(network, layers, image_shape)
     head = None if head_layer is None else find_by_name(network, layers, head_layer)
     number, head_call = _find_head(network, layers, calls, output, head)
@@ -182,14 +183,10 @@ def _stages(calls, image_shape):
     outputs = [
         LayerOutput(call.layer.name, tuple(call.output.shape), call.layer)
         for call in calls
-        if hasattr(call.output, "shape") and not _calls_layers(call.layer)
+        if hasattr(call.output, "shape") and not sublayers(call.layer)
     ]
     chosen = last_of_stages(outputs, height_of((None, *image_shape)) or _ANY_SIZE)
     return {output.name: output.operation for output in chosen}
-
-
-def _calls_layers(layer):
-    return any(True for _ in layer._flatten_layers(include_self=False))
 
 
 def _call_of(calls, layer):

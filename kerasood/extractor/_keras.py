@@ -1,0 +1,66 @@
+"""All that this package uses of Keras beyond its public interface.
+
+Seen to work with Keras 3.12 to 3.15. A later one that moves these names fails here, in the tests of
+the extractors, and nowhere else.
+"""
+
+import keras
+
+
+def has_graph(model):
+    """Whether the layers of `model` are connected in a graph that says all that it computes."""
+    functional = keras.src.models.functional.Functional
+    if isinstance(model, functional):
+        return type(model).call is functional.call
+    if not isinstance(model, keras.Sequential):
+        return False
+    # A Sequential model has no inputs before it is built.
+    return type(model).call is keras.Sequential.call and hasattr(model, "inputs")
+
+
+def own_graph(model):
+    """The Functional inside a Sequential model, whose inputs are nested as they were given."""
+    return getattr(model, "_functional", model)
+
+
+def sublayers(layer):
+    """All layers below a model or layer, in an order that follows from its class: a list."""
+    return list(layer._flatten_layers(include_self=False))
+
+
+def all_layers(layer):
+    """The layer itself and all below it: a list."""
+    return list(layer._flatten_layers())
+
+
+def producer(tensor):
+    """What computes a symbolic tensor: the call, and which of its outputs the tensor is.
+
+    Returns:
+        (node, int): node.operation was called on node.input_tensors and gave node.outputs.
+    """
+    operation, call, output = tensor._keras_history
+    return operation._inbound_nodes[call], output
+
+
+def calls_before(model, outputs):
+    """The nodes that `outputs` of a graph model need, in order of computation: a list."""
+    # With a name of its own, since a default one would change those of later models.
+    by_depth = keras.Model(model.inputs, outputs, name="nodes")._nodes_by_depth
+    nodes = (node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth])
+    return [node for node in nodes if not node.is_input]
+
+
+def arguments_with(node, tensors):
+    """Positional and named arguments of a call, with other tensors in the place of its own.
+
+    Args:
+        node: as `producer` gives it.
+        tensors: {id of a tensor of the node: the tensor to take}.
+    """
+    return node.arguments.fill_in(tensors)
+
+
+def traced_spec(model, images):
+    """What a model would return, found by tracing its `call` even where it states its shapes."""
+    return keras.Operation.compute_output_spec(model, images)
