@@ -1,11 +1,14 @@
 """Fixtures that several files share."""
 
 import re
+import shutil
 
 import pytest
 from tiny_data import trained_run, write_npz
 
 from kerasood.commands.common import errors_as_lines
+
+SERVERS = ("stand_in", "real_server") if shutil.which("tensorflow_model_server") else ("stand_in",)
 
 
 @pytest.fixture
@@ -59,10 +62,10 @@ def served_export(tmp_path_factory):
     )
 
 
-@pytest.fixture(scope="session", params=["stand_in", "tensorflow_model_server"])
+@pytest.fixture(scope="session", params=SERVERS)
 def server(request, served_export):
     """A running server of `served_export`: a stand-in, and the real one where it is installed."""
-    from tf_serving import SERVERS
+    import tf_serving
 
-    with SERVERS[request.param](served_export.folder) as running:
+    with getattr(tf_serving, request.param)(served_export.folder) as running:
         yield running

@@ -198,6 +198,26 @@ def test_every_set_is_called_what_it_is(measured):
     assert all(model["difference"] is None for model in stand_in["models"])
 
 
+def test_a_stand_in_enters_no_mean(measured):
+    for section in measured[0]["sections"]:
+        roles = {entry["name"]: entry["role"] for entry in section["sets"]}
+        assert roles == {"textures": "far", "svhn": "far", "scenes_crop": "other"}
+        fpr95 = {
+            entry["set"]: entry["fpr95"]["mean"]
+            for entry in section["metrics"]
+            if (entry["model"], entry["detector"]) == ("tuned", "energy")
+        }
+        [mean] = [
+            entry
+            for entry in section["means"]
+            if (entry["model"], entry["detector"], entry["role"]) == ("tuned", "energy", "far")
+        ]
+        assert mean["num_sets"] == 2
+        assert mean["fpr95"] == pytest.approx((fpr95["textures"] + fpr95["svhn"]) / 2, abs=1e-12)
+        with_stand_in = np.mean(list(fpr95.values()))
+        assert len(fpr95) == 3 and abs(with_stand_in - mean["fpr95"]) > 1e-3
+
+
 def test_one_data_set_alone_names_the_other(world, measured, tmp_path, capsys, monkeypatch):
     results, scores = measured[0]["sections"][1], measured[2][1]
     monkeypatch.setattr(suite_command, "_section", lambda *_: (results, scores))

@@ -14,7 +14,6 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -23,7 +22,6 @@ import time
 import urllib.request
 
 import numpy as np
-import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 
@@ -312,9 +310,7 @@ def answer(model, request):
 
 @contextlib.contextmanager
 def real_server(folder):
-    """Serves MODEL/VERSION with tensorflow_model_server; skips the test where there is none."""
-    if shutil.which(BINARY) is None:
-        pytest.skip(NO_BINARY)
+    """Serves MODEL/VERSION with tensorflow_model_server."""
     server = Server(folder.parent.name, free_port(), free_port())
     command = [
         BINARY,
@@ -349,9 +345,6 @@ def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
-
-
-SERVERS = {"stand_in": stand_in, BINARY: real_server}
 
 
 def ask_rest(server, instances, signature="serving_default"):

@@ -1,10 +1,21 @@
 """What a client of the exported SavedModel may rely on, through the C++ loader and session."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from encoded_images import encode, huge_png, noise, picture
-from tf_serving import NO_API, as_b64, ask_rest, raw_model
+from tf_serving import (
+    BINARY,
+    NO_API,
+    NO_BINARY,
+    as_b64,
+    ask_rest,
+    raw_model,
+    real_server,
+    stand_in,
+)
 
 from kerasood.data.decoding import decode
 from kerasood.export import ExportMismatch, check_signatures, load_served, read_metadata
@@ -162,6 +173,17 @@ def test_python_callers_are_told_what_is_wrong(served_export, images):
         with pytest.raises(ValueError, match="images as uint8. Received: dtype=float32"):
             served.run({"images": images.astype("float32")})
         assert len(served.run({"image_bytes": []}, "classify_bytes")["label"]) == 0
+
+
+@pytest.mark.skipif(not shutil.which(BINARY), reason=NO_BINARY)
+def test_the_real_server_answers_as_the_stand_in_does(served_export, images):
+    answers = []
+    for serve in (stand_in, real_server):
+        with serve(served_export.folder) as running:
+            answers.append(ask_rest(running, images[:2].tolist())[1]["predictions"])
+    for expected, received in zip(*answers, strict=True):
+        assert received["is_ood"] == expected["is_ood"]
+        np.testing.assert_allclose(received["score"], expected["score"], rtol=1e-5)
 
 
 def test_rest_clients_get_rows(server, images):
