@@ -1,5 +1,6 @@
-"""What results were made of: the images, and the parameters that detectors chose."""
+"""What results were made of: images, chosen parameters, sets that lacked, the command."""
 
+from kerasood.reporting.blocks import Bullets, Cell, Code, Details, Heading, Row, Span, Table, Text
 from kerasood.reporting.findings import Findings
 
 _SHORT = {"temperature": "T"}
@@ -54,3 +55,33 @@ def images_used(findings: Findings) -> list[list[str]]:
         title += f" ({', '.join(models)})" if names.count(name) > 1 else ""
         rows.append([title, f"{count:,}", digest[:12]])
     return rows
+
+
+def missing(entries: list[dict]) -> list:
+    """Sets that were not at hand, with how to get each."""
+    if not entries:
+        return []
+    items = tuple((Span(entry["title"], "strong"), ": ", entry["how_to_get"]) for entry in entries)
+    return [Heading("Not evaluated: sets that were not at hand"), Bullets(items)]
+
+
+def reproduction(results: dict) -> list:
+    """The command, and what it ran with."""
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    return [
+        Heading("How to reproduce"),
+        Code(results["command"]),
+        Text((f"Commit {results['commit'] or 'unknown'}; seed {results['seed']}; "
+              f"{results['date']}; {versions}. Runs of one recipe with other seeds can differ by "
+              "several points.",), "quiet"),
+    ]
+
+
+def images_table(findings: Findings) -> list:
+    """The images that results were computed from, behind a fold; empty when it is not known."""
+    rows = tuple(
+        Row(title, (Cell(count), Cell(digest, style="code")))
+        for title, count, digest in images_used(findings)
+    )
+    table = Table("Images", ("Number", "SHA-256 of the pixels"), rows, words=(1,))
+    return [Details("Images used", (table,))] if rows else []

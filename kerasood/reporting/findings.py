@@ -1,8 +1,12 @@
-"""What the results say, shared by the Markdown report, the terminal table and the HTML page."""
+"""What the results of an evaluation say: numbers looked up, over seeds, beside the own base."""
 
 import dataclasses
 
+import numpy as np
+
 from kerasood.evaluation.protocols import ROLES
+from kerasood.reporting.blocks import Cell
+from kerasood.reporting.seeds import spread
 
 ROLE_TITLES = {
     "far": "Far OOD",
@@ -19,50 +23,43 @@ class Column:
     key: str
     title: str
     lower_is_better: bool
-    short: str = ""
 
     @property
     def heading(self) -> str:
         return f"{self.title} {'↓' if self.lower_is_better else '↑'}"
 
 
-_FPR95 = Column("fpr95", "FPR95", lower_is_better=True)
-_AUROC = Column("auroc", "AUROC", lower_is_better=False)
+FPR95 = Column("fpr95", "FPR95", lower_is_better=True)
+AUROC = Column("auroc", "AUROC", lower_is_better=False)
 # By the positive class; OpenOOD prints both AUPRs.
 COLUMNS = {
-    "in": (_FPR95, _AUROC, Column("aupr_in", "AUPR", lower_is_better=False)),
+    "in": (FPR95, AUROC, Column("aupr_in", "AUPR", lower_is_better=False)),
     "out": (
-        _FPR95,
-        _AUROC,
-        Column("aupr_in", "AUPR-in", lower_is_better=False, short="AUPRi"),
-        Column("aupr_out", "AUPR-out", lower_is_better=False, short="AUPRo"),
+        FPR95,
+        AUROC,
+        Column("aupr_in", "AUPR-in", lower_is_better=False),
+        Column("aupr_out", "AUPR-out", lower_is_better=False),
     ),
 }
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
-    """One number of a table: a fraction, its deviation over draws, and whether none is better."""
+class Group:
+    """The training runs of one recipe, or one model that stands alone.
 
-    value: float | None
-    std: float | None = None
-    best: bool = False
+    Args:
+        label: heads its columns.
+        models: keys of the models.
+        bases: for each of them the key of the model that it was fine-tuned from, or None.
+    """
+
+    label: str
+    models: tuple[str, ...]
+    bases: tuple[str | None, ...]
 
     @property
-    def text(self) -> str:
-        spread = "" if self.std is None else f" ± {100 * self.std:.2f}"
-        return f"{percent(self.value)}{spread}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One line of the comparison: an OOD set, or the mean over a role; `cells` by model."""
-
-    role: str
-    title: str
-    note: str
-    is_mean: bool
-    cells: dict[str, tuple[Cell, ...]]
+    def title(self) -> str:
+        return f"{self.label}, n = {len(self.models)}" if len(self.models) > 1 else self.label
 
 
 class Findings:
@@ -77,14 +74,15 @@ class Findings:
         self.models = results["models"]
         self.sets = results["sets"]
         self.primary = results["primary"]
+        self.detectors = results["detectors"]
         self.positive = results["protocol"].get("positive", "in")
         self.columns = COLUMNS[self.positive]
         self.labels = {model["key"]: model["label"] for model in self.models}
-        self._metrics = {
-            (entry["model"], entry["detector"], entry["set"]): entry for entry in results["metrics"]
-        }
-        self._means = {
-            (entry["model"], entry["detector"], entry["role"]): entry for entry in results["means"]
+        self.groups = self._groups()
+        self._entries = {
+            (of, entry["model"], entry["detector"], entry[of]): entry
+            for part, of in (("metrics", "set"), ("means", "role"))
+            for entry in results[part]
         }
         self._thresholds = {
             (entry["model"], entry["detector"]): entry for entry in results["thresholds"]
@@ -100,6 +98,23 @@ class Findings:
         """The roles that have at least one set, in the order of the tables."""
         return [role for role in ROLES if self.of_role(role)]
 
+    @property
+    def families(self) -> list[list[Group]]:
+        """Groups that are compared with each other: a base first, then what came from it.
+
+        Where no model says where it came from, all are compared with the first.
+        """
+        if all(base is None for group in self.groups for base in group.bases):
+            return [self.groups] if self.groups else []
+        home = {key: group for group in self.groups for key in group.models}
+        families: dict[str, list[Group]] = {}
+        for group in self.groups:
+            base = home.get(group.bases[0], group)
+            families.setdefault(base.label, [base])
+            if group is not base:
+                families[base.label].append(group)
+        return list(families.values())
+
     def of_role(self, role: str) -> list[dict]:
         return [entry for entry in self.sets if entry["role"] == role]
 
@@ -108,60 +123,60 @@ class Findings:
         return self._thresholds.get((model, detector or self.primary))
 
     def metric(self, model: str, detector: str, set_name: str) -> dict | None:
-        return self._metrics.get((model, detector, set_name))
+        return self._entries.get(("set", model, detector, set_name))
 
     def mean(self, model: str, detector: str, role: str) -> dict | None:
-        return self._means.get((model, detector, role))
+        return self._entries.get(("role", model, detector, role))
 
-    def rows(self) -> list[Row]:
-        """The comparison of all models by the primary detector: sets by role, then their mean."""
-        return [row for role in self.roles for row in self._rows_of(role)]
+    def number(self, group: Group, detector: str, of: str, name: str, metric: str) -> dict:
+        """A metric of a group: {"mean", "std"} with None for what there is not.
 
-    def detector_rows(self, role: str) -> list[Row]:
-        """The means over the sets of a role, one row per detector."""
-        rows = []
-        for detector in self.results["detectors"]:
-            means = {key: self.mean(key, detector, role) for key in self.labels}
-            rows.append(Row(role, detector, "", False, cells_of(means, self.columns)))
-        return rows
+        Args:
+            group: Group; over several runs the deviation is that over runs.
+            detector: its name.
+            of: "set" or "role".
+            name: of the set or role.
+            metric: key of a Column.
+        """
+        found = [self._entries.get((of, key, detector, name)) for key in group.models]
+        values = [entry[metric] for entry in found if entry is not None]
+        if not values or None in values:
+            return {"mean": None, "std": None}
+        if len(values) == 1 and isinstance(values[0], dict):
+            return values[0]
+        return spread([value["mean"] if isinstance(value, dict) else value for value in values])
 
-    def headline(self) -> str:
-        """What the fine-tuning did, in one sentence, whichever way it went."""
-        return "; ".join(self.told()) + "."
+    def flagged(self, group: Group, detector: str, set_name: str) -> float | None:
+        """Share of a set above the calibrated thresholds, the mean over the group's models."""
+        entries = [self.threshold(key, detector) for key in group.models]
+        shares = [entry["flagged"].get(set_name) for entry in entries if entry]
+        return float(np.mean(shares)) if shares and None not in shares else None
 
-    def told(self) -> list[str]:
-        """The parts of the headline: the first model, then what each other model changes."""
-        if not self.roles or not self.models:
-            return ["No OOD set was at hand, so there is nothing to compare"]
-        role = self.roles[0]
-        first, *others = self.models
-        before = self.mean(first["key"], self.primary, role)
-        sets = count_of_sets(len(self.of_role(role)), role)
-        if before is None:
-            return [f"{first['label']} has no result on {sets}"]
-        does = f"accepts {percent(before['fpr95'])} % of OOD images at 95 % ID recall"
-        if self.positive == "out":
-            does = f"flags {percent(before['fpr95'])} % of ID images at 95 % OOD recall"
-        start = (
-            f"{first['label']} {does} (mean of {sets}, {self.primary}; AUROC "
-            f"{percent(before['auroc'])}, accuracy {percent(first['accuracy'])} %)"
-        )
-        means = [(model, self.mean(model["key"], self.primary, role)) for model in others]
-        return [start, *(_change(before, after, model) for model, after in means if after)]
+    def ranked(self, group: Group, role: str) -> list[str]:
+        """The detectors by their mean FPR95 over the sets of a role, the best first."""
+        def key(detector):
+            fpr95, auroc = (
+                self.number(group, detector, "role", role, metric)["mean"]
+                for metric in ("fpr95", "auroc")
+            )
+            return (np.inf, 0) if fpr95 is None else (round(fpr95, 4), -auroc)
+
+        return sorted(self.detectors, key=key)
 
     def notes(self) -> list[tuple[str, str]]:
         """Title and note of every set that has a note: stand-ins, sets too small for a draw."""
         return [(entry["title"], entry["note"]) for entry in self.sets if entry.get("note")]
 
-    def _rows_of(self, role: str) -> list[Row]:
-        rows = []
-        for entry in self.of_role(role):
-            metrics = {key: self.metric(key, self.primary, entry["name"]) for key in self.labels}
-            cells = cells_of(metrics, self.columns)
-            rows.append(Row(role, entry["title"], entry.get("note", ""), False, cells))
-        title = f"Mean of {count_of_sets(len(rows), role)}"
-        means = {key: self.mean(key, self.primary, role) for key in self.labels}
-        return [*rows, Row(role, title, "", True, cells_of(means, self.columns))]
+    def _groups(self) -> list[Group]:
+        bases = {model["key"]: model.get("base") for model in self.models}
+        groups = self.results.get("seeds") or [
+            {"label": model["label"], "models": [model["key"]]} for model in self.models
+        ]
+        return [
+            Group(entry["label"], tuple(entry["models"]),
+                  tuple(bases.get(key) for key in entry["models"]))
+            for entry in groups
+        ]
 
 
 def percent(fraction: float | None) -> str:
@@ -169,42 +184,25 @@ def percent(fraction: float | None) -> str:
     return "–" if fraction is None else f"{100 * fraction:.2f}"
 
 
-def count_of_sets(number: int, role: str) -> str:
-    return f"{number} {role} set{'' if number == 1 else 's'}"
+def cell_of(number) -> Cell:
+    """A fraction, or {"mean", "std"}, as a cell."""
+    if not isinstance(number, dict):
+        return Cell(percent(number))
+    return Cell(percent(number["mean"]), "" if number["std"] is None else percent(number["std"]))
 
 
-def _change(before: dict, after: dict, model: dict) -> str:
-    points = round(100 * after["fpr95"], 2) - round(100 * before["fpr95"], 2)
-    moved = f"{'lowers' if points < 0 else 'raises'} this by {abs(points):.2f} points to"
-    if abs(points) < 0.005:
-        moved = "leaves this at"
-    auroc, accuracy = percent(after["auroc"]), percent(model["accuracy"])
-    return (
-        f"{model['label']} {moved} {percent(after['fpr95'])} % "
-        f"(AUROC {auroc}, accuracy {accuracy} %)"
-    )
-
-
-def cells_of(entries: dict, columns: tuple[Column, ...]) -> dict[str, tuple[Cell, ...]]:
-    """Cells by model, the best of each column marked: equal as printed is equally good."""
-    of_columns = [_column(entries, column) for column in columns]
-    return {key: tuple(column[key] for column in of_columns) for key in entries}
-
-
-def _column(entries: dict[str, dict | None], column: Column) -> dict[str, Cell]:
-    cells = {}
-    for key, entry in entries.items():
-        content = None if entry is None else entry[column.key]
-        if isinstance(content, dict):
-            cells[key] = Cell(content["mean"], content["std"])
-        else:
-            cells[key] = Cell(content)
-    printed = {
-        key: round(100 * cell.value, 2) for key, cell in cells.items() if cell.value is not None
-    }
+def with_best(numbers: list[dict], column: Column) -> list[Cell]:
+    """Cells of {"mean", "std"}, the best marked: equal as printed is equally good."""
+    cells = [cell_of(number) for number in numbers]
+    printed = [float(cell.text) for cell in cells if cell.text != "–"]
     if len(printed) < 2:
         return cells
-    best = (min if column.lower_is_better else max)(printed.values())
-    return {
-        key: dataclasses.replace(cell, best=printed.get(key) == best) for key, cell in cells.items()
-    }
+    best = (min if column.lower_is_better else max)(printed)
+    return [
+        dataclasses.replace(cell, style="best" if cell.text == f"{best:.2f}" else "")
+        for cell in cells
+    ]
+
+
+def count_of_sets(number: int, role: str) -> str:
+    return f"{number} {role} set{'' if number == 1 else 's'}"

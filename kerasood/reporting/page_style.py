@@ -18,9 +18,9 @@ h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .3rem; }
 h2 { font-size: 1.15rem; margin: 2.8rem 0 .5rem; }
 p { margin: .4rem 0 .9rem; max-width: 48rem; }
 .quiet { color: var(--muted); font-size: .88rem; }
-.finding { font-size: 1.15rem; line-height: 1.5; margin: 1.4rem 0; padding: 1rem 1.2rem;
-  background: var(--panel); border-left: 4px solid var(--model-1); border-radius: 0 6px 6px 0; }
-.finding p { margin: .2rem 0; max-width: none; }
+.finding { font-size: 1.15rem; line-height: 1.5; margin: 1.4rem 0 .6rem; padding: 1rem 1.2rem;
+  background: var(--panel); border-left: 4px solid var(--model-1); border-radius: 0 6px 6px 0;
+  max-width: none; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .28rem .5rem; text-align: right; white-space: nowrap; font-weight: 400; }
@@ -28,8 +28,9 @@ th:first-child { text-align: left; padding-left: 0; white-space: normal; min-wid
   position: sticky; left: 0; background: var(--page); }
 thead th { color: var(--muted); vertical-align: bottom; }
 thead tr:last-child th { border-bottom: 1px solid var(--hairline); }
+thead th { white-space: normal; }
 thead th[colspan] { color: var(--ink); font-weight: 600; text-align: center; }
-tbody tr.role th { font-weight: 600; padding-top: .9rem; }
+tbody tr.heading th { font-weight: 600; padding-top: .9rem; }
 tbody tr.mean th, tbody tr.mean td { border-top: 1px solid var(--hairline); font-style: italic; }
 td.first, th.first { padding-left: 1.5rem; }
 td.best { font-weight: 700; }
@@ -43,7 +44,12 @@ svg { display: block; width: 100%; min-width: 42rem; height: auto; }
 .good { color: var(--good); font-weight: 600; }
 .bad { color: var(--bad); font-weight: 600; }
 .warn { color: var(--warn); font-weight: 600; }
-h2.part { font-size: 1.5rem; border-top: 1px solid var(--hairline); padding-top: 1.4rem; }
+td.code { font: .8rem ui-monospace, monospace; }
+.images { display: flex; flex-wrap: wrap; gap: .7rem; }
+.images div { width: 5.5rem; }
+.images img { width: 5.5rem; height: 5.5rem; object-fit: contain; image-rendering: pixelated;
+  background: var(--panel); border-radius: 4px; }
+.images small { display: block; line-height: 1.2; overflow-wrap: anywhere; }
 h3 { font-size: 1.05rem; margin: 2rem 0 .4rem; }
 th.left, td.left { text-align: left; white-space: normal; padding-left: 1.2rem; }
 td .quiet, small span { font-size: inherit; font-weight: 400; }
@@ -54,5 +60,9 @@ pre { background: var(--panel); padding: .8rem 1rem; border-radius: 6px; white-s
   overflow-wrap: anywhere; }
 code, pre { font: .85rem/1.5 ui-monospace, monospace; }
 li { margin: .2rem 0; }
+@media (max-width: 40rem) { body { padding: 1.5rem .8rem 3rem; }
+  th, td { padding: .28rem .3rem; }
+  th:first-child { min-width: 6.5rem; max-width: 8rem; }
+  td.first, th.first { padding-left: .6rem; } }
 @media print { body { max-width: none; padding: 0; } h2, figure, tr { break-inside: avoid; } }
 """

@@ -16,7 +16,7 @@ from kerasood.reporting.drawing import (
     shorten,
     write,
 )
-from kerasood.reporting.findings import percent
+from kerasood.reporting.findings import Findings, percent
 from kerasood.reporting.paper import row_title
 from kerasood.reporting.plots import density_figure, roc_figure
 
@@ -173,18 +173,20 @@ def _arrow(axes, y: float, pair: list[float], colour: str, width: float) -> None
     axes.plot([after], [y], "o", markersize=6.5, color=colour)
 
 
-def figures_of(results: dict, scores: dict) -> list[tuple[str, str, str, Figure]]:
-    """(file stem, title, description, figure) of all figures of a section."""
-    title = results["dataset"]["title"]
+def figures_of(results: dict, scores: dict) -> list[tuple]:
+    """(file stem, title, description, function that draws it) of all figures of a section."""
+    title, findings = results["dataset"]["title"], Findings(results)
     return [
         ("fpr95", "Table 1 at a glance", f"{title}: FPR95 before and after, measured and paper",
-         fpr95_figure(results)),
+         lambda: fpr95_figure(results)),
         ("accuracy", "Figure 2(a): accuracy before and after",
-         f"{title}: accuracy before and after, measured and paper", before_after_figure(results)),
+         f"{title}: accuracy before and after, measured and paper",
+         lambda: before_after_figure(results)),
         ("roc", "Figure 2(b): ROC curves before and after, energy",
-         f"{title}: ROC curves before and after by OOD set", roc_figure(results, scores)),
+         f"{title}: ROC curves before and after by OOD set",
+         lambda: roc_figure(findings, scores)),
         ("energy", "Figure 3: energies before and after", f"{title}: densities of the energy",
-         energy_figure(results, scores)),
+         lambda: energy_figure(results, scores)),
         ("energy-by-set", "Figure 3 by OOD set", f"{title}: densities of the energy by OOD set",
-         density_figure(results, scores)),
+         lambda: density_figure(findings, scores)),
     ]

@@ -1,5 +1,6 @@
-"""ROC curves, score densities and accuracy before and after, as matplotlib figures."""
+"""ROC curves and score densities before and after, as matplotlib figures."""
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -15,43 +16,43 @@ from kerasood.reporting.drawing import (
     model_colour,
     new_figure,
     shorten,
-    to_svg,
     write,
 )
-from kerasood.reporting.findings import Findings, percent
-
-__all__ = ["accuracy_figure", "density_figure", "roc_figure", "to_svg"]
+from kerasood.reporting.findings import Findings, Group, percent
 
 _WIDTH = 9.6
 _MARGIN = 0.2
 _NAMES = 1.5
 
 
-def roc_figure(results: dict, scores: dict, detector: str | None = None) -> Figure:
-    """One panel per OOD set with the ROC curves of all models, and their FPR95 as a dot.
+def roc_figure(findings: Findings, scores: dict, groups=None, detector=None) -> Figure:
+    """One panel per OOD set with the ROC curve of every group, and its FPR95 as a dot.
+
+    A group of several training runs is drawn as the mean of their curves, in a band from the
+    lowest to the highest.
 
     Args:
-        results: as saved in results.json.
+        findings: Findings.
         scores: {(model, detector, set): (N,) scores}, ID images under the set name "in".
+        groups: list of Groups to draw; all by default.
         detector: whose scores; the primary detector's by default.
 
     Returns:
         A matplotlib figure.
     """
-    findings = Findings(results)
-    detector = detector or findings.primary
+    detector, groups = detector or findings.primary, groups or findings.groups
     columns = 4 if len(findings.sets) in (4, 7, 8) or len(findings.sets) > 9 else 3
     rows = -(-len(findings.sets) // columns)
     panel = (_WIDTH - _MARGIN) / columns
     height = rows * panel + 0.55
     figure = new_figure(_WIDTH, height)
-    _model_legend(figure, findings, height)
+    _group_legend(figure, groups, height)
     for index, entry in enumerate(findings.sets):
         row, column = divmod(index, columns)
         left = (_MARGIN + column * panel + 0.4) / _WIDTH
         bottom = (height - 0.15 - (row + 1) * panel + 0.12) / height
         axes = figure.add_axes((left, bottom, (panel - 0.6) / _WIDTH, (panel - 0.6) / height))
-        _roc_panel(axes, findings, scores, detector, entry)
+        _roc_panel(axes, findings, scores, groups, detector, entry)
         lowest_in_column = index + columns >= len(findings.sets)
         if lowest_in_column:
             axes.set_xlabel("OOD images accepted", fontsize=8, color=MUTED)
@@ -60,27 +61,27 @@ def roc_figure(results: dict, scores: dict, detector: str | None = None) -> Figu
     return figure
 
 
-def density_figure(results: dict, scores: dict, detector: str | None = None) -> Figure:
-    """Densities of ID and OOD scores, a row per OOD set and a column per model.
+def density_figure(findings: Findings, scores: dict, groups=None, detector=None) -> Figure:
+    """Densities of ID and OOD scores, a row per OOD set and a column per group's first model.
 
     Every curve is scaled to its own peak. The dashed line is the calibrated threshold; the number
     at the right is the share of the set's images above it.
 
     Args:
-        results: as saved in results.json.
+        findings: Findings.
         scores: {(model, detector, set): (N,) scores}, ID images under the set name "in".
+        groups: list of Groups to draw; all by default.
         detector: whose scores; the primary detector's by default.
 
     Returns:
         A matplotlib figure.
     """
-    findings = Findings(results)
-    detector = detector or findings.primary
+    detector, groups = detector or findings.primary, groups or findings.groups
     num_rows = max(len(findings.sets), 1)
     height = 1.5 + 0.55 * num_rows
     figure = new_figure(_WIDTH, height)
-    panel = (_WIDTH - _NAMES) / max(len(findings.models), 1)
-    for index, model in enumerate(findings.models):
+    panel = (_WIDTH - _NAMES) / max(len(groups), 1)
+    for index, group in enumerate(groups):
         left = (_NAMES + index * panel) / _WIDTH
         box = (left, 0.5 / height, (panel - 0.62) / _WIDTH, (height - 1.3) / height)
         axes = figure.add_axes(box)
@@ -89,9 +90,9 @@ def density_figure(results: dict, scores: dict, detector: str | None = None) -> 
         axes.xaxis.set_major_locator(MaxNLocator(4, steps=(1, 2, 5, 10)))
         axes.set_ylim(-0.1, num_rows)
         axes.set_xlabel(f"{detector} score", fontsize=8, color=MUTED)
-        title = shorten(model["label"], int(panel * 11))
+        title = shorten(group.label, int(panel * 11))
         write(axes, 0, 1 + 0.3 / (height - 1.3), title, weight="bold", transform=axes.transAxes)
-        _density_panel(axes, findings, scores, model["key"], detector)
+        _density_panel(axes, findings, scores, group.models[0], detector)
         if index == 0:
             for row, entry in enumerate(findings.sets):
                 name = shorten(entry["title"], 20)
@@ -100,36 +101,7 @@ def density_figure(results: dict, scores: dict, detector: str | None = None) -> 
     return figure
 
 
-def accuracy_figure(results: dict) -> Figure:
-    """Accuracy on the ID test images, a bar per model, with the difference to the first.
-
-    Args:
-        results: as saved in results.json.
-
-    Returns:
-        A matplotlib figure.
-    """
-    models = results["models"]
-    height = 0.25 + 0.38 * len(models)
-    figure = new_figure(_WIDTH, height)
-    axes = figure.add_axes((0.24, 0.02, 0.58, 0.96))
-    clean_axes(axes)
-    axes.set_xlim(0, 1)
-    axes.set_ylim(len(models) - 0.4, -0.6)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines["bottom"].set_visible(False)
-    for index, model in enumerate(models):
-        axes.barh(index, 1, height=0.5, color=HAIRLINE, alpha=0.5)
-        axes.barh(index, model["accuracy"], height=0.5, color=model_colour(index))
-        _beside(axes, -0.015, index, shorten(model["label"], 32), ha="right")
-        points = 100 * (model["accuracy"] - models[0]["accuracy"])
-        difference = f"  ({points:+.2f})".replace("-", "−") if index else ""
-        _beside(axes, 1.015, index, f"{percent(model['accuracy'])} %{difference}")
-    return figure
-
-
-def _roc_panel(axes, findings: Findings, scores: dict, detector: str, entry: dict) -> None:
+def _roc_panel(axes, findings: Findings, scores: dict, groups, detector: str, entry) -> None:
     clean_axes(axes)
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
@@ -142,23 +114,47 @@ def _roc_panel(axes, findings: Findings, scores: dict, detector: str, entry: dic
     title = shorten(entry["title"], 26)
     write(axes, 0, 1.08, title, weight="bold", transform=axes.transAxes)
     labels = []
-    for index, model in enumerate(findings.labels):
-        scores_in = scores.get((model, detector, "in"))
-        scores_out = scores.get((model, detector, entry["name"]))
-        metric = findings.metric(model, detector, entry["name"])
-        if scores_in is None or scores_out is None or metric is None:
+    for index, group in enumerate(groups):
+        fpr95, auroc = (
+            findings.number(group, detector, "set", entry["name"], metric)["mean"]
+            for metric in ("fpr95", "auroc")
+        )
+        curves = _curves(scores, group, detector, entry["name"])
+        if not curves or fpr95 is None:
             continue
-        fpr, tpr, _ = roc_curve(scores_in, scores_out)
         colour = model_colour(index)
-        axes.plot(*thin(fpr, tpr, 0.002), color=colour, linewidth=1.7, solid_joinstyle="round")
-        fpr95 = metric["fpr95"]["mean"]
+        _draw_curves(axes, curves, colour)
         dot = (fpr95, 0.95) if findings.positive == "in" else (0.05, 1 - fpr95)
         axes.plot(*([value] for value in dot), "o", color=colour, markersize=4.5)
-        labels.append((percent(metric["auroc"]["mean"]), colour))
+        labels.append((percent(auroc), colour))
     for line, (text, colour) in enumerate(reversed(labels)):
         write(axes, 1, 0.06 + 0.105 * line, text, color=colour, ha="right", weight="bold")
     if labels:
         write(axes, 1, 0.06 + 0.105 * len(labels), "AUROC", color=MUTED, ha="right", fontsize=7.5)
+
+
+def _curves(scores: dict, group: Group, detector: str, name: str) -> list:
+    """(fpr, tpr) of every model of a group that was scored."""
+    found = [
+        (scores.get((key, detector, "in")), scores.get((key, detector, name)))
+        for key in group.models
+    ]
+    return [
+        roc_curve(scores_in, scores_out)[:2]
+        for scores_in, scores_out in found
+        if scores_in is not None and scores_out is not None
+    ]
+
+
+def _draw_curves(axes, curves: list, colour: str) -> None:
+    style = {"color": colour, "linewidth": 1.7, "solid_joinstyle": "round"}
+    if len(curves) == 1:
+        axes.plot(*thin(*curves[0], 0.002), **style)
+        return
+    grid = np.linspace(0, 1, 201)
+    heights = np.stack([np.interp(grid, fpr, tpr) for fpr, tpr in curves])
+    axes.fill_between(grid, heights.min(0), heights.max(0), color=colour, alpha=0.22, linewidth=0)
+    axes.plot(*thin(grid, heights.mean(0), 0.002), **style)
 
 
 def _density_panel(axes, findings: Findings, scores: dict, model: str, detector: str) -> None:
@@ -194,10 +190,10 @@ def _ridge(axes, scores, base: float, low: float, high: float, colour: str) -> N
     axes.plot(x, y, color=colour, linewidth=1.2)
 
 
-def _model_legend(figure: Figure, findings: Findings, height: float) -> None:
-    share = 1 / max(len(findings.models), 3)
-    for index, model in enumerate(findings.models):
-        text = f"● {shorten(model['label'], int(110 * share))}"
+def _group_legend(figure: Figure, groups: list[Group], height: float) -> None:
+    share = 1 / max(len(groups), 3)
+    for index, group in enumerate(groups):
+        text = f"● {shorten(group.title, int(110 * share))}"
         x, y = 0.04 + 0.94 * index * share, 1 - 0.14 / height
         write(figure, x, y, text, color=model_colour(index), weight="bold", fontsize=9)
 

@@ -3,7 +3,6 @@
 import numpy as np
 
 from kerasood.evaluation.protocols import METRICS
-from kerasood.reporting.findings import Cell, Findings, Row, cells_of, count_of_sets
 
 SPREAD = "± is the sample standard deviation (n - 1) over the n training runs of a recipe."
 
@@ -32,35 +31,6 @@ def over_seeds(results: dict, groups: list[dict]) -> list[dict]:
         }
         for group in groups
     ]
-
-
-def seed_titles(findings: Findings) -> dict[int, str]:
-    """Every recipe with the number of its training runs; empty where no recipe has several."""
-    return {
-        index: f"{group['label']}, n = {len(group['models'])}, accuracy "
-        + Cell(group["accuracy"]["mean"], group["accuracy"]["std"]).text
-        for index, group in enumerate(findings.results.get("seeds", []))
-    }
-
-
-def seed_rows(findings: Findings, role: str) -> list[Row]:
-    """As `Findings.rows` of one role, over seeds; `cells` by the keys of `seed_titles`."""
-    sets = findings.of_role(role)
-    rows = [
-        Row(role, entry["title"], "", False, _cells(findings, "metrics", "set", entry["name"]))
-        for entry in sets
-    ]
-    title = f"Mean of {count_of_sets(len(sets), role)}"
-    return [*rows, Row(role, title, "", True, _cells(findings, "means", "role", role))]
-
-
-def _cells(findings: Findings, part: str, of: str, name: str) -> dict:
-    wanted = {"detector": findings.primary, of: name}
-    found = {
-        index: next((entry for entry in group[part] if wanted.items() <= entry.items()), None)
-        for index, group in enumerate(findings.results["seeds"])
-    }
-    return cells_of(found, findings.columns)
 
 
 def spread(values: list[float]) -> dict:

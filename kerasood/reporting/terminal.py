@@ -1,125 +1,116 @@
-"""The before/after table in the terminal."""
+"""Blocks in the terminal."""
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from kerasood.reporting.findings import ROLE_TITLES, Findings, Row
-from kerasood.reporting.seeds import SPREAD, seed_rows, seed_titles
+from kerasood.reporting import blocks
 
 _WIDTH = 100
-_TITLE_WIDTH = 20
-_NUMBER_WIDTH = 5
+_TITLE_WIDTH = 24
+_WORD = 10
+_STYLES = {"strong": "bold", "code": "bold", "good": "green", "bad": "red", "warn": "yellow",
+           "best": "bold green"}
+_TONES = {"": "", "quiet": "dim", "finding": "bold"}
+_KINDS = {"heading": "bold", "mean": "italic"}
 
 
-def print_summary(results: dict, console: Console | None = None) -> None:
-    """Prints the comparison of the primary detector, 100 columns wide where there is no terminal.
+def show(parts, console: Console | None = None) -> None:
+    """Prints blocks, figures and pictures left out.
 
     Args:
-        results: as saved in results.json.
-        console: where to print; the standard output by default.
+        parts: blocks.
+        console: where to; by default the standard output, 100 columns wide where it is no terminal.
     """
     if console is None:
         console = Console()
         if not console.is_terminal:
             console = Console(width=_WIDTH)
-    findings = Findings(results)
-    dataset, protocol = results["dataset"], results["protocol"]
-    console.print()
-    console.print(Text(f"{dataset['title']}: before and after", style="bold"))
-    how = f"Detector {findings.primary}, protocol {protocol['name']}, percent."
-    console.print(Text(f"{how} {protocol['convention']}", style="dim"))
-    console.print()
-    sets = [
-        (ROLE_TITLES[role], [row for row in findings.rows() if row.role == role])
-        for role in findings.roles
-    ]
-    _print_tables(console, findings, "OOD set", sets)
-    if len(results["detectors"]) > 1:
-        detectors = [
-            (f"{ROLE_TITLES[role]}, mean", findings.detector_rows(role))
-            for role in findings.roles
-        ]
-        _print_tables(console, findings, "Detector", detectors)
-    for title, note in findings.notes():
-        console.print(Text(f"* {title}: {note}", style="dim"))
-    _print_seeds(findings, console)
-    console.print(Text(findings.headline()))
+    for block in blocks.walk(parts):
+        _show(block, console)
 
 
-def _print_tables(console: Console, findings: Findings, title: str, sections) -> None:
-    """Prints (heading, rows) sections for all models, beside each other where they fit."""
-    for models in _blocks(findings, console.width):
-        console.print(_table(findings, models, title, sections))
-        console.print()
+def _show(block, console: Console) -> None:
+    match block:
+        case blocks.Heading():
+            console.print(Text(f"\n{block.text}", style="bold"))
+        case blocks.Text():
+            console.print(_line(block.parts, _TONES[block.tone]))
+        case blocks.Bullets():
+            for item in block.items:
+                console.print(_line(("* ", *item), "dim"))
+        case blocks.Code():
+            console.print(Text(block.text))
+        case blocks.Details():
+            console.print(Text(f"\n{block.summary}", style="bold"))
+        case blocks.Table():
+            for columns in _chunks(block, console.width):
+                console.print(_table(block, columns))
+                console.print()
 
 
-def _print_seeds(findings: Findings, console: Console) -> None:
-    """The means over sets, over training seeds; sets one by one are in the report."""
-    titles = seed_titles(findings)
-    if not titles:
-        return
-    console.print(Text("\nOver training seeds", style="bold"))
-    console.print(Text(SPREAD, style="dim"))
-    for key, title in titles.items():
-        console.print(Text(f"  {title}"))
-        for role in findings.roles:
-            (mean,) = (row for row in seed_rows(findings, role) if row.is_mean)
-            cells = zip(findings.columns, mean.cells[key], strict=True)
-            numbers = ", ".join(f"{column.title} {cell.text}" for column, cell in cells)
-            console.print(Text(f"    {mean.title}: {numbers}"))
-    console.print()
+def _line(parts, style: str = "") -> Text:
+    line = Text(style=style)
+    for part in parts:
+        if isinstance(part, blocks.Span):
+            line.append(part.text, _STYLES.get(part.style, ""))
+        else:
+            line.append(part)
+    return line
 
 
-def _model_width(findings: Findings) -> int:
-    return (_NUMBER_WIDTH + 1) * len(findings.columns) - 1
+def _chunks(block: blocks.Table, width: int) -> list[list[int]]:
+    """Columns in tables as wide as the terminal; a group stays whole where it fits alone."""
+    room = width - min(_TITLE_WIDTH, width // 2) - 10 * bool(block.lines)
+    widths = [_width(block, index) + 1 for index in range(len(block.titles))]
+    starts, chunks, used = block.group_starts, [], 0
+    for index, own in enumerate(widths):
+        end = min((start for start in starts if start > index), default=len(widths))
+        whole = sum(widths[index:end]) if index in starts else own
+        needed = whole if whole <= room else own
+        if not chunks or used + needed > room:
+            chunks.append([])
+            used = 0
+        chunks[-1].append(index)
+        used += own
+    return chunks
 
 
-def _blocks(findings: Findings, width: int) -> list[list[dict]]:
-    """Models in blocks as wide as the terminal, each with the first model to compare with."""
-    models = findings.models
-    fitting = (width - _TITLE_WIDTH - 2) // (_model_width(findings) + 2)
-    if len(models) <= fitting:
-        return [models]
-    if fitting < 2:
-        return [[model] for model in models]
-    first, rest = models[0], models[1:]
-    starts = range(0, len(rest), fitting - 1)
-    return [[first, *rest[start : start + fitting - 1]] for start in starts]
+def _width(block: blocks.Table, index: int) -> int:
+    texts = [row.cells[index].full_text for row in block.rows if row.cells]
+    below = [span.text for row in block.rows if row.cells for span in row.cells[index].below]
+    words = [word[:_WORD] for word in block.headings[index].split()]
+    return max(map(len, (*texts, *below, *words)), default=0)
 
 
-def _table(findings: Findings, models: list[dict], title: str, sections) -> Table:
+def _table(block: blocks.Table, columns: list[int]) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
-    table.add_column(
-        Text(f"{title}\n{findings.convention}"),
-        max_width=_TITLE_WIDTH,
-        overflow="ellipsis",
-        no_wrap=True,
-    )
-    titles = (column.short or column.title for column in findings.columns)
-    units = " ".join(f"{title:>{_NUMBER_WIDTH}}" for title in titles)
-    width = _model_width(findings)
-    for model in models:
-        heading = Text(f"{model['label']}\naccuracy {100 * model['accuracy']:.2f}\n{units}")
-        table.add_column(heading, min_width=width, max_width=width)
-    for heading, rows in sections:
-        table.add_row(Text(heading, style="bold"))
-        for row in rows:
-            table.add_row(*_line(row, models), end_section=row is rows[-1])
+    corner = f"{block.corner}\n{block.convention}".rstrip()
+    table.add_column(Text(corner), max_width=_TITLE_WIDTH, overflow="ellipsis", no_wrap=True)
+    if block.lines:
+        table.add_column("")
+    for index in columns:
+        width = _width(block, index)
+        table.add_column(
+            Text(block.headings[index]), min_width=min(width, _TITLE_WIDTH), max_width=width,
+            justify="left" if index in block.words else "right", overflow="fold",
+        )
+    for place, row in enumerate(block.rows):
+        last = place + 1 < len(block.rows) and block.rows[place + 1].kind == "heading"
+        _add_rows(table, block, columns, row, last)
     return table
 
 
-def _line(row: Row, models: list[dict]) -> list[Text]:
-    mark = "*" if row.note else ""
-    title = "Mean" if row.is_mean else f"  {row.title}{mark}"
-    style = "italic" if row.is_mean else ""
-    return [Text(title, style=style), *(_numbers(row, model["key"]) for model in models)]
-
-
-def _numbers(row: Row, model: str) -> Text:
-    parts = Text()
-    for index, cell in enumerate(row.cells[model]):
-        text = "–" if cell.value is None else f"{100 * cell.value:.2f}"[:_NUMBER_WIDTH]
-        parts.append(" " * (index > 0) + f"{text:>{_NUMBER_WIDTH}}", "bold green" * cell.best)
-    return parts
+def _add_rows(table: Table, block: blocks.Table, columns, row: blocks.Row, last: bool) -> None:
+    title = Text(row.marked_title, style=_KINDS.get(row.kind, ""))
+    if row.kind == "heading":
+        table.add_row(title)
+        return
+    cells = [row.cells[index] for index in columns]
+    texts = [Text(cell.full_text, _STYLES.get(cell.style, "")) for cell in cells]
+    table.add_row(title, *([""] if block.lines else []), *texts, end_section=last)
+    for index, name in enumerate(block.lines[1:]):
+        below = [cell.below[index].text if index < len(cell.below) else "" for cell in cells]
+        if any(below):
+            table.add_row("", Text(name, "dim"), *(Text(text, "dim") for text in below))

@@ -7,10 +7,10 @@ import numpy as np
 from kerasood.data import registry
 from kerasood.files import read_json
 from kerasood.reporting import paper_numbers
-from kerasood.reporting.findings import COLUMNS, Cell, percent
+from kerasood.reporting.findings import COLUMNS, cell_of, percent
+from kerasood.reporting.markdown import table
 from kerasood.reporting.paper import TITLES, mean_title, row_title
 from kerasood.reporting.seeds import SPREAD, spread
-from kerasood.reporting.tables import markdown_table
 from scripts.gpu.ablation import BASE, MARGIN, choices, ranking, results_of
 from scripts.gpu.measuring import choosing_mean, judged_mean, judged_sets
 from scripts.gpu.paper_jobs import FINE_TUNES
@@ -121,8 +121,7 @@ def _over(sections, name, tuned, value_of):
 
 
 def _spread(values):
-    both = spread(values)
-    return Cell(both["mean"], both["std"]).text
+    return cell_of(spread(values)).full_text
 
 
 def _accuracies(dataset, sections):
@@ -294,4 +293,4 @@ def _provenance():
 
 
 def _table(titles, rows):
-    return markdown_table(titles, rows, right=range(1, len(titles)))
+    return table(titles, rows, right=range(1, len(titles)))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 
 import numpy as np
@@ -13,8 +14,10 @@ from kerasood import reporting
 from kerasood.commands.candidates import seed_groups
 from kerasood.config import TrainConfig, stage_config
 from kerasood.evaluation.measure import Candidate
+from kerasood.reporting.decision import told
 from kerasood.reporting.findings import Findings
-from kerasood.reporting.seeds import over_seeds, seed_rows, seed_titles, spread
+from kerasood.reporting.plots import roc_figure
+from kerasood.reporting.seeds import over_seeds, spread
 from kerasood.runs import Run
 
 GROUPS = [
@@ -135,18 +138,59 @@ def test_without_several_seeds_there_is_no_table():
 
 
 @pytest.mark.parametrize("protocol", ["full", "paper", "openood"])
-def test_every_report_shows_the_table_over_seeds(protocol):
+def test_every_report_shows_means_over_seeds(protocol):
     results, scores = example(num_models=4, protocol=protocol)
     results["seeds"] = over_seeds(results, GROUPS)
-    findings = Findings(results)
-    title = seed_titles(findings)[1]
-    assert title.startswith("tuned, n = 3, accuracy 91.17 ± 0.32")
-    (mean,) = (row for row in seed_rows(findings, "far") if row.is_mean)
+    mean = next(
+        entry for entry in results["seeds"][1]["means"]
+        if (entry["detector"], entry["role"]) == ("energy", "far")
+    )["fpr95"]
+    shown = f"{100 * mean['mean']:.2f} ± {100 * mean['std']:.2f}"
     text = reporting.to_markdown(results)
-    assert title in text and "sample standard deviation" in text
-    assert mean.cells[1][0].text in text and mean.cells[0][0].std is None
+    for words in ("FPR95 ↓ tuned, n = 3", f"| **{shown}** |", "| 91.20 | 91.17 ± 0.32 |",
+                  "sample standard deviation"):
+        assert words.replace("| 91.20 ", "| **91.20** ") in text
     page = reporting.page(results, scores)
     Balance(page)
-    assert "Over training seeds: energy" in page and title in page
-    terminal = " ".join(printed(results).split())
-    assert title in terminal and mean.cells[1][0].text in terminal
+    assert shown in re.sub("<[^>]*>", "", page) and "means over training seeds" in page
+    assert shown in printed(results)
+
+
+def test_every_fine_tune_is_compared_with_its_own_base():
+    results, scores = example(num_models=4)
+    keys = ("base", "logits", "features", "control")
+    for model, base in zip(results["models"], (None, "base", None, "features"), strict=True):
+        model["base"] = base
+    for entry in results["means"]:
+        if entry["detector"] == "energy" and entry["role"] == "far":
+            entry["fpr95"] = dict(zip(keys, (0.5, 0.4, 0.9, 0.7), strict=True))[entry["model"]]
+    findings = Findings(results)
+    families = [[group.models for group in family] for family in findings.families]
+    assert families == [[("base",), ("logits",)], [("features",), ("control",)]]
+    lines = told(findings)
+    assert "lowers this by 10.00 points to 40.00 %" in lines[1]
+    assert "lowers this by 20.00 points to 70.00 %" in lines[3]
+    assert reporting.page(results, scores).count("<h2>Before and after: energy") == 2
+    assert len(_roc_lines(findings, scores, 1)) == 2
+
+
+def test_changes_over_seeds_are_paired_with_the_own_base():
+    results, _ = example(num_models=4)
+    for model, base in zip(results["models"], (None, None, "base", "logits"), strict=True):
+        model["base"] = base
+    values = {"base": 0.5, "logits": 0.7, "features": 0.4, "control": 0.58}
+    for entry in results["means"]:
+        entry["fpr95"] = values[entry["model"]]
+    results["seeds"] = over_seeds(results, [
+        {"label": "base", "models": ["base", "logits"], "seeds": [1, 2]},
+        {"label": "tuned", "models": ["features", "control"], "seeds": [1, 2]},
+    ])
+    # 50 to 40 and 70 to 58: 10 and 12 points, so 11 with a deviation of sqrt 2.
+    assert "tuned, n = 2 lowers this by 11.00 ± 1.41 points to 49.00 ± 12.73 %" in told(
+        Findings(results)
+    )[1]
+
+
+def _roc_lines(findings, scores, family):
+    axes = roc_figure(findings, scores, findings.families[family]).axes[0]
+    return [line for line in axes.lines if line.get_linewidth() == 1.7]

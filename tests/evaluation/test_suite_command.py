@@ -100,7 +100,7 @@ def test_everything_is_written(measured):
     results, folder, _ = measured
     figures = {f"{name}-{stem}.png" for name in paper_numbers.DATASETS for stem in FIGURES}
     assert {path.name for path in folder.iterdir()} == {
-        "paper.md", "paper.html", "results.json", *figures
+        "paper.md", "paper.tex", "paper.html", "results.json", *figures
     }
     assert json.loads((folder / "results.json").read_text()) == results
     page = (folder / "paper.html").read_text()
@@ -262,7 +262,7 @@ def test_seeds_of_one_recipe_are_averaged_too(world, measured, tmp_path, capsys,
     assert after["measured"]["fpr95"] == pytest.approx({"mean": expected, "std": 0.0141421}, 1e-4)
     markdown = page.with_name("paper.md").read_text()
     shown = f"{percent(expected)} ± 1.41"
-    assert markdown.count("### Table 1") == 3 and f"| {shown} |" in markdown
+    assert markdown.count("### Table 1: before and after") == 3 and f"| {shown} |" in markdown
     assert "CIFAR-10, mean over 2 seeds (1, 2): + sparsity (logits) takes" in markdown
     assert f"to {shown} % (the paper" in markdown
     assert re.sub(r"<[^>]*>", "", page.read_text()).count("mean over 2 seeds (1, 2)") == 2

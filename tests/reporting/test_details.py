@@ -1,6 +1,7 @@
 """What reports say of the images used, of chosen parameters, and of which class is positive."""
 
 import pathlib
+import re
 import types
 
 from example_results import example
@@ -70,9 +71,10 @@ def test_every_table_says_which_class_is_positive():
     results, scores = example(protocol="openood")
     text, page = reporting.to_markdown(results), reporting.page(results, scores)
     assert text.count("(OOD positive)") == 4 == page.count("<small>OOD positive</small>")
+    assert len(re.findall(r"^\|[-:| ]+\|$", text, re.M)) == 4 + 1, "thresholds follow none"
     assert "ID positive" not in text + page
     terminal = printed(results)
-    assert "OOD positive" in terminal and "AUPRi AUPRo" in terminal
+    assert "OOD positive" in terminal and "AUPR-in" in terminal and "AUPR-out" in terminal
     assert "Base flags" in text and "of ID images at 95 % OOD recall" in text
     aupr = Findings(results).metric("base", "energy", "svhn")["aupr_out"]["mean"]
     assert f"{100 * aupr:.2f}" in text and "AUPR-out" in text
@@ -83,7 +85,8 @@ def test_every_table_says_which_class_is_positive():
 def test_the_dot_of_the_roc_curve_follows_the_positive_class():
     results, scores = example(protocol="openood")
     fpr95 = Findings(results).metric("base", "energy", "svhn")["fpr95"]["mean"]
-    dots = [line for line in roc_figure(results, scores).axes[0].lines if line.get_marker() == "o"]
+    panel = roc_figure(Findings(results), scores).axes[0]
+    dots = [line for line in panel.lines if line.get_marker() == "o"]
     assert dots[0].get_xydata().tolist() == [[0.05, 1 - fpr95]]
 
 

@@ -1,4 +1,5 @@
 import copy
+import csv
 import json
 import re
 
@@ -8,9 +9,16 @@ from example_results import SETS, example
 from report_checks import Balance, printed
 
 from kerasood import metrics, reporting
-from kerasood.reporting.findings import Findings
+from kerasood.reporting import latex, sections
+from kerasood.reporting.decision import decision, told
+from kerasood.reporting.findings import AUROC, FPR95, Findings, with_best
+from kerasood.reporting.sections import detectors_by_sets
 
 NASTY = '<script>alert("x|y")</script> & $a$ 字'
+
+
+def headline(results):
+    return " ".join(told(Findings(results)))
 
 
 def with_fpr(results, values):
@@ -25,32 +33,77 @@ def with_fpr(results, values):
 
 def test_headline_says_better_and_worse():
     results, _ = example(num_models=2)
-    better = Findings(with_fpr(results, {"base": 0.5, "logits": 0.4})).headline()
+    better = headline(with_fpr(results, {"base": 0.5, "logits": 0.4}))
     assert "Base accepts 50.00 % of OOD images at 95 % ID recall (mean of 3 far sets" in better
     assert "+ sparsity (logits) lowers this by 10.00 points to 40.00 %" in better
     assert "accuracy 90.80 %" in better
-    worse = Findings(with_fpr(results, {"base": 0.5, "logits": 0.5481})).headline()
+    worse = headline(with_fpr(results, {"base": 0.5, "logits": 0.5481}))
     assert "raises this by 4.81 points to 54.81 %" in worse
-    same = Findings(with_fpr(results, {"base": 0.5, "logits": 0.500001})).headline()
+    same = headline(with_fpr(results, {"base": 0.5, "logits": 0.500001}))
     assert "leaves this at 50.00 %" in same
 
 
 def test_headline_without_far_sets_or_without_any():
     results, _ = example(sets=SETS[3:])
-    assert "mean of 1 near set," in Findings(results).headline()
+    assert "mean of 1 near set," in headline(results)
     results, _ = example(sets=())
-    assert Findings(results).headline().startswith("No OOD set was at hand")
+    assert decision(Findings(results))[0].startswith("No OOD set was at hand")
 
 
 def test_best_is_marked_by_what_is_printed():
-    results, _ = example(num_models=3)
-    tied = with_fpr(results, {"base": 0.40001, "logits": 0.4, "features": 0.41})
-    row = Findings(tied).rows()[0]
-    assert [row.cells[key][0].best for key in ("base", "logits", "features")] == [True, True, False]
-    highest = max(row.cells.values(), key=lambda cells: cells[1].value)
-    assert highest[1].best
-    alone, _ = example(num_models=1)
-    assert not any(cell.best for row in Findings(alone).rows() for cell in row.cells["base"])
+    fractions = [0.40001, 0.4, 0.41, None]
+    cells = with_best([{"mean": value, "std": None} for value in fractions], FPR95)
+    assert [cell.style for cell in cells] == ["best", "best", "", ""]
+    cells = with_best([{"mean": value, "std": value and 0.01} for value in fractions], AUROC)
+    assert [cell.style for cell in cells] == ["", "", "best", ""]
+    assert cells[0].full_text == "40.00 ± 1.00" and cells[3].full_text == "–"
+    (alone,) = with_best([{"mean": 0.4, "std": None}], FPR95)
+    assert alone.style == ""
+
+
+def test_the_decision_names_the_best_detector_and_what_it_flags():
+    results, _ = example(num_models=2)
+    for entry in results["means"]:
+        best = (entry["model"], entry["detector"]) == ("logits", "msp")
+        entry["fpr95"] = 0.1 if best else 0.2
+    for entry in results["thresholds"]:
+        share = {"msp": 0.9, "energy": 0.8, "max_logit": 0.7}[entry["detector"]]
+        entry["flagged"] = dict.fromkeys(entry["flagged"], share)
+    first, second = decision(Findings(results))
+    assert first.startswith(
+        "Take msp on + sparsity (logits): at 95 % of good images kept it flags 90 % of SVHN, "
+        "90 % of Textures"
+    )
+    assert "; energy flags 80 % of SVHN" in first and "max_logit" not in first
+    assert "Of 3 detectors it has the lowest mean FPR95 over the 3 far sets" in second
+    for text in (reporting.to_markdown(results), " ".join(printed(results).split())):
+        assert first in text
+    results["chosen"] = {"detector": "max_logit", "reason": "Chosen on generated outliers."}
+    first, second = decision(Findings(results))
+    assert first.startswith("Take max_logit on ") and second == "Chosen on generated outliers."
+
+
+def test_without_thresholds_the_decision_tells_the_metric():
+    results, _ = example(num_models=1, sets=SETS[:1])
+    results["thresholds"] = []
+    fpr95 = {entry["detector"]: entry["fpr95"]["mean"] for entry in results["metrics"]}
+    best = min(fpr95, key=fpr95.get)
+    assert f"it flags {100 * (1 - fpr95[best]):.0f} % of SVHN" in decision(Findings(results))[0]
+
+
+def test_detectors_are_sorted_in_a_table_with_every_set():
+    results, _ = example(num_models=1)
+    findings = Findings(results)
+    table = detectors_by_sets(findings, findings.groups[0])
+    means = {d: findings.mean("base", d, "far")["fpr95"] for d in results["detectors"]}
+    assert [row.title for row in table.rows] == sorted(means, key=means.get)
+    assert table.titles[:2] == ("far FPR95 ↓", "far AUROC ↑")
+    assert table.titles[-5:] == tuple(title for _, title, *_ in SETS)
+    for row in table.rows:
+        for name, cell in zip([name for name, *_ in SETS], row.cells[-5:], strict=True):
+            fpr95 = findings.metric("base", row.title, name)["fpr95"]["mean"]
+            assert cell.text == f"{100 * fpr95:.2f}"
+    assert table.rows[0].cells[0].style == "best"
 
 
 def test_markdown_shows_the_numbers_and_the_convention():
@@ -58,13 +111,15 @@ def test_markdown_shows_the_numbers_and_the_convention():
     text = reporting.to_markdown(results)
     fpr95 = metrics.fpr_at_tpr(scores["base", "energy", "in"], scores["base", "energy", "svhn"])
     assert re.search(rf"^\| SVHN \| \**{100 * fpr95:.2f}\** \|", text, re.MULTILINE)
+    auroc = metrics.auroc(scores["base", "energy", "in"], scores["base", "energy", "svhn"])
+    assert re.search(rf"^\| SVHN (\| [^|]+){{2}}\| \**{100 * auroc:.2f}\** \|", text, re.M)
     assert "ID is the positive class" in text
     assert "*Mean of 3 far sets*" in text
     assert "LSUN-Resize: stand-in: scenes" in text
-    assert "iSUN (`isun`): put iSUN.tar.gz in data/" in text
+    assert "**iSUN**: put iSUN.tar.gz in data/" in text
     assert "python evaluate.py --ood=all --run=runs/digits" in text
     assert "Commit unknown; seed 0" in text and "keras 3.15.0" in text
-    assert text.endswith(".\n")
+    assert text.endswith("\n")
 
 
 def test_markdown_tables_are_rectangular():
@@ -75,7 +130,7 @@ def test_markdown_tables_are_rectangular():
         counts = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
         assert len(counts) == 1
         widths += counts
-    assert len(widths) == 6
+    assert len(widths) == 6, "compared, three of detectors, thresholds, models"
 
 
 def test_paper_protocol_shows_the_spread():
@@ -92,26 +147,26 @@ def test_terminal_table_fits(num_models, width):
     results, _ = example(num_models, sets=(*many, SETS[4]))
     text = printed(results, width)
     assert max(len(line) for line in text.splitlines()) <= width
-    assert text.count("AUROC  AUPR") >= num_models
+    assert "FPR95" in text and "AUROC" in text and "AUPR" in text
     assert "ID is the positive class" in " ".join(text.split())
 
 
 def test_terminal_shows_the_numbers():
     results, _ = example()
     text = printed(with_fpr(results, {"base": 1.0, "logits": 0.0123}))
-    assert re.search(r"LSUN-Resize\* +100\.0 .* 1\.23 ", text)
-    assert "accuracy 91.20" in text
+    assert re.search(r"LSUN-Resize\* +100\.00 +1\.23 ", text)
+    assert re.search(r"Accuracy +91\.20 +90\.80", text)
     assert "lowers this by 98.77 points" in " ".join(text.split())
 
 
 def test_the_terminal_shows_the_means_of_every_detector():
     results, _ = example()
     text = printed(results)
-    means = text[re.search(r"^Detector {5}", text, re.M).start() :]
+    means = text[re.search(r"^Detectors$", text, re.M).start() :]
     for entry in results["means"]:
-        assert f"{100 * entry['fpr95']:.2f}"[:5] in means
+        assert f" {100 * entry['fpr95']:.2f} " in means
     for name in results["detectors"]:
-        assert re.search(rf"^  {name} ", means, re.M)
+        assert re.search(rf"^{name} ", means, re.M)
     alone = {**results, "detectors": ["energy"]}
     assert "max_logit" not in printed(alone)
 
@@ -129,7 +184,7 @@ def test_page_is_one_well_formed_file_without_requests():
     results, scores = example(num_models=4, protocol="paper")
     text = reporting.page(results, scores)
     parsed = Balance(text)
-    assert parsed.tags.count("svg") == 3
+    assert parsed.tags.count("svg") == 2
     assert not {"script", "link", "img", "iframe", "image"} & set(parsed.tags)
     for name, value in parsed.attributes:
         assert name != "src" and not name.startswith("on")
@@ -186,11 +241,19 @@ def test_write_report(tmp_path):
     assert sorted(file.name for file in page.parent.iterdir()) == [
         "report.html",
         "report.md",
+        "report.tex",
+        "results.csv",
         "results.json",
         "scores.npz",
     ]
     assert json.loads((page.parent / "results.json").read_text()) == results
     assert page.read_text(encoding="utf-8") == reporting.page(results, scores)
+    with open(page.parent / "results.csv", encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == len(results["metrics"])
+    for line, entry in zip(lines, results["metrics"], strict=True):
+        assert float(line["auroc"]) == entry["auroc"]["mean"]
+        assert (line["model"], line["set"]) == (entry["model"], entry["set"])
     loaded = reporting.load_scores(page.parent / "scores.npz")
     assert loaded.keys() == scores.keys()
     for key, values in scores.items():
@@ -210,3 +273,16 @@ def test_unwritable_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         reporting.write_report(*example(), tmp_path / "file")
+
+
+def test_latex_escapes_and_has_as_many_cells_in_every_line():
+    results, _ = example(num_models=3, protocol="paper")
+    results["sets"][0]["title"] = "50 % of $x$_y & {z}\\w"
+    text = latex.render(sections.report(results))
+    assert r"50 \% of \$x\$\_y \& \{z\}\textbackslash{}w" in text
+    for table in re.findall(r"\\begin{tabular}{(l[lr]+)}(.*?)\\end{tabular}", text, re.DOTALL):
+        for line in table[1].splitlines():
+            if "&" in line and "multicolumn" not in line and not line.startswith(r"\textit"):
+                assert len(re.findall(r"(?<!\\)&", line)) == len(table[0]) - 1
+    assert text.count(r"\begin{tabular}") == text.count(r"\bottomrule") == 6
+    assert r"$\pm$" in text

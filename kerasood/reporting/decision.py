@@ -1,0 +1,146 @@
+"""The decision that an evaluation leads to: the detector to take, and what fine-tuning did."""
+
+from kerasood.reporting.findings import Findings, Group, count_of_sets, percent
+from kerasood.reporting.seeds import spread
+
+_LISTED = 6
+
+
+def best_pair(findings: Findings) -> tuple[Group, str] | None:
+    """The group and detector to take; None where nothing was measured.
+
+    The detector is the one that was chosen without the OOD sets, where there is such a choice;
+    otherwise the one with the lowest mean FPR95 over the sets of the first role.
+    """
+    if not findings.roles or not findings.groups:
+        return None
+    role = findings.roles[0]
+    chosen = findings.results.get("chosen", {}).get("detector")
+
+    def fpr95(pair):
+        return findings.number(*pair, "role", role, "fpr95")["mean"]
+
+    pairs = [
+        (group, detector)
+        for group in findings.groups
+        for detector in ([chosen] if chosen else findings.ranked(group, role)[:1])
+    ]
+    return min((pair for pair in pairs if fpr95(pair) is not None), key=fpr95, default=None)
+
+
+def decision(findings: Findings) -> list[str]:
+    """Sentences: what to take, what it flags beside the energy, and what chose it."""
+    pair = best_pair(findings)
+    if pair is None:
+        return ["No OOD set was at hand, so there is nothing to compare."]
+    group, detector = pair
+    model = f" on {group.label}" if len(findings.groups) > 1 else ""
+    flags = _flags(findings, group, detector)
+    sentence = f"Take {detector}{model}: {_kept(findings, group, detector)} it flags {flags}"
+    others = [name for name in findings.ranked(group, findings.roles[0]) if name != detector]
+    other = findings.primary if findings.primary in others else next(iter(others), None)
+    if other:
+        sentence += f"; {other} flags {_flags(findings, group, other)}"
+    return [f"{sentence}.", _chosen_by(findings, len(others) + 1)]
+
+
+def told(findings: Findings) -> list[str]:
+    """What each family's fine-tuning did, whichever way it went, each against its own base."""
+    return [line for family in findings.families for line in _family_told(findings, family)]
+
+
+def _kept(findings: Findings, group: Group, detector: str) -> str:
+    entry = findings.threshold(group.models[0], detector)
+    kept = 0.95 if entry is None else entry["threshold"]["tpr"]
+    return f"at {100 * kept:g} % of good images kept"
+
+
+def _flags(findings: Findings, group: Group, detector: str) -> str:
+    listed = [entry for role in findings.roles for entry in findings.of_role(role)][:_LISTED]
+    parts = []
+    for entry in listed:
+        share = findings.flagged(group, detector, entry["name"])
+        if share is None and findings.positive == "in":
+            fpr95 = findings.number(group, detector, "set", entry["name"], "fpr95")["mean"]
+            share = None if fpr95 is None else 1 - fpr95
+        if share is not None:
+            parts.append(f"{100 * share:.0f} % of {entry['title']}")
+    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
+
+
+def _chosen_by(findings: Findings, number: int) -> str:
+    chosen = findings.results.get("chosen", {})
+    if chosen:
+        return chosen["reason"]
+    role = findings.roles[0]
+    sets = count_of_sets(len(findings.of_role(role)), role)
+    if number < 2 and len(findings.groups) < 2:
+        return ""
+    what = f"Of {number} detectors it has" if number > 1 else "It has"
+    return (
+        f"{what} the lowest mean FPR95 over the {sets} below. These sets chose it, so on other "
+        "images expect somewhat less."
+    )
+
+
+def _family_told(findings: Findings, family: list[Group]) -> list[str]:
+    """The base of a family, then what each other group changes."""
+    if not findings.roles:
+        return []
+    role, (first, *others) = findings.roles[0], family
+    before = _mean(findings, first, role)
+    sets = count_of_sets(len(findings.of_role(role)), role)
+    if before["fpr95"]["mean"] is None:
+        return [f"{first.label} has no result on {sets}."]
+    does = f"accepts {_text(before['fpr95'])} % of OOD images at 95 % ID recall"
+    if findings.positive == "out":
+        does = f"flags {_text(before['fpr95'])} % of ID images at 95 % OOD recall"
+    start = (
+        f"{first.title} {does} (mean of {sets}, {findings.primary}; AUROC "
+        f"{_text(before['auroc'])}, accuracy {_text(before['accuracy'])} %)."
+    )
+    return [start, *filter(None, (_change(findings, family, group, role) for group in others))]
+
+
+def _change(findings: Findings, family: list[Group], group: Group, role: str) -> str:
+    before, after = (_mean(findings, each, role) for each in (family[0], group))
+    if after["fpr95"]["mean"] is None:
+        return ""
+    pairs = _pairs(findings, family, group, role)
+    change = spread([round(100 * new, 2) - round(100 * old, 2) for old, new in pairs])
+    size = f"{abs(change['mean']):.2f}"
+    size += "" if change["std"] is None else f" ± {change['std']:.2f}"
+    moved = f"{'lowers' if change['mean'] < 0 else 'raises'} this by {size} points to"
+    if abs(change["mean"]) < 0.005:
+        moved = "leaves this at"
+    return (
+        f"{group.title} {moved} {_text(after['fpr95'])} % "
+        f"(AUROC {_text(after['auroc'])}, accuracy {_text(after['accuracy'])} %)."
+    )
+
+
+def _pairs(findings: Findings, family: list[Group], group: Group, role: str) -> list[tuple]:
+    """(FPR95 of the own base, FPR95) of every model of a group."""
+    first = family[0].models[0]
+    pairs = []
+    for key, base in zip(group.models, group.bases, strict=True):
+        before, after = (
+            findings.mean(each, findings.primary, role) for each in (base or first, key)
+        )
+        if before and after:
+            pairs.append((before["fpr95"], after["fpr95"]))
+    return pairs
+
+
+def _mean(findings: Findings, group: Group, role: str) -> dict:
+    accuracies = {model["key"]: model["accuracy"] for model in findings.models}
+    numbers = {
+        metric: findings.number(group, findings.primary, "role", role, metric)
+        for metric in ("fpr95", "auroc")
+    }
+    return {**numbers, "accuracy": spread([accuracies[key] for key in group.models])}
+
+
+def _text(number: dict) -> str:
+    spread_text = "" if number["std"] is None else f" ± {percent(number['std'])}"
+    return f"{percent(number['mean'])}{spread_text}"
