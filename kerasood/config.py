@@ -13,7 +13,7 @@ def option(default, text, choices=None):
 
 
 class ReadsData:
-    """What configurations share whose flags say where images are: data_dir, download, strict."""
+    """Flags that say where images are, shared by configurations: data_dir, download, strict."""
 
     @property
     def data(self):
@@ -23,7 +23,7 @@ class ReadsData:
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig(ReadsData):
-    """What `train.py` does: one or both stages on one data set."""
+    """Configuration of `train.py`: one or both stages on one data set."""
 
     stage: str = option("all", "What to train.", ("pretrain", "finetune", "all"))
     dataset: str = option("cifar10", "In-distribution data: a name, .npz file or image folder.")
@@ -134,7 +134,7 @@ class StageConfig:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig(ReadsData):
-    """What `evaluate.py` does: models of one or more runs against OOD sets."""
+    """Configuration of `evaluate.py`: models of one or more runs against OOD sets."""
 
     suite: str | None = option(
         None, "The paper's tables and figures beside its own numbers.", ("paper",)
@@ -163,7 +163,7 @@ class EvaluateConfig(ReadsData):
 
 @dataclasses.dataclass(frozen=True)
 class ExportConfig(ReadsData):
-    """What `python -m export` does: one run's model, detector and threshold as files."""
+    """Configuration of `python -m export`: one run's model, detector and threshold as files."""
 
     run: str | None = option(None, "Run directory or zoo:NAME [the newest under runs/].")
     format: str = option(
@@ -210,7 +210,7 @@ class ExportConfig(ReadsData):
 
 @dataclasses.dataclass(frozen=True)
 class ConvertConfig:
-    """What `python -m kerasood.commands.convert` does: a PyTorch checkpoint as a .keras file."""
+    """Configuration of `kerasood-convert`: a PyTorch checkpoint as a .keras file."""
 
     checkpoint: str | None = option(None, "State dict of a WideResNet: PyTorch or .safetensors.")
     out: str | None = option(None, "The .keras file to write; must not exist.")

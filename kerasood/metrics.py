@@ -13,7 +13,7 @@ from kerasood.errors import InvalidInputError
 
 
 class AcceptanceCounts(NamedTuple):
-    """How many images of either kind each distinct threshold accepts, thresholds ascending."""
+    """Numbers of images of either kind that each distinct threshold accepts, ascending."""
 
     thresholds: np.ndarray
     accepted_in: np.ndarray
@@ -42,7 +42,7 @@ class Ranking:
         self._accepted_in = np.cumsum(equal_in)
 
     def counts(self, chosen=None) -> AcceptanceCounts:
-        """What every distinct threshold accepts.
+        """Counts the images that every distinct threshold accepts.
 
         Args:
             chosen: indices of the OOD images that count, at least one; all by default.
@@ -289,7 +289,7 @@ def _check_tpr(tpr: float) -> None:
 
 
 def _rejected(accepted: np.ndarray) -> np.ndarray:
-    """How many score at least each threshold, of how many score at most it."""
+    """Numbers that score at least each threshold, from the numbers that score at most it."""
     return accepted[-1] - _previous(accepted)
 
 

@@ -32,7 +32,7 @@ class _ActivationShaping(Rectifier):
 
     @abc.abstractmethod
     def _shape(self, features, kept):
-        """What features (N, D), of which `kept` (N, C) stay, become there: (N, D) or (N, 1)."""
+        """Reshapes features (N, D), of which `kept` (N, C) stay: (N, D) or (N, 1)."""
 
     def _learn(self, features, kernel):
         kept_count(features.shape[-1], self.percentile)

@@ -146,7 +146,7 @@ class Detector(BaseEstimator, abc.ABC):
                 )
 
     def input_loss(self, outputs):
-        """What a step on the image lowers before it is scored, for detectors with such a step.
+        """Loss that a step on the image lowers before it is scored, for detectors with such a step.
 
         Args:
             outputs: as for `score`.

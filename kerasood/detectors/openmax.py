@@ -76,7 +76,7 @@ class OpenMax(Detector):
         return ops.sum(given_away, axis=-1) + objectives.energy(remaining)
 
     def _shares(self, logits, ranked):
-        """What the classes of the largest logits (N, R) give away of them: (N, R) in [0, 1]."""
+        """Shares of the largest logits (N, R) that their classes give away: (N, R) in [0, 1]."""
         known, starts, shapes, log_scales, means = (
             ops.take(parameter, ranked, axis=0)
             for parameter in

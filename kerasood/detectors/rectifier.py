@@ -1,4 +1,4 @@
-"""What ReAct, DICE, ASH and SCALE share: other features or weights in front of any score."""
+"""Base of ReAct, DICE, ASH and SCALE: other features or weights in front of any score."""
 
 import abc
 
@@ -86,7 +86,7 @@ class Rectifier(Detector):
         return {**outputs, "features": features, "logits": logits}
 
     def _rectified_arrays(self, outputs):
-        """What an inner detector that learns is fitted to, in float32, filled block by block."""
+        """Rectified outputs for the fit of an inner detector, float32, filled block by block."""
         num_images, num_features = outputs["features"].shape
         arrays = {
             "features": np.empty((num_images, num_features), "float32"),

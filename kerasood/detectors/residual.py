@@ -1,4 +1,4 @@
-"""What of the features the training images leave unused."""
+"""Norm of the part of the features that training images leave unused."""
 
 from kerasood.detectors._math.residual_space import residual_norms, residual_space
 from kerasood.detectors.base import Detector

@@ -13,7 +13,7 @@ from kerasood.names import choose
 
 
 def to_config(detector):
-    """What rebuilds a detector without what it learned.
+    """Configuration that rebuilds a detector without its fitted arrays.
 
     Args:
         detector: Detector.
@@ -56,7 +56,7 @@ def from_config(config):
 
 
 def fitted_arrays(detector):
-    """What a detector learned: {name: array}; of a fitted detector in it as "detector_/name"."""
+    """Fitted arrays of a detector: {name: array}; of a detector in it as "detector_/name"."""
     arrays = {}
     for name, value in vars(detector).items():
         if isinstance(value, Detector) and name.endswith("_"):

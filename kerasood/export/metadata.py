@@ -1,4 +1,4 @@
-"""What an exported file says about itself.
+"""Metadata of an exported file.
 
 `threshold` is a number, or a list of one number per predicted class.
 """

@@ -1,4 +1,4 @@
-"""What tells two models apart: their weights and how they are put together."""
+"""Hashes that tell two models apart, by their weights and how they are put together."""
 
 import hashlib
 import json

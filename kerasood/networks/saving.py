@@ -56,6 +56,6 @@ def load_network(path):
 
 
 def _reason(error):
-    """What Keras says without the configuration that it quotes, which can be pages long."""
+    """Message of Keras without the configuration that it quotes, which can be pages long."""
     _, _, cause = str(error).rpartition("Exception encountered:")
     return " ".join(cause.partition("Full object config")[0].split())

@@ -92,7 +92,7 @@ def _missing(path, package, extra):
 
 
 def _refused(path, error):
-    """What stood in the way, without PyTorch's advice to load the file unsafely."""
+    """The obstacle, without PyTorch's advice to load the file unsafely."""
     named = re.search(r"GLOBAL ([\w.]+)", str(error))
     found = f"refers to {named[1]}" if named else "PyTorch cannot read safely"
     return (

@@ -1,4 +1,4 @@
-"""Whether the share of traffic that is flagged still agrees with the calibration.
+"""Checks that the share of traffic that is flagged still agrees with the calibration.
 
 The images need no labels. Calibration sample and traffic both count as random: when they come from
 one distribution, the number of accepted images lies between two beta-binomial ones, whatever the
@@ -20,7 +20,7 @@ FACTORS = (1.25, 1.5, 2.0, 4.0, 8.0, 16.0)
 
 @dataclasses.dataclass(frozen=True)
 class DriftReport:
-    """What a drift check found.
+    """Finding of a drift check.
 
     Args:
         num_images: number of images checked.

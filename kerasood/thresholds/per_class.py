@@ -40,7 +40,7 @@ class PerClassThreshold:
 
     @property
     def promise(self) -> str:
-        """What it promises, in words."""
+        """The promise in words."""
         pooled = self.pooled
         how = "on average over calibrations"
         if pooled.guarantee == "confidence":
@@ -59,7 +59,7 @@ class PerClassThreshold:
         )
 
     def accepts(self, scores, predicted) -> np.ndarray:
-        """Which scores are in-distribution, (N,) bool, decided in float32.
+        """Accepts scores as in-distribution, (N,) bool, decided in float32.
 
         Args:
             scores: (N,) finite.

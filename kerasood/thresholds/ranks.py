@@ -1,4 +1,4 @@
-"""Which order statistic keeps a promise, and how the counts above and below it are distributed.
+"""Order statistics that keep a promise, and the distribution of counts above and below them.
 
 The share of all ID images that score at most the k-th smallest of n calibration scores follows
 Beta(k, n + 1 - k) where no scores tie, and is stochastically larger where they do.

@@ -54,7 +54,7 @@ class Threshold:
 
     @property
     def promise(self) -> str:
-        """What it promises, in words."""
+        """The promise in words."""
         how = "on average over calibrations"
         if self.guarantee == "confidence":
             how = f"with {100 * self.confidence:g}% confidence"
@@ -65,7 +65,7 @@ class Threshold:
         )
 
     def accepts(self, scores, predicted=None) -> np.ndarray:
-        """Which scores (N,) are in-distribution, (N,) bool, decided in float32.
+        """Accepts scores (N,) as in-distribution, (N,) bool, decided in float32.
 
         Args:
             scores: (N,) finite.

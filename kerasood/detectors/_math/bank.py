@@ -13,7 +13,7 @@ POINTS = 2**16
 
 
 def bank_rows(num_images, bank_size, seed):
-    """Which images the bank takes.
+    """Rows of the images that the bank takes.
 
     Args:
         num_images: int.

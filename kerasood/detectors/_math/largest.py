@@ -7,7 +7,7 @@ from kerasood.errors import InvalidInputError
 
 
 def kept_count(num_features, percentile):
-    """How many of D activations are above a percentile, as ASH counts them; at least one.
+    """Number of D activations above a percentile, as ASH counts them; at least one.
 
     Args:
         num_features: int, D.

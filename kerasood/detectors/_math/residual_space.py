@@ -1,4 +1,4 @@
-"""What the features of training images leave unused: the part outside their principal space."""
+"""The space that features of training images leave unused, outside their principal space."""
 
 import numpy as np
 
@@ -33,7 +33,7 @@ def principal_dimension(dim, num_features):
 
 
 def residual_space(features, head, dim):
-    """Where features lie outside of their principal space, around the head's own origin.
+    """Coordinates of features outside of their principal space, around the head's own origin.
 
     The principal space has no direction that the features leave empty: where they span fewer than
     `dim`, as few images or features that are always zero do, it is what they span. Of empty

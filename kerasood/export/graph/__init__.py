@@ -1,1 +1,1 @@
-"""What the exported graph is made of."""
+"""Parts of the exported graph."""

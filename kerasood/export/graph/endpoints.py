@@ -1,4 +1,4 @@
-"""What a SavedModel can be asked: pixels or files in, all outputs or a short answer out."""
+"""Endpoints of a SavedModel: pixels or files in, all outputs or a short answer out."""
 
 import tensorflow as tf
 
@@ -60,7 +60,7 @@ def answer_any_number(ood_model):
 
 
 def short_answer(outputs, class_names):
-    """What a client needs that only wants to know what it sees and whether to believe it.
+    """The answer for a client that asks for the class alone and whether to believe it.
 
     Args:
         outputs: dict of tensors, those of OODModel.

@@ -1,4 +1,4 @@
-"""Which way up a JPEG is to be shown, read from its EXIF block inside the graph."""
+"""Orientation of a JPEG, read from its EXIF block inside the graph."""
 
 import tensorflow as tf
 

@@ -26,7 +26,7 @@ _BATCH = 8
 
 @dataclasses.dataclass(frozen=True)
 class Quantization:
-    """How a TFLite file is quantised.
+    """Kind of quantisation of a TFLite file.
 
     Args:
         kind: "float16" (half the size), "dynamic" (a quarter: int8 weights) or "int8" (int8 weights

@@ -1,4 +1,4 @@
-"""What goes into an exported file and what comes out, in words."""
+"""Describes in words the inputs and outputs of an exported file."""
 
 import pathlib
 

@@ -25,7 +25,7 @@ def names():
 
 
 def describe(name):
-    """What is known about a network.
+    """Facts about a network.
 
     Args:
         name: str, one of `names()`.
