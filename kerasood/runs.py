@@ -4,6 +4,7 @@ import dataclasses
 import importlib.metadata
 import os
 import pathlib
+import shlex
 import subprocess
 import sys
 
@@ -238,6 +239,21 @@ def git_commit():
 
 
 def command_line():
-    """The command this process was started with, as one would type it."""
-    program = pathlib.Path(sys.argv[0]).name
-    return " ".join([program, *sys.argv[1:]])
+    """The command that does again what this process does, quoted for a shell."""
+    return _command_of(sys.argv, getattr(sys.modules["__main__"], "__spec__", None), os.environ)
+
+
+def _command_of(arguments, spec, environment):
+    program = pathlib.Path(arguments[0] or "-c")
+    module = spec.name.removesuffix(".__main__") if spec is not None else ""
+    if program.name == "-c" or module.startswith("ipykernel"):
+        return "# called in an interactive session"
+    if module:
+        start = ["python", "-m", module]
+    elif program.suffix == ".py":
+        start = ["python", str(arguments[0])]
+    else:
+        start = [program.name]
+    command = shlex.join([*start, *arguments[1:]])
+    backend = environment.get("KERAS_BACKEND")
+    return f"KERAS_BACKEND={shlex.quote(backend)} {command}" if backend else command

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -33,7 +34,7 @@ def test_a_started_run_says_what_it_is_and_where_it_comes_from(run, monkeypatch)
     run.start()
     stored = json.loads((run.path / "config.json").read_text())
     assert stored["config"] == dataclasses.asdict(STAGE)
-    assert stored["command"] == "train.py --stage=pretrain"
+    assert stored["command"] == runs.command_line()
     assert stored["versions"]["keras"] == importlib.metadata.version("keras")
     assert stored["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert stored["commit"] == runs.git_commit()
@@ -264,3 +265,36 @@ def test_without_git_the_commit_is_the_one_that_is_named(monkeypatch):
     assert runs.git_commit() is None
     monkeypatch.setenv("KERASOOD_COMMIT", "abc1234")
     assert runs.git_commit() == "abc1234"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "module", "environment", "command"),
+    [
+        (["evaluate.py", "--ood=a b"], None, {}, "python evaluate.py '--ood=a b'"),
+        (["sub/mine.py"], None, {}, "python sub/mine.py"),
+        (["/x/bin/kerasood-evaluate", "--run=a"], None, {}, "kerasood-evaluate --run=a"),
+        (["/x/export/__main__.py", "--run=a"], "export.__main__", {}, "python -m export --run=a"),
+        (["/x/demo.py"], "kerasood.commands.demo", {}, "python -m kerasood.commands.demo"),
+        (["train.py"], None, {"KERAS_BACKEND": "jax"}, "KERAS_BACKEND=jax python train.py"),
+        (["-c"], None, {}, "# called in an interactive session"),
+        (["/x/ipykernel_launcher.py", "-f", "k"], "ipykernel_launcher", {},
+         "# called in an interactive session"),
+    ],
+)
+def test_the_command_runs_again(arguments, module, environment, command):
+    spec = module and types.SimpleNamespace(name=module)
+    assert runs._command_of(arguments, spec, environment) == command
+
+
+def test_a_printed_command_does_the_same_in_a_new_process(tmp_path):
+    script = tmp_path / "my script.py"
+    script.write_text("from kerasood.runs import command_line; print(command_line())")
+
+    def output_of(command):
+        return subprocess.run(
+            command.replace("python", sys.executable, 1), shell=True, capture_output=True,
+            text=True, check=True,
+        ).stdout
+
+    first = output_of(f"python '{script}' 'a b' --c='$HOME'")
+    assert "'a b'" in first and output_of(first) == first

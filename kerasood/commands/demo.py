@@ -14,7 +14,7 @@ from kerasood.commands.export import export
 from kerasood.commands.train import train
 from kerasood.config import EvaluateConfig, ExportConfig, train_config
 from kerasood.data.open import open_source
-from kerasood.export import read_metadata, run_exported
+from kerasood.export import read_metadata, run_saved_model, run_tflite
 
 OOD_SETS = ("digits_heldout", "photos", "uniform_noise", "gaussian_noise", "blobs")
 DETECTORS = ("msp", "max_logit", "energy", "mahalanobis", "vim")
@@ -53,8 +53,8 @@ def _step(number, command):
 def _print_answers(exported):
     """Scores images through both files and shows what each got."""
     names, images, truths = _images_to_score()
-    answers = run_exported(exported.paths["saved_model"], images)
-    lite = run_exported(exported.paths["tflite"], images)
+    answers = run_saved_model(exported.paths["saved_model"], images)
+    lite = run_tflite(exported.paths["tflite"], images)
     class_names = read_metadata(exported.folder)["class_names"]
     table = Table("image", "true class", "answer", "probability", "energy", "TFLite energy", "")
     for row, name in enumerate(names):

@@ -4,14 +4,7 @@ from kerasood.errors import InvalidInputError
 
 
 class ExportMismatch(InvalidInputError):
-    """An exported file answers otherwise than the Keras model it was made from.
-
-    `results` is what `replay` returned, where the error comes from `verify_export`.
-    """
-
-    def __init__(self, message, results=None):
-        super().__init__(message)
-        self.results = results
+    """An exported file answers otherwise than the Keras model it was made from."""
 
 
 class Inexpressible(InvalidInputError):

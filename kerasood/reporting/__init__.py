@@ -14,13 +14,15 @@ from kerasood.reporting.sections import report, summary
 __all__ = ["load_scores", "page", "print_summary", "records", "to_markdown", "write_report"]
 
 
-def write_report(results: dict, scores: dict, folder) -> pathlib.Path:
+def write_report(results: dict, scores: dict, folder, sources=None) -> pathlib.Path:
     """Writes results.json, results.csv, scores.npz, report.md, report.tex and report.html.
 
     Args:
         results: plain dictionary that the evaluation built.
         scores: {(model, detector, set): (N,) scores}, ID images under the set name "in".
         folder: where to; made when missing.
+        sources: {"in" or set name: ImageSource} of the images that were scored, in their order;
+            without them the reports show no example images.
 
     Returns:
         Path of the HTML page.
@@ -36,7 +38,7 @@ def write_report(results: dict, scores: dict, folder) -> pathlib.Path:
     write_text(folder / "results.csv", to_csv(results))
     write_text(folder / "report.md", to_markdown(results))
     write_text(folder / "report.tex", latex.render(report(results)))
-    write_text(folder / "report.html", page(results, scores))
+    write_text(folder / "report.html", page(results, scores, sources))
     return folder / "report.html"
 
 
@@ -51,9 +53,9 @@ def to_markdown(results: dict) -> str:
     return markdown.render(report(results))
 
 
-def page(results: dict, scores: dict) -> str:
-    """The report as one HTML page."""
-    return html.render(results["title"], report(results, scores))
+def page(results: dict, scores: dict, sources=None) -> str:
+    """The report as one HTML page; arguments as of `write_report`."""
+    return html.render(results["title"], report(results, scores, sources))
 
 
 def print_summary(results: dict, console=None) -> None:

@@ -14,6 +14,7 @@ from kerasood.reporting.blocks import (
 )
 from kerasood.reporting.decision import best_pair, decision, told
 from kerasood.reporting.details import choices, images_table, missing, reproduction
+from kerasood.reporting.examples import example_images
 from kerasood.reporting.findings import (
     AUROC,
     FPR95,
@@ -32,13 +33,15 @@ from kerasood.reporting.threshold_sections import thresholds
 _COLUMNS = 4
 
 
-def report(results: dict, scores: dict | None = None) -> list:
+def report(results: dict, scores: dict | None = None, sources: dict | None = None) -> list:
     """All blocks of a report.
 
     Args:
         results: as saved in results.json.
         scores: {(model, detector, set): (N,) scores}, ID images under the set name "in"; without
             them there are no figures.
+        sources: {"in" or set name: ImageSource} of the images that were scored; without them there
+            are no example images.
     """
     findings = Findings(results)
     dataset, protocol = results["dataset"], results["protocol"]
@@ -47,7 +50,7 @@ def report(results: dict, scores: dict | None = None) -> list:
         Text((f"In-distribution: {dataset['title']}, {dataset['split']} split, "
               f"{dataset['num_images']:,} images. {results['date'][:10]}",), "quiet"),
         *_decision(findings),
-        *_examples(results.get("examples", [])),
+        *(_examples(example_images(findings, scores, sources)) if sources else ()),
         *comparisons(findings),
         *_notes(findings),
         *_detectors(findings),
@@ -130,7 +133,7 @@ def _examples(kinds: list[dict]) -> list:
 
 
 def _image(entry: dict) -> Image:
-    label = f", {entry['label']}" if entry.get("label") else ""
+    label = "" if entry["label"] is None else f", {entry['label']}"
     description = f"{entry['title']} image {entry['row']}{label}, score {entry['score']:.4g}"
     return Image(entry["png"], f"{entry['title']}{label}", description)
 

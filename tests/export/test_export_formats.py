@@ -13,6 +13,8 @@ from kerasood.export import formats
 from kerasood.serving import OODModel
 
 FURTHER = ("onnx", "openvino")
+EXPORTERS = {"onnx": export.export_onnx, "openvino": export.export_openvino}
+RUNNERS = {"onnx": export.run_onnx, "openvino": export.run_openvino}
 
 
 def needed(name):
@@ -34,7 +36,7 @@ def exported(request, tmp_path_factory):
 
 def test_the_same_answers_number_by_number(exported):
     name, model, images, result = exported
-    outputs = export.run_exported(result.paths[name], images)
+    outputs = RUNNERS[name](result.paths[name], images)
     expected = export.eager_outputs(model, images)
     assert outputs.keys() == expected.keys()
     for key, output in outputs.items():
@@ -46,7 +48,7 @@ def test_the_same_answers_number_by_number(exported):
 @pytest.mark.parametrize("num_images", [0, 1, 7])
 def test_any_batch_size(exported, num_images):
     name, model, images, result = exported
-    outputs = export.run_exported(result.paths[name], images[:num_images])
+    outputs = RUNNERS[name](result.paths[name], images[:num_images])
     expected = export.eager_outputs(model, images)
     for key, output in outputs.items():
         np.testing.assert_allclose(output, expected[key][:num_images], rtol=1e-4, atol=2e-5)
@@ -116,10 +118,10 @@ def test_openvino_reads_the_savedmodel_folder_too(tmp_path):
     needed("openvino")
     model = ood_model(small_network(), Energy())
     images = random_images(model.image_shape)
-    folder = export.FORMATS["saved_model"].write(model, tmp_path / "1", {})
+    folder = export.export_saved_model(model, tmp_path / "1", {})
     expected = export.eager_outputs(model, images)
     for num_images in (0, 12):
-        outputs = export.FORMATS["openvino"].run(folder, images[:num_images])
+        outputs = export.run_openvino(folder, images[:num_images])
         for name, output in outputs.items():
             np.testing.assert_allclose(output, expected[name][:num_images], rtol=1e-4, atol=2e-5)
 
@@ -151,12 +153,13 @@ def _as_extractor(network):
 
 
 @pytest.mark.parametrize("name", FURTHER)
-def test_formats_need_the_tensorflow_backend(name, tmp_path, monkeypatch):
-    needed(name)
+@pytest.mark.parametrize("exporter", EXPORTERS)
+def test_formats_need_the_tensorflow_backend(exporter, name, tmp_path, monkeypatch):
+    needed(exporter)
     model = ood_model(small_network(), Energy())
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(ValueError, match="KERAS_BACKEND=tensorflow to export"):
-        export.FORMATS[name].write(model, tmp_path / "model.x", {})
+        EXPORTERS[exporter](model, tmp_path / "model.x", {})
 
 
 def test_a_format_without_its_packages_is_refused(tmp_path, monkeypatch):

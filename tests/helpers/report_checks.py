@@ -17,7 +17,7 @@ def printed(results, width=100):
 class Balance(HTMLParser):
     """Every opened element is closed, in order; collects tags and attributes."""
 
-    void = ("meta", "br")
+    void = ("meta", "br", "img")
 
     def __init__(self, text):
         super().__init__()

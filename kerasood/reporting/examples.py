@@ -1,0 +1,113 @@
+"""Images to look at: the most confident mistakes of both kinds, and typical flagged ones."""
+
+import base64
+import io
+
+import numpy as np
+from PIL import Image
+
+from kerasood.reporting.decision import best_pair
+from kerasood.reporting.findings import Findings
+
+# Of each set only the first images are looked at, since showing some must not take minutes.
+LOOKED_AT = 2000
+_SIDE = 96
+
+
+def example_images(findings: Findings, scores: dict, sources: dict, count: int = 8) -> list[dict]:
+    """Example images of the first model and the detector that the decision takes.
+
+    Args:
+        findings: Findings.
+        scores: {(model, detector, set): (N,) scores}, ID images under the set name "in".
+        sources: {"in" or set name: ImageSource} in the order of the scores; sets without one, and
+            generated sets, are left out.
+        count: images of a kind, at most.
+
+    Returns:
+        [{"title", "images": [{"title", "row", "score", "label", "png"}]}], the PNG as base64
+        text; empty without a threshold or scores.
+    """
+    pair = best_pair(findings)
+    if pair is None:
+        return []
+    model, detector = pair[0].models[0], pair[1]
+    entry = findings.threshold(model, detector)
+    named = {each["name"]: each["title"] for each in findings.sets if each["role"] != "synthetic"}
+    of = {
+        name: np.asarray(scores[model, detector, name][:LOOKED_AT])
+        for name in ("in", *named)
+        if name in sources and (model, detector, name) in scores
+    }
+    if entry is None or "in" not in of:
+        return []
+    titles = {"in": findings.results["dataset"]["title"], **named}
+    picked = pick(of, entry["threshold"]["value"], count)
+    wanted: dict[str, set] = {}
+    for name, row in (pair for pairs in picked.values() for pair in pairs):
+        wanted.setdefault(name, set()).add(row)
+    read = {name: _read(sources[name], rows) for name, rows in wanted.items()}
+    return [
+        {
+            "title": title,
+            "images": [
+                {"title": titles[name], "row": row, "score": float(of[name][row]),
+                 **read[name][row]}
+                for name, row in pairs
+            ],
+        }
+        for title, pairs in picked.items()
+    ]
+
+
+def pick(scores: dict, threshold: float, count: int) -> dict[str, list[tuple[str, int]]]:
+    """Which images to show, {what they are: [(set, row)]}.
+
+    Args:
+        scores: {"in" or set name: (N,) scores}.
+        threshold: above it an image is flagged.
+        count: images of a kind, at most; the OOD sets share it evenly.
+    """
+    sets = [name for name in scores if name != "in"]
+    each = -(-count // max(len(sets), 1))
+    missed, flagged = [], []
+    for name in sets:
+        order = np.argsort(scores[name], kind="stable")
+        is_ood = ~(scores[name][order] <= threshold)
+        missed += [(name, int(row)) for row in order[~is_ood][:each]]
+        above = order[is_ood]
+        start = max((len(above) - each) // 2, 0)
+        flagged += [(name, int(row)) for row in above[start : start + each]]
+    missed.sort(key=lambda pair: scores[pair[0]][pair[1]])
+    highest = np.argsort(-scores["in"], kind="stable")
+    refused = [("in", int(row)) for row in highest if not scores["in"][row] <= threshold]
+    return {
+        "OOD images that were not flagged, the most confident first": missed[:count],
+        "In-distribution images that were flagged, the most confident first": refused[:count],
+        "Typical OOD images that were flagged": flagged[:count],
+    }
+
+
+def _read(source, rows: set[int]) -> dict[int, dict]:
+    """{row: {"png", "label"}} of some rows of a source."""
+    found, start = {}, 0
+    for images, labels in source.batches(250):
+        for row in sorted(rows):
+            if start <= row < start + len(images):
+                label = None if labels is None else int(labels[row - start])
+                if label is not None and source.class_names:
+                    label = source.class_names[label]
+                found[row] = {"png": to_png(images[row - start]), "label": label}
+        start += len(images)
+        if start > max(rows):
+            break
+    return found
+
+
+def to_png(image: np.ndarray) -> str:
+    """An image, uint8 (H, W, C), as the base64 text of a PNG file of at most 96 pixels a side."""
+    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    picture.thumbnail((_SIDE, _SIDE))
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode("ascii")
