@@ -1,0 +1,159 @@
+"""From folders, globs, lists, arrays and tar shards to a stream of named images."""
+
+import csv
+import dataclasses
+import glob
+import os
+import pathlib
+import tarfile
+import typing
+
+import numpy as np
+
+from kerasood.data.folders import SUFFIXES
+from kerasood.errors import InvalidInputError, MissingDataError
+
+LISTS = (".txt", ".csv")
+# The column of a CSV list that names the files, the first of these that it has.
+COLUMNS = ("file", "path", "filename", "image")
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One image to be scored.
+
+    Args:
+        name: str, what its row is called.
+        content: str (a path), bytes (an encoded file) or a uint8 array (H, W, C).
+    """
+
+    name: str
+    content: typing.Any
+
+
+def entries(inputs, column=None):
+    """Yields an Entry per image, always in the same order, holding at most a shard in memory.
+
+    Args:
+        inputs: str or Path, or a list of these: image file, folder (searched below, by name), glob,
+            list of files (.txt: one a line; .csv: a column; relative to the list), .npz or .npy
+            with images uint8 (N, H, W, C), or a .tar, .tar.gz shard of image files.
+        column: str, the column of CSV lists that names the files; by default the first there is of
+            file, path, filename, image.
+
+    Raises:
+        MissingDataError: there is no such file.
+        InvalidInputError: a file is none of these, or holds no images.
+    """
+    for item in as_list(inputs):
+        yield from _entries_of(item, column)
+
+
+def count(inputs, column=None):
+    """Counts images where that reads no more than names; None where shards must be read."""
+    total = 0
+    for item in as_list(inputs):
+        path = pathlib.Path(item)
+        if _is_tar(path):
+            return None
+        total += sum(1 for _ in _entries_of(item, column))
+    return total
+
+
+def as_list(inputs):
+    """A list of str of what was given: one path or several."""
+    several = isinstance(inputs, list | tuple)
+    listed = [os.fspath(item) for item in (inputs if several else [inputs])]
+    if not listed:
+        raise InvalidInputError("Expected files to score. Received: none")
+    return listed
+
+
+def _entries_of(item, column):
+    path = pathlib.Path(item)
+    if not path.exists():
+        yield from _globbed(item)
+    elif path.is_dir():
+        yield from _of_folder(path)
+    elif path.suffix.lower() in LISTS:
+        yield from _listed(path, column)
+    elif path.suffix.lower() in (".npz", ".npy"):
+        yield from _of_arrays(path)
+    elif _is_tar(path):
+        yield from _of_shard(path)
+    else:
+        yield Entry(item, item)
+
+
+def _globbed(item):
+    found = sorted(glob.glob(item, recursive=True))
+    if not found:
+        raise MissingDataError(f"Expected files to score. Received: {item}, which does not exist")
+    for path in found:
+        if os.path.isfile(path):
+            yield Entry(path, path)
+
+
+def _of_folder(folder):
+    found = False
+    for root, folders, files in os.walk(folder):
+        folders.sort()
+        for name in sorted(files):
+            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+                found = True
+                path = os.path.join(root, name)
+                yield Entry(path, path)
+    if not found:
+        raise InvalidInputError(f"Expected image files below {folder}. Received: none")
+
+
+def _listed(path, column):
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        if path.suffix.lower() == ".txt":
+            names = (line.strip() for line in file)
+        else:
+            rows = csv.DictReader(file)
+            fields = rows.fieldnames or ()
+            chosen = column or next((name for name in COLUMNS if name in fields), None)
+            if chosen not in fields:
+                raise InvalidInputError(
+                    f"Expected a column {column or ', '.join(COLUMNS)} in {path}. "
+                    f"Received: {', '.join(fields) or 'no header'}"
+                )
+            names = (row[chosen] for row in rows)
+        for name in names:
+            if name:
+                yield Entry(name, str(path.parent / name))
+
+
+def _of_arrays(path):
+    images = np.load(path, mmap_mode="r" if path.suffix == ".npy" else None, allow_pickle=False)
+    if isinstance(images, np.lib.npyio.NpzFile):
+        with images as stored:
+            names = [name for name in stored.files if not name.endswith("labels")]
+            if len(names) != 1:
+                raise InvalidInputError(
+                    f"Expected one array of images in {path}. Received: {', '.join(names)}"
+                )
+            images = stored[names[0]]
+    if images.dtype != np.uint8 or images.ndim != 4:
+        raise InvalidInputError(
+            f"Expected uint8 images (N, H, W, C) in {path}. "
+            f"Received: shape={images.shape}, dtype={images.dtype}"
+        )
+    for row, image in enumerate(images):
+        yield Entry(f"{path}[{row}]", np.asarray(image))
+
+
+def _is_tar(path):
+    return any(path.name.lower().endswith(end) for end in (".tar", ".tar.gz", ".tgz"))
+
+
+def _of_shard(path):
+    try:
+        with tarfile.open(path, "r|*") as shard:
+            for member in shard:
+                if member.isfile() and member.name.lower().endswith(SUFFIXES):
+                    yield Entry(f"{path}/{member.name}", shard.extractfile(member).read())
+    except (tarfile.TarError, EOFError) as error:
+        raise InvalidInputError(f"Expected a tar archive in {path}. Received: {error}") from error
