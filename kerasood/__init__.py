@@ -8,6 +8,7 @@ What one needs, each loaded when it is first used:
     OODModel, recalibrate      classifier, detector and threshold as one Keras model
     drift_check                is traffic still flagged as often as promised?
     export_model               SavedModel and TFLite, verified
+    score_files                a row of answers for every file, from an exported model
     benchmark                  models x OOD sets x detectors -> tables and a report
     zoo                        trained networks: `zoo.names()`, `zoo.load(name)`
 
@@ -29,6 +30,7 @@ if typing.TYPE_CHECKING:
     from kerasood.detectors import DETECTORS
     from kerasood.export import export_model
     from kerasood.extractor.build import build_extractor, head_of
+    from kerasood.scoring import score_files
     from kerasood.serving import OODModel, recalibrate
     from kerasood.thresholds import calibrate, calibrate_per_class, drift_check
 
@@ -43,6 +45,7 @@ _PLACES = {
     "export_model": "kerasood.export",
     "head_of": "kerasood.extractor.build",
     "recalibrate": "kerasood.serving",
+    "score_files": "kerasood.scoring",
 }
 _MODULES = {
     "detectors": "kerasood.detectors",
@@ -71,6 +74,7 @@ __all__ = [
     "export_model",
     "head_of",
     "recalibrate",
+    "score_files",
 ]
 
 

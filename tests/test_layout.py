@@ -28,6 +28,7 @@ ORDER = (
     "reporting",
     "serving",
     "export",
+    "scoring",
     "commands",
     "benchmarking",
 )
