@@ -11,7 +11,7 @@ from encoded_images import encode, noise
 from PIL import Image
 
 from kerasood.commands.score import ScoreConfig, score
-from kerasood.export import run_saved_model
+from kerasood.export import run_exported
 from kerasood.scoring import score_files
 from kerasood.scoring import work as working
 from kerasood.scoring.inputs import count, entries
@@ -35,7 +35,7 @@ def photos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def expected(served_export):
     images = np.stack([noise(8, 8, seed=number) for number in range(NUM_IMAGES)])
-    return run_saved_model(served_export.folder, images)
+    return run_exported(served_export.folder, images)
 
 
 def rows_of(path):
