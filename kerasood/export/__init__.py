@@ -120,6 +120,12 @@ def export_model(
             that cannot be served; or a quantization without TFLite.
         OSError: the folder cannot be written.
     """
+    if not isinstance(ood_model, OODModel):
+        raise InvalidInputError(
+            "Expected an OODModel: network, detector and threshold in one. "
+            f"Received: {type(ood_model).__name__}"
+        )
+    metadata = {**ood_model.metadata, **(metadata or {})}
     optional = _optional(quantization) if formats is None else ()
     formats = available_formats() if formats is None else formats
     _check_formats(ood_model, formats, quantization, optional)
@@ -134,7 +140,7 @@ def export_model(
         num_warmup = 0
         if "saved_model" in paths:
             num_warmup = _ask_every_signature(
-                temporary, images, (metadata or {}).get("class_names"), model_name
+                temporary, images, metadata.get("class_names"), model_name
             )
     if "saved_model" in paths:
         write_deploy(target.parent, model_name, int(target.name))

@@ -12,6 +12,7 @@ from kerasood.extractor.graph import TensorInGraph, all_calls, find_layer, resol
 from kerasood.extractor.graph_head import check_single, find_head
 from kerasood.extractor.head import LinearHead, weighted_layer, weights_of
 from kerasood.extractor.precision import computes_in_float32, in_float32
+from kerasood.extractor.preprocessing import warn_of_raw_pixels, with_preprocessing
 from kerasood.extractor.recorded_head import plan_capture
 from kerasood.extractor.stages import LayerOutput, height_of, last_of_stages
 
@@ -22,7 +23,14 @@ LESS_THAN_FLOAT32 = (
 )
 
 
-def build_extractor(model, feature_layer=None, hidden_layers=(), head_layer=None, image_shape=None):
+def build_extractor(
+    model,
+    feature_layer=None,
+    hidden_layers=(),
+    head_layer=None,
+    image_shape=None,
+    preprocessing=None,
+):
     """Returns a model that gives features and logits in one forward pass, computed in float32.
 
     It shares the layers and weights of `model`, which stays as it is. Only of a model that computes
@@ -42,6 +50,10 @@ def build_extractor(model, feature_layer=None, hidden_layers=(), head_layer=None
             cannot be told.
         image_shape: (H, W, C), for a model without a graph that takes other sizes than it was
             built with; None for any height or width.
+        preprocessing: what pixels 0-255 go through first, for a model that was trained on other
+            values: "scale_0_1", "scale_-1_1", "imagenet_torch", "imagenet_caffe", "none", a layer,
+            a function of keras.ops, or a Preprocessing, which also says how photographs were
+            resized. It becomes part of the extractor.
 
     Returns:
         keras.Model: images -> {"features": (N, D), "logits": (N, K), "hidden/<name>": (N, C)...}
@@ -53,13 +65,19 @@ def build_extractor(model, feature_layer=None, hidden_layers=(), head_layer=None
             vectors.
 
     Warns:
-        UserWarning: the model computes in less than float32 and cannot be rebuilt.
+        UserWarning: the model computes in less than float32 and cannot be rebuilt; or no layer
+            rescales pixels before its first weights and no preprocessing was given.
     """
+    given = model
     if isinstance(model, keras.Model):
+        model = with_preprocessing(model, preprocessing)
         model = in_float32(model)
         if not computes_in_float32(model):
             warnings.warn(LESS_THAN_FLOAT32.format(model.name), stacklevel=2)
-    return attached_extractor(model, feature_layer, hidden_layers, head_layer, image_shape)
+    extractor = attached_extractor(model, feature_layer, hidden_layers, head_layer, image_shape)
+    if preprocessing is None:
+        warn_of_raw_pixels(given)
+    return extractor
 
 
 def attached_extractor(
@@ -80,12 +98,12 @@ def attached_extractor(
     return CapturingExtractor(model, plan)
 
 
-def build_full_extractor(model):
+def build_full_extractor(model, preprocessing=None):
     """The extractor with all that detectors read: hidden layers too, where they can be found."""
     try:
-        return build_extractor(model, hidden_layers="auto")
+        return build_extractor(model, hidden_layers="auto", preprocessing=preprocessing)
     except ValueError:
-        return build_extractor(model)
+        return build_extractor(model, preprocessing=preprocessing)
 
 
 def is_extractor(model):

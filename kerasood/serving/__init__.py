@@ -1,6 +1,7 @@
 """A network, its detector and its threshold as one model that answers for itself."""
 
-from kerasood.serving.ood_model import OODModel, check_images, threshold_per_image
+from kerasood.serving.checks import check_images
+from kerasood.serving.ood_model import OODModel, threshold_per_image
 from kerasood.serving.recalibration import calibrate_outputs, recalibrate
 
 __all__ = [

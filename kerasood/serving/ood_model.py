@@ -14,6 +14,14 @@ from kerasood.errors import InvalidInputError
 from kerasood.extractor.build import build_extractor, is_extractor, output_names
 from kerasood.extractor.input_gradient import SteppedExtractor
 from kerasood.extractor.precision import in_float32
+from kerasood.extractor.preprocessing import preprocessing_of
+from kerasood.serving.checks import (
+    check_images,
+    check_shape,
+    checked_calibration,
+    checked_names,
+    checked_threshold,
+)
 from kerasood.training import objectives
 
 OTHER_PRECISION = (
@@ -41,6 +49,11 @@ class OODModel(keras.Model):
             or `calibrate_per_class` returned. Stored as float32; an image is OOD when its score
             is larger. Of equal logits the first class is predicted.
 
+        preprocessing: as for `build_extractor`, of a network that was trained on other values than
+            pixels 0-255 and is no extractor.
+        class_names: K names of the classes, or None; they travel into files and exports.
+        calibration: dict, the JSON of what `calibrate` returned; by default that of `threshold`.
+
     Input: uint8 (N, H, W, 3), pixels 0-255. Output, float32 unless said otherwise: "logits"
     (N, K), "probabilities" (N, K), "energy" (N,) at temperature 1, "score" (N,) of the detector,
     higher = more OOD, and "is_ood" (N,) bool.
@@ -50,9 +63,18 @@ class OODModel(keras.Model):
             the network does not give; or the threshold is not finite or not one per class.
     """
 
-    def __init__(self, network, detector, threshold, name="ood_model"):
+    def __init__(
+        self,
+        network,
+        detector,
+        threshold,
+        name="ood_model",
+        preprocessing=None,
+        class_names=None,
+        calibration=None,
+    ):
         super().__init__(name=name, dtype="float32")
-        extractor = _as_extractor(network)
+        extractor = _as_extractor(network, preprocessing)
         self.network = in_float32(extractor)
         if self.network is not extractor:
             warnings.warn(OTHER_PRECISION, stacklevel=2)
@@ -61,8 +83,12 @@ class OODModel(keras.Model):
         else:
             _check_detector(detector, self.network)
         self.detector = copy.deepcopy(detector)
+        self._facts = _Untracked(
+            checked_names(class_names, self.num_classes),
+            checked_calibration(threshold, calibration),
+        )
         threshold = getattr(threshold, "value", threshold)
-        self.threshold = _checked_threshold(threshold, self.num_classes)
+        self.threshold = checked_threshold(threshold, self.num_classes)
         self._stepped = None
         if detector.input_step:
             self._stepped = SteppedExtractor(
@@ -76,6 +102,35 @@ class OODModel(keras.Model):
         return tuple(self.network.inputs[0].shape[1:])
 
     @property
+    def class_names(self):
+        """Tuple of K names, or None."""
+        return self._facts.class_names
+
+    @property
+    def calibration(self):
+        """What the threshold promises, as JSON that `thresholds.read_threshold` reads, or None."""
+        return self._facts.calibration
+
+    @property
+    def preprocessing(self):
+        """The Preprocessing inside the network, which also says how photographs are resized."""
+        return preprocessing_of(self.network)
+
+    @property
+    def metadata(self):
+        """What exports keep beside the graph: class names and calibration, where they are known."""
+        preprocessing = self.preprocessing
+        facts = {
+            "class_names": self.class_names and list(self.class_names),
+            "calibration": self.calibration,
+            "preprocessing": {
+                "resizing": preprocessing.resizing,
+                "antialias": preprocessing.antialias,
+            },
+        }
+        return {name: value for name, value in facts.items() if value is not None}
+
+    @property
     def num_classes(self):
         return _output_shapes(self.network)["logits"][-1]
 
@@ -83,7 +138,7 @@ class OODModel(keras.Model):
         self.built = True
 
     def call(self, images):
-        _check(images.shape, keras.backend.standardize_dtype(images.dtype), self.image_shape)
+        check_shape(images.shape, keras.backend.standardize_dtype(images.dtype), self.image_shape)
         outputs = self.network(images, training=False)
         outputs = {name: ops.cast(value, "float32") for name, value in outputs.items()}
         to_score = self._stepped(images) if self._stepped is not None else outputs
@@ -111,6 +166,8 @@ class OODModel(keras.Model):
         Raises:
             ValueError: dtype or shape is not what the network was trained on.
         """
+        if images is None:
+            raise InvalidInputError("Expected images, uint8 (N, H, W, C). Received: None")
         if isinstance(images, np.ndarray | list | tuple):
             images = check_images(images, self.image_shape)
             if not len(images):
@@ -133,6 +190,8 @@ class OODModel(keras.Model):
             "network": keras.saving.serialize_keras_object(self.network),
             "detector": to_config(self.detector),
             "threshold": np.asarray(self.threshold).tolist(),
+            "class_names": self.class_names,
+            "calibration": self.calibration,
         }
 
     @classmethod
@@ -141,13 +200,24 @@ class OODModel(keras.Model):
             config["network"], custom_objects=custom_objects
         )
         detector = _ToBeRestored(from_config(config["detector"]))
-        return cls(network, detector, config["threshold"], name=config["name"])
+        names = ("threshold", "name", "class_names", "calibration")
+        return cls(network, detector, **{name: config[name] for name in names})
 
 
 class _ToBeRestored(typing.NamedTuple):
     """A detector whose arrays are read after the model is built."""
 
     detector: Detector
+
+
+class _Untracked(typing.NamedTuple):
+    """Values that Keras would wrap if they were attributes of the model."""
+
+    class_names: tuple | None
+    calibration: dict | None
+
+    def __deepcopy__(self, memo):
+        return self
 
 
 def _check_detector(detector, network):
@@ -165,41 +235,6 @@ def _check_detector(detector, network):
     detector.check_fits(_output_shapes(network))
 
 
-def check_images(images, image_shape):
-    """Returns `images` as a uint8 array, or says what is wrong with them.
-
-    Keras and TensorFlow cast floats in 0..1 to uint8 zeros without a word; the answers would look
-    fine and mean nothing.
-
-    Args:
-        images: array-like, (N, H, W, C).
-        image_shape: (H, W, C); None where any size will do.
-
-    Raises:
-        ValueError: dtype is not uint8 or the shape does not match.
-    """
-    images = np.asarray(images)
-    received = f"dtype={images.dtype}"
-    if images.size and images.dtype.kind in "iuf":
-        received += f" with values from {images.min():g} to {images.max():g}"
-    _check(images.shape, images.dtype.name, image_shape, received)
-    return images
-
-
-def _checked_threshold(threshold, num_classes):
-    """A float, or K of them in a tuple, each a float32 number."""
-    values = np.asarray(threshold, "float64")
-    if not np.all(np.abs(values) <= float(np.finfo("float32").max)):
-        raise InvalidInputError(f"Expected a finite threshold. Received: threshold={threshold}")
-    if values.shape not in ((), (num_classes,)):
-        raise InvalidInputError(
-            f"Expected one threshold, or one for each of {num_classes} classes. "
-            f"Received: threshold with shape={values.shape}"
-        )
-    values = values.astype("float32").tolist()
-    return tuple(values) if isinstance(values, list) else values
-
-
 def threshold_per_image(threshold, logits):
     """The threshold of the predicted class, of equal logits the first, as in `np.argmax`.
 
@@ -215,21 +250,16 @@ def threshold_per_image(threshold, logits):
     return ops.sum(values, axis=-1)
 
 
-def _check(shape, dtype, image_shape, received=None):
-    if dtype != "uint8":
+def _as_extractor(network, preprocessing):
+    if not is_extractor(network):
+        extractor = build_extractor(network, preprocessing=preprocessing)
+    elif preprocessing is None:
+        extractor = network
+    else:
         raise InvalidInputError(
-            f"Expected images of dtype uint8, pixels 0-255. Received: {received or f'{dtype=!s}'}"
+            "Expected preprocessing for build_extractor, where this extractor was made, so that "
+            f"detectors are fitted on what is served. Received: preprocessing={preprocessing!r}"
         )
-    sizes = zip(shape[1:], image_shape, strict=False)
-    if len(shape) != 4 or any(None not in pair and pair[0] != pair[1] for pair in sizes):
-        expected = ", ".join(str(size or "any") for size in image_shape)
-        raise InvalidInputError(
-            f"Expected images of shape (N, {expected}). Received: shape={tuple(shape)}"
-        )
-
-
-def _as_extractor(network):
-    extractor = network if is_extractor(network) else build_extractor(network)
     outputs = sorted(_output_shapes(extractor))
     if "logits" not in outputs:
         raise InvalidInputError(f"Expected an output 'logits'. Received: {outputs=}")

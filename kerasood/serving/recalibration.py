@@ -1,6 +1,7 @@
 """A new threshold for a model that is in use, from new images, without touching its weights."""
 
 from kerasood import thresholds
+from kerasood.errors import InvalidInputError
 from kerasood.serving.ood_model import OODModel
 
 
@@ -34,14 +35,25 @@ def recalibrate(
     Raises:
         ValueError: dtype or shape is not what the network was trained on; too few images.
     """
+    if not isinstance(ood_model, OODModel):
+        raise InvalidInputError(
+            "Expected an OODModel, which has the threshold to be renewed. "
+            f"Received: {type(ood_model).__name__}"
+        )
     outputs = ood_model.predict(images, batch_size=batch_size)
     if per_class is None:
         per_class = not isinstance(ood_model.threshold, float)
     threshold = calibrate_outputs(
         outputs["score"], outputs["logits"], tpr, confidence, guarantee, per_class
     )
-    network, detector = ood_model.network, ood_model.detector
-    return OODModel(network, detector, threshold.value, name=ood_model.name), threshold
+    again = OODModel(
+        ood_model.network,
+        ood_model.detector,
+        threshold,
+        name=ood_model.name,
+        class_names=ood_model.class_names,
+    )
+    return again, threshold
 
 
 def calibrate_outputs(scores_in, logits, tpr, confidence, guarantee, per_class):

@@ -1,8 +1,10 @@
+import keras
 import numpy as np
 import pytest
 from tiny_models import random_images, small_network
 
 from kerasood.detectors import Energy
+from kerasood.export import export_model, read_calibration, read_metadata
 from kerasood.serving import OODModel, recalibrate
 from kerasood.thresholds import PerClassThreshold, Threshold, calibrate, calibrate_per_class
 
@@ -65,3 +67,47 @@ def test_images_in_batches(model, images):
 def test_unsuitable_images_are_refused(model, images, change, message):
     with pytest.raises(ValueError, match=message):
         recalibrate(model, change(images))
+
+
+def test_what_the_model_knows_survives_saving_recalibration_and_export(tmp_path):
+    network, names = small_network(), ["frog", "cat", "dog", "newt"]
+    images = random_images((8, 8, 3), 100)
+    scores = OODModel(network, Energy(), 0.0).predict(images)["score"]
+    model = OODModel(network, Energy(), calibrate(scores), class_names=names)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    again, threshold = recalibrate(loaded, images[:50], tpr=0.9)
+    assert loaded.class_names == again.class_names == tuple(names)
+    assert loaded.calibration == calibrate(scores).to_json()
+    assert again.calibration == threshold.to_json()
+    formats = ["saved_model"]
+    exported = export_model(again, tmp_path / "exported", images=images[:8], formats=formats)
+    assert read_metadata(exported.folder)["class_names"] == names
+    assert read_calibration(exported.folder) == threshold
+
+
+@pytest.mark.parametrize("threshold", ["-5", True, None, [1.0, "2", 3.0, 4.0]])
+def test_a_threshold_that_is_no_number_is_refused(threshold):
+    with pytest.raises(ValueError, match="Expected a threshold, a number"):
+        OODModel(small_network(), Energy(), threshold)
+
+
+@pytest.mark.parametrize("names", ["abcd", ["a", "b"], ["a", "b", "c", "c"], ["a", "b", "c", 4]])
+def test_class_names_that_are_not_those_of_the_classes_are_refused(names):
+    with pytest.raises(ValueError, match="Expected 4 class names, all different"):
+        OODModel(small_network(), Energy(), 0.0, class_names=names)
+
+
+def test_a_calibration_of_another_threshold_is_refused():
+    calibration = calibrate(np.arange(100.0)).to_json()
+    with pytest.raises(ValueError, match="Expected the calibration of this threshold, 0.0"):
+        OODModel(small_network(), Energy(), 0.0, calibration=calibration)
+
+
+def test_what_is_no_ood_model_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="Expected an OODModel.* Received: Functional"):
+        recalibrate(small_network(), random_images((8, 8, 3)))
+    with pytest.raises(ValueError, match="Expected an OODModel.* Received: Functional"):
+        export_model(small_network(), tmp_path, images=random_images((8, 8, 3)))
+    with pytest.raises(ValueError, match="Expected images.* Received: None"):
+        OODModel(small_network(), Energy(), 0.0).predict(None)

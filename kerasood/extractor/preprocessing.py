@@ -1,0 +1,212 @@
+"""How pixels and photographs become what a network was trained on, kept inside the model."""
+
+import warnings
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from kerasood.errors import InvalidInputError
+from kerasood.extractor._keras import all_layers, has_graph, sublayers
+from kerasood.extractor.graph import all_calls
+from kerasood.names import choose
+
+# (scale, offset per channel, whether channels are reversed): pixels 0-255 * scale + offset.
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+PIXELS = {
+    "none": ((1.0,), (0.0,), False),
+    "scale_0_1": ((1 / 255,), (0.0,), False),
+    "scale_-1_1": ((1 / 127.5,), (-1.0,), False),
+    "imagenet_torch": (
+        tuple(1 / (255 * std) for std in _IMAGENET_STD),
+        tuple(-mean / std for mean, std in zip(_IMAGENET_MEAN, _IMAGENET_STD, strict=True)),
+        False,
+    ),
+    # Blue, green, red, minus their means: as the networks that came from Caffe want them.
+    "imagenet_caffe": ((1.0,), (-103.939, -116.779, -123.68), True),
+}
+RESIZINGS = ("crop", "stretch", "pad")
+# Layers, and operations of keras.ops, that bring pixels into another range.
+_RESCALING = {
+    "BatchNormalization", "Divide", "GroupNormalization", "LayerNormalization", "Multiply",
+    "Normalization", "Preprocessing", "Rescaling", "Standardize", "Subtract", "TrueDivide",
+}  # fmt: skip
+NO_RESCALING = (
+    "The model {name!r} has no layer that rescales pixels before its first weights: it is fed "
+    "pixels 0-255. If they were rescaled before training, outside of the model, say how, by "
+    'preprocessing="scale_0_1" or another of {names}, a layer or a function such as '
+    'keras.applications.resnet50.preprocess_input; if it was trained on 0-255, by "none".'
+)
+
+
+@keras.saving.register_keras_serializable(package="kerasood")
+class Preprocessing(layers.Layer):
+    """What a network was trained on, made of pixels 0-255; and how photographs were resized.
+
+    As a layer it travels with the model, so that whoever serves it feeds plain uint8 images.
+
+    Args:
+        pixels: "scale_0_1" (x / 255), "scale_-1_1" (x / 127.5 - 1), "imagenet_torch" (x / 255,
+            less the mean, over the deviation, per channel of ImageNet), "imagenet_caffe" (channels
+            reversed, less their means), "none" (0-255 as they are), a layer, or a function of
+            keras.ops, of float32 images (N, H, W, C).
+        resizing: how images of other sizes are brought to the network's: "crop" (short side, then
+            the centre), "stretch" (as `keras.utils.image_dataset_from_directory` does) or "pad".
+        antialias: bool, whether pixels are averaged where images shrink;
+            `image_dataset_from_directory` does not.
+
+    Input: (N, H, W, C), pixels 0-255, uint8 or float. Output: float32.
+    """
+
+    def __init__(self, pixels="none", resizing="crop", antialias=True, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        if isinstance(pixels, str):
+            choose("preprocessing of pixels", pixels, PIXELS)
+        elif not callable(pixels):
+            raise InvalidInputError(
+                "Expected a name, a layer or a function of keras.ops for preprocessing. "
+                f"Received: {pixels!r}"
+            )
+        self.pixels = pixels
+        self.resizing = choose("way of resizing", resizing, RESIZINGS)
+        self.antialias = bool(antialias)
+        self.autocast = False  # a half-precision cast of 0-255 would lose digits
+
+    @classmethod
+    def of(cls, value):
+        """A Preprocessing from one, or from what its `pixels` may be."""
+        return value if isinstance(value, cls) else cls(value)
+
+    def build(self, images_shape):
+        if isinstance(self.pixels, str):
+            channels = {len(values) for values in PIXELS[self.pixels][:2]} - {1}
+            if channels - {images_shape[-1]}:
+                raise InvalidInputError(
+                    f"Expected images of {channels.pop()} channels for {self.pixels!r}. "
+                    f"Received: shape={tuple(images_shape)}"
+                )
+        elif not isinstance(self.pixels, layers.Layer):
+            self.pixels = _as_graph(self.pixels, images_shape)
+
+    def call(self, images):
+        images = ops.cast(images, "float32")
+        if not isinstance(self.pixels, str):
+            return ops.cast(self.pixels(images), "float32")
+        scale, offset, reverse = PIXELS[self.pixels]
+        if self.pixels == "none":
+            return images
+        if reverse:
+            images = ops.take(images, (2, 1, 0), axis=-1)
+        return images * np.float32(scale) + np.float32(offset)
+
+    def compute_output_shape(self, images_shape):
+        if isinstance(self.pixels, str):
+            return images_shape
+        return self.pixels.compute_output_shape(images_shape)
+
+    def get_config(self):
+        pixels = self.pixels
+        if not isinstance(pixels, str):
+            pixels = keras.saving.serialize_keras_object(pixels)
+        own = {"pixels": pixels, "resizing": self.resizing, "antialias": self.antialias}
+        return {**super().get_config(), **own}
+
+    @classmethod
+    def from_config(cls, config):
+        pixels = config["pixels"]
+        if not isinstance(pixels, str):
+            pixels = keras.saving.deserialize_keras_object(pixels)
+        return cls(**{**config, "pixels": pixels})
+
+
+def preprocessing_of(model):
+    """The Preprocessing inside a model; where it has none, the default of "none"."""
+    found = [layer for layer in all_layers(model) if isinstance(layer, Preprocessing)]
+    return found[0] if found else Preprocessing()
+
+
+def with_preprocessing(model, preprocessing):
+    """A model on uint8 images that preprocesses them first; the layers of `model` are shared.
+
+    Args:
+        model: keras.Model on (N, H, W, C).
+        preprocessing: as `Preprocessing`'s `pixels`, or a Preprocessing; None returns `model`.
+
+    Raises:
+        ValueError: the model has one already, or none is given for a KerasHub task whose own
+            preprocessor would be left out.
+    """
+    _check_task(model, preprocessing)
+    if preprocessing is None:
+        return model
+    if any(isinstance(layer, Preprocessing) for layer in sublayers(model)):
+        raise InvalidInputError(
+            f"Expected no preprocessing for model={model.name!r}, which has its own inside. "
+            f"Received: preprocessing={preprocessing!r}"
+        )
+    shape = _image_shape(model)
+    images = keras.Input(shape, dtype="uint8", name="images")
+    prepared = Preprocessing.of(preprocessing)(images)
+    return keras.Model(images, model(prepared), name=model.name)
+
+
+def warn_of_raw_pixels(model):
+    """Warns where the graph of a model takes pixels to its first weights as they are.
+
+    A model without a graph is not judged: what its `call` computes is not seen.
+    """
+    if has_graph(model) and len(model.inputs[0].shape) == 4 and _reaches_weights(model):
+        message = NO_RESCALING.format(name=model.name, names=", ".join(map(repr, PIXELS)))
+        warnings.warn(message, stacklevel=3)
+
+
+def _reaches_weights(model):
+    for _, call in all_calls(model):
+        operation = call.call.operation
+        if has_graph(operation):
+            continue
+        if type(operation).__name__ in _RESCALING:
+            return False
+        if isinstance(operation, layers.Layer):
+            if {type(layer).__name__ for layer in sublayers(operation)} & _RESCALING:
+                return False
+            if operation.weights and not isinstance(operation, layers.Embedding):
+                # Layers that augment images keep the state of their random numbers.
+                if any(weight.trainable for weight in operation.weights):
+                    return not sublayers(operation)
+    return False
+
+
+def _image_shape(model):
+    if getattr(model, "inputs", None):
+        return tuple(model.inputs[0].shape[1:])
+    shape = (model.get_build_config() or {}).get("input_shape")
+    if not shape:
+        raise InvalidInputError(
+            "Expected a model that was built by a call on images. "
+            f"Received: model={model.name!r} of class {type(model).__name__}"
+        )
+    return tuple(shape[1:])
+
+
+def _check_task(model, preprocessing):
+    """KerasHub's tasks preprocess in `predict` and `fit` only, not when they are called."""
+    if preprocessing is None and getattr(model, "preprocessor", None) is not None:
+        raise InvalidInputError(
+            f"Expected preprocessing=model.preprocessor.image_converter for {model.name!r}, whose "
+            "preprocessor is no part of its graph: otherwise it would be fed pixels 0-255. "
+            f"Received: a {type(model).__name__} with a preprocessor"
+        )
+
+
+def _as_graph(function, images_shape):
+    """A function as a keras.Model, which is saved as operations and not as code."""
+    images = keras.Input(tuple(images_shape)[1:], dtype="float32")
+    try:
+        return keras.Model(images, function(images), name="preprocessing_of_pixels")
+    except Exception as error:
+        raise InvalidInputError(
+            "Expected a function of keras.ops, images (N, H, W, C) in and out. Received: "
+            f"{getattr(function, '__name__', function)!r}, which fails on a symbolic image with "
+            f"a {type(error).__name__}: {error}"
+        ) from error
