@@ -23,3 +23,11 @@ def choose(kind, name, table):
     raise InvalidInputError(
         f"Expected a {kind} out of {', '.join(table)}.{hint} Received: {name!r}"
     )
+
+
+def shown(text):
+    """Returns a text from outside, such as a file name, without line breaks or terminal escapes."""
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape", "surrogatepass").decode()
+        for sign in str(text)
+    )

@@ -34,7 +34,7 @@ ORDER = (
 )
 # The graph's own code runs on every Keras backend; TensorFlow stays at the two ends.
 USES_TENSORFLOW = {
-    "data/archives/builders/archive_builder.py",
+    "data/archives/builders.py",
     "data/tfds.py",
     "extractor/input_gradient.py",
     "training/pipelines.py",

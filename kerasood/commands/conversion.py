@@ -7,16 +7,15 @@ import numpy as np
 
 from kerasood.commands.common import console
 from kerasood.commands.ood_sets import wanted_sets
+from kerasood.data.division import OOD_SPLIT
 from kerasood.data.open import open_source
 from kerasood.data.registry import ood_names
-from kerasood.data.source import OOD_SPLIT
 from kerasood.data.splits import halves
 from kerasood.errors import InvalidInputError
 from kerasood.export import Quantization, run_tflite
 from kerasood.export.formats.converted import (
     compare_with_keras,
     comparison_table,
-    rows_of,
     spread_batches,
 )
 from kerasood.files import write_json
@@ -66,10 +65,9 @@ def _calibration_images(config, candidate, test):
     source = candidate.calibration
     if config.calibration:
         source = open_source(config.calibration, OOD_SPLIT, config.data)
-    rows = slice(None)
     if source is None:
-        source, rows = test, halves(test.num_images, config.seed)[0]
-    for images, _ in rows_of(source, rows, config.batch_size):
+        source = test.subset(halves(test.num_images, config.seed)[0])
+    for images, _ in source.batches(config.batch_size):
         yield images
 
 

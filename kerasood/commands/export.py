@@ -13,8 +13,8 @@ from kerasood.commands.measuring import checked_detector
 from kerasood.commands.replaying import verify_folder
 from kerasood.commands.zoo_runs import open_run
 from kerasood.config import ExportConfig
+from kerasood.data.division import OOD_SPLIT
 from kerasood.data.open import open_source
-from kerasood.data.source import OOD_SPLIT
 from kerasood.detectors import build
 from kerasood.detectors.saving import load_detector, save_detector
 from kerasood.evaluation.fitting import CandidateOutputs, FittedDetectors

@@ -4,7 +4,8 @@ import functools
 import numpy as np
 from PIL import Image
 
-from kerasood.data.source import ArraySource, deal
+from kerasood.data.division import balanced_parts
+from kerasood.data.source import ArraySource
 
 HELDOUT_CLASSES = (8, 9)
 # 60% train, 20% validation, 20% test of every class.
@@ -13,22 +14,22 @@ BRIGHTEST = 16
 PATCH_SCALES = (1, 2, 4, 8)
 
 
-def digits(split: str, image_size: int) -> ArraySource:
+def digits(split: str, options) -> ArraySource:
     """Returns classes 0 to 7 of the digits, split 60/20/20 within every class, always the same.
 
     Reference: UCI "Optical Recognition of Handwritten Digits" (its test set, 1,797 images).
     """
-    images, labels = _load_digits(image_size)
+    images, labels = _load_digits(options.image_size)
     kept = labels < min(HELDOUT_CLASSES)
     images, labels = images[kept], labels[kept]
-    rows = deal(labels, FIFTHS) == split
+    rows = balanced_parts(labels, FIFTHS) == split
     names = tuple(str(digit) for digit in range(min(HELDOUT_CLASSES)))
     return ArraySource("digits", images[rows], labels[rows], len(names), names)
 
 
-def digits_heldout(split: str, image_size: int) -> ArraySource:
+def digits_heldout(split: str, options) -> ArraySource:
     """Returns classes 8 and 9 of the digits, without labels: no model of 0 to 7 has them."""
-    images, labels = _load_digits(image_size)
+    images, labels = _load_digits(options.image_size)
     return ArraySource("digits_heldout", images[np.isin(labels, HELDOUT_CLASSES)])
 
 

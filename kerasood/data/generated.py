@@ -4,7 +4,7 @@ import zlib
 import numpy as np
 
 from kerasood.data.embedded import photo_patches
-from kerasood.data.source import ImageSource, rebatch
+from kerasood.data.source import ImageSource
 
 CHUNK = 256
 DEFAULT_NUM_IMAGES = 2000
@@ -69,16 +69,13 @@ class GeneratedSource(ImageSource):
 
     def __init__(self, name, image_size=32, num_images=DEFAULT_NUM_IMAGES, seed=0):
         super().__init__(name, num_images, image_size)
-        self._make = MAKERS[name]
+        self._make, self._total = MAKERS[name], num_images
         self._key = [seed, zlib.crc32(name.encode())]
 
-    def batches(self, batch_size):
-        return rebatch(self._chunks(), batch_size)
-
     def _identity(self):
-        return [self.name, *self._key, self.num_images, VERSION]
+        return [self.name, *self._key, self._total, VERSION]
 
     def _chunks(self):
-        for first in range(0, self.num_images, CHUNK):
+        for first in range(0, self._total, CHUNK):
             rng = np.random.default_rng([*self._key, first // CHUNK])
-            yield self._make(rng, CHUNK, self.image_size)[: self.num_images - first], None
+            yield self._make(rng, CHUNK, self.image_size)[: self._total - first], None

@@ -1,13 +1,16 @@
 """From a name or path to an ImageSource."""
 from kerasood.data import embedded
+from kerasood.data.adapters import as_source
 from kerasood.data.archives.download import fetch_archive
-from kerasood.data.arrays import NpzSource, npz_splits
+from kerasood.data.arrays import ArrayFileSource, array_splits
+from kerasood.data.division import OOD_SPLIT, OUTLIERS
 from kerasood.data.folders import FolderSource, check_folder, folder_splits
-from kerasood.data.generated import GeneratedSource
-from kerasood.data.npy import NpySource
+from kerasood.data.generated import MAKERS, GeneratedSource
+from kerasood.data.lists import ListSource, list_splits
+from kerasood.data.locate import locate, not_found
 from kerasood.data.options import DEFAULTS, DataOptions
-from kerasood.data.places import locate, missing
-from kerasood.data.source import OOD_SPLIT, OUTLIERS, ImageSource, offered_splits
+from kerasood.data.registry import built_in
+from kerasood.data.source import ImageSource
 from kerasood.data.tfds import (
     TfdsSource,
     default_root,
@@ -18,25 +21,30 @@ from kerasood.data.tfds import (
 )
 from kerasood.errors import InvalidInputError, MissingDataError
 
-AT_HAND = {"digits": embedded.digits, "digits_heldout": embedded.digits_heldout}
+SOURCES = {"array": ArrayFileSource, "list": ListSource, "folder": FolderSource, "tfds": TfdsSource}
+SPLITS_OF = {"array": array_splits, "folder": folder_splits, "tfds": prepared_splits}
+
+built_in("digits", embedded.digits)
+built_in("digits_heldout", embedded.digits_heldout)
+for _name in MAKERS:
+    built_in(_name, lambda split, options, name=_name: GeneratedSource(name, options.image_size))
 
 
 def open_source(
-    name: str,
-    split: str = "test",
-    options: DataOptions = DEFAULTS,
+    name: str, split: str = "test", options: DataOptions = DEFAULTS
 ) -> ImageSource:
     """Opens a split of a data set.
 
     A registered set is looked for as `<data_dir>/<name>.npz` or `.npy`, as the image folder or
     prepared TFDS directory `<data_dir>/<name>/`, as `<data_dir>/<tfds_name>/`, and in the directory
     of tensorflow-datasets; then as its published archive `<data_dir>/<file>`, which is prepared
-    for TFDS beside it; then it is downloaded, if that is allowed and possible. The first place that
-    has it decides, also when it lacks the split.
+    for TFDS beside it; then it is downloaded, if that is allowed and possible. The first of these
+    that is there decides, also when it lacks the split.
 
     Args:
-        name: registered name, or the path of an .npz or .npy file or image folder. A folder whose
-            name is that of a registered set is written with a slash: `./svhn`.
+        name: registered name, or the path of an .npz or .npy file, of an image folder, or of a
+            list of files (see `ListSource`). A folder whose name is that of a registered set is
+            written with a slash: `./svhn`.
         split: `"train"`, `"validation"`, `"test"`; `"ood"`: the images to score as outliers, which
             is `"test"` where there are splits and otherwise everything; or `"outliers"`: auxiliary
             images to train with, which is `"train"` where there are splits and otherwise
@@ -44,34 +52,29 @@ def open_source(
         options: where to look, and what becomes of the images.
 
     Raises:
-        ValueError: unknown name, missing directory or split, or unsuitable contents.
-        FileNotFoundError: a registered set that is not on disk and may not or cannot be downloaded.
-        OSError: a download that failed, or an archive that could not be prepared.
+        InvalidInputError: unknown name, missing directory or split, or unsuitable contents.
+        MissingDataError: a registered set that is not on disk and may not or cannot be downloaded.
+        StorageError: a download that failed, or an archive that could not be prepared.
     """
-    kind, place, spec = locate(name, options.data_dir)
-    image_size = options.image_size
+    found = locate(name, options.data_dir)
+    spec = found.spec
     if spec:
         split = _registered_split(spec, split)
-    if kind == "missing" and not (options.download and spec.downloadable):
-        raise MissingDataError(missing(spec, place))
-    if kind == "at hand":
-        return _at_hand(spec, _published_split(spec, split), image_size)
+    if found.kind == "missing" and not (options.download and spec.downloadable):
+        raise MissingDataError(not_found(found))
+    if found.kind == "built in":
+        source = as_source(spec.opener(_published_split(spec, split), options), name, options)
+        source.channels = options.channels
+        return source
+    kind, path = found.kind, found.path
     if kind in ("missing", "archive"):
         _published_split(spec, split)
-        kind, place = _fetched(kind, place, spec)
-    if kind == "npz":
-        return NpzSource(place, split, image_size, spec)
-    if kind == "npy":
-        return NpySource(place, split, image_size, spec)
-    if kind == "folder":
-        return FolderSource(place, split, image_size, options.strict, spec)
-    return TfdsSource(place, split, image_size, spec)
+        kind, path = _fetched(found)
+    return SOURCES[kind](path, split, options, *((spec,) if kind != "list" else ()))
 
 
 def availability(
-    name: str,
-    split: str = "test",
-    options: DataOptions = DEFAULTS,
+    name: str, split: str = "test", options: DataOptions = DEFAULTS
 ) -> str | None:
     """Says in one line why a data set cannot be opened and how to get it, or returns None.
 
@@ -81,20 +84,21 @@ def availability(
         name, split, options: see `open_source`.
 
     Raises:
-        ValueError: unknown name, or a data directory that does not exist.
+        InvalidInputError: unknown name, or a data directory that does not exist.
     """
-    kind, place, spec = locate(name, options.data_dir)
+    found = locate(name, options.data_dir)
+    spec = found.spec
     try:
         if spec:
             split = _registered_split(spec, split)
-        if kind == "missing" and not (options.download and spec.downloadable):
-            return missing(spec, place)
-        if kind in ("missing", "archive"):
+        if found.kind == "missing" and not (options.download and spec.downloadable):
+            return not_found(found)
+        if found.kind in ("missing", "archive"):
             _published_split(spec, split)
-        elif kind == "tfds":
-            stored_splits(place, split, spec)
-        elif kind == "folder" and spec:
-            check_folder(place, split, options.image_size, spec)
+        elif found.kind == "tfds":
+            stored_splits(found.path, split, spec)
+        elif found.kind == "folder" and spec:
+            check_folder(found.path, split, options, spec)
         else:
             open_source(name, split, options.replace(download=False))
     except (ValueError, OSError) as error:
@@ -102,43 +106,32 @@ def availability(
     return None
 
 
-def available_splits(
-    name: str, options: DataOptions = DEFAULTS
-) -> tuple[str, ...]:
+def available_splits(name: str, options: DataOptions = DEFAULTS) -> tuple[str, ...]:
     """Returns the splits (`"ood"` and `"outliers"` aside) that `open_source` serves for a data set.
 
     Raises:
-        ValueError, FileNotFoundError: as `open_source`.
+        InvalidInputError, MissingDataError: as `open_source`.
     """
-    kind, place, spec = locate(name, options.data_dir)
-    if kind == "missing" and not (options.download and spec.downloadable):
-        raise MissingDataError(missing(spec, place))
-    if spec and spec.outliers:
-        return spec.splits
-    if kind == "npz":
-        return npz_splits(place, spec)
-    if kind == "folder":
-        return folder_splits(place, spec)
-    if kind == "tfds":
-        return prepared_splits(place, spec)
-    if kind == "npy":
-        return offered_splits((), divisible=False)
+    found = locate(name, options.data_dir)
+    spec = found.spec
+    if found.kind == "missing" and not (options.download and spec.downloadable):
+        raise MissingDataError(not_found(found))
+    if found.kind == "list":
+        return list_splits(found.path)
+    if found.kind in SPLITS_OF and not (spec and spec.outliers):
+        return SPLITS_OF[found.kind](found.path, spec)
     return spec.splits
 
 
-def _at_hand(spec, split, image_size):
-    if spec.name in AT_HAND:
-        return AT_HAND[spec.name](split, image_size)
-    return GeneratedSource(spec.name, image_size)
-
-
-def _fetched(kind, place, spec):
-    """Downloads what is missing and prepares an archive; returns (kind, place) of the result."""
-    if kind == "missing":
+def _fetched(found):
+    """Downloads what is missing and prepares an archive; returns (kind, path) of the result."""
+    spec, path = found.spec, found.path
+    root = found.roots[0] if found.roots else None
+    if found.kind == "missing":
         if spec.archive is None:
-            return "tfds", download_and_prepare(spec, place[0] if place else None)
-        place = fetch_archive(spec, place[0] if place else default_root())
-    return ("tfds", prepare(spec, place)) if spec.prepared_name else ("npy", place)
+            return "tfds", download_and_prepare(spec, root)
+        path = fetch_archive(spec, root or default_root())
+    return ("tfds", prepare(spec, path)) if spec.prepared_name else ("array", path)
 
 
 def _registered_split(spec, split):

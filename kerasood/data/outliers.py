@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from kerasood.data.division import OUTLIERS
 from kerasood.data.open import open_source
 from kerasood.data.options import DEFAULTS
-from kerasood.data.source import LOAD_BATCH, OUTLIERS, ArraySource
 from kerasood.logs import log
 
 # Not the run's: several seeds shall train on the same images.
@@ -40,19 +40,11 @@ def load_outliers(source, max_outliers=None):
     Returns:
         uint8 (M, S, S, 3).
     """
-    if source.num_images is None:
-        source = ArraySource(source.name, source.load()[0])
-    rows = np.arange(source.num_images)
-    if max_outliers is not None and max_outliers < len(rows):
+    if max_outliers is not None and max_outliers < source.num_images:
         generator = np.random.default_rng(SAMPLE_SEED)
-        rows = np.sort(generator.choice(rows, max_outliers, replace=False))
-    size = source.image_size
-    outliers = np.empty((len(rows), size, size, 3), np.uint8)
-    first = taken = 0
-    for images, _ in source.batches(LOAD_BATCH):
-        stop = np.searchsorted(rows, first + len(images))
-        outliers[taken:stop] = images[rows[taken:stop] - first]
-        first, taken = first + len(images), stop
+        rows = generator.choice(source.num_images, max_outliers, replace=False)
+        source = source.subset(np.sort(rows))
+    outliers, _ = source.load()
     for file, reason in source.skipped:
         log.warning("left out of the outliers: %s (%s)", file, reason)
-    return outliers[:taken]
+    return outliers

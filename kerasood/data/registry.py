@@ -1,9 +1,10 @@
 """The one table of data sets: where each comes from, what it holds and what it may be used for."""
 import dataclasses
-import difflib
 import pathlib
+from collections.abc import Callable
 
 from kerasood.errors import InvalidInputError
+from kerasood.names import choose
 
 AS_THEY_ARE = "as they are"
 SHORT_SIDE = "short side to the image size (antialiased bilinear), centre crop"
@@ -38,7 +39,7 @@ class DatasetSpec:
         name: what the user types; also the name of its npz or folder in the data directory.
         title: what the tables print.
         source: `"tfds"`, `"archive"`, `"manual"` (the user fetches it), `"embedded"` or
-            `"generated"`.
+            `"generated"`, or `"registered"` by `register`.
         tfds_name: its name in tensorflow-datasets, with a configuration where it has several.
         archive: the published file, for `"archive"`.
         num_classes: number of classes, where the labels matter.
@@ -60,6 +61,7 @@ class DatasetSpec:
         resizing: how other image sizes become the wanted one.
         licence: terms of use of the images.
         how_to_get: one line for the user who lacks it.
+        opener: makes the images of `(split, DataOptions)`, where they lie in no data directory.
     """
 
     name: str
@@ -83,6 +85,7 @@ class DatasetSpec:
     resizing: str = SHORT_SIDE
     licence: str = ""
     how_to_get: str = ""
+    opener: Callable | None = None
 
     @property
     def downloadable(self) -> bool:
@@ -202,14 +205,43 @@ def find(name: str) -> DatasetSpec:
     Raises:
         ValueError: for an unknown name; suggests the nearest one.
     """
-    if name in DATASETS:
-        return DATASETS[name]
-    near = difflib.get_close_matches(name.lower(), DATASETS, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise InvalidInputError(
-        f"Expected a data set ({', '.join(DATASETS)}), a .npz or .npy file or an image folder "
-        f"that exists.{hint} Received: name={name!r}"
-    )
+    return DATASETS[choose("path of images that exists, or a data set", name, DATASETS)]
+
+
+def built_in(name, opener):
+    """Says how a set of the table is made that lies in no data directory."""
+    DATASETS[name] = dataclasses.replace(DATASETS[name], opener=opener)
+
+
+def register(name: str, **fields):
+    """Adds a data set of one's own under a name that every command and call then takes.
+
+    The decorated function takes (split, DataOptions) and returns an ImageSource, or anything that
+    `kerasood.data.as_source` does, such as `(images, labels)`::
+
+        @kerasood.data.register("microscopy", splits=("train", "test"), num_classes=3)
+        def microscopy(split, options):
+            return load_slides(split, options.image_size)
+
+    Args:
+        name: a name that no data set has yet.
+        **fields: of `DatasetSpec`: splits, num_classes, title, near_for...
+
+    Raises:
+        InvalidInputError: the name is taken, or could be a path.
+    """
+    if name in DATASETS or not name.isidentifier():
+        raise InvalidInputError(
+            "Expected a name of letters, digits and _ that no data set has yet. "
+            f"Received: name={name!r}"
+        )
+
+    def add(opener):
+        spec = {"title": name, "resizing": SHORT_SIDE, **fields}
+        DATASETS[name] = DatasetSpec(name, source="registered", opener=opener, **spec)
+        return opener
+
+    return add
 
 
 def role(name: str, in_name: str) -> str:

@@ -1,28 +1,31 @@
-"""What all image sources share: the interface, batching, labels, identity, choice of a split."""
+"""What all image sources share: batches, rows, subsets, labels and identity."""
+import copy
 import hashlib
 import json
 
 import numpy as np
 
+from kerasood.data.decoding import to_channels
+from kerasood.data.digest import ImageDigest, rows_identity
+from kerasood.data.labels import checked_labels, refuse_mask
 from kerasood.errors import InvalidInputError
-from kerasood.logs import log
 
-SPLITS = ("train", "validation", "test")
-OOD_SPLIT = "ood"
-OUTLIERS = "outliers"
-# Dealt round and round within each class, so every part holds its share of every class.
-TENTHS = ("test", *("train",) * 4, "validation", *("train",) * 4)
 LOAD_BATCH = 1024
+READ_BYTES = 1 << 26  # of images that are read or resized at once
 
 
 class ImageSource:
     """Images of one split of a data set, re-iterable in one fixed order.
 
+    A subclass yields its images in `_chunks`; where it can read single images faster than all of
+    them it overrides `_read` as well.
+
     Attributes:
         name: the data set's name, for messages.
-        num_images: number of images; None when unknown before reading. A folder with unreadable
-            files counts them until they were met.
+        num_images: number of images. A folder with unreadable files counts them until they were
+            met.
         image_size: side of the square images, pixels.
+        channels: 3, or 1 for grey images.
         num_classes: number of classes, or None without labels.
         class_names: tuple of `num_classes` names, or None.
         skipped: list of (file, reason) of the files left out as unreadable so far.
@@ -31,14 +34,29 @@ class ImageSource:
     """
 
     resized_from = None
+    _known_labels = None
+    _rows = None
 
-    def __init__(self, name, num_images, image_size, num_classes=None, class_names=None):
+    def __init__(
+        self, name, num_images, image_size, num_classes=None, class_names=None, channels=3
+    ):
         self.name = name
         self.num_images = num_images
         self.image_size = image_size
+        self.channels = channels
         self.num_classes = num_classes
         self.class_names = class_names
         self.skipped = []
+        self._num_rows = num_images
+
+    @property
+    def labels(self):
+        """int32 (N,), without decoding an image; None without labels.
+
+        Unreadable files have a label too: it belongs to the row, see `subset`.
+        """
+        labels = self._all_labels()
+        return labels if labels is None or self._rows is None else labels[self._rows]
 
     def batches(self, batch_size: int):
         """Yields all images in order, in bounded memory.
@@ -47,10 +65,68 @@ class ImageSource:
             batch_size: images per batch; only the last batch may hold fewer.
 
         Yields:
-            images: uint8 `(B, S, S, 3)`, 0-255.
+            images: uint8 `(B, S, S, channels)`, 0-255.
             labels: int32 `(B,)`, or None.
         """
-        raise NotImplementedError
+        for images, labels in rebatch(self._read(self._rows), batch_size):
+            yield to_channels(images, self.channels), labels
+
+    def load(self):
+        """Returns images uint8 `(N, S, S, channels)` and labels int32 `(N,)` or None, in memory."""
+        images = labels = None
+        count = 0
+        for batch, batch_labels in self.batches(LOAD_BATCH):
+            if images is None:
+                images = np.empty((self._num_rows, *batch.shape[1:]), np.uint8)
+                labels = None if batch_labels is None else np.empty(self._num_rows, np.int32)
+            images[count : count + len(batch)] = batch
+            if labels is not None:
+                labels[count : count + len(batch)] = batch_labels
+            count += len(batch)
+        return images[:count], None if labels is None else labels[:count]
+
+    def take(self, rows):
+        """Returns the images of some rows, uint8 `(len(rows), S, S, channels)`.
+
+        Args:
+            rows: int (M,), in any order; see `subset`.
+
+        Raises:
+            InvalidInputError: there is no such row, or its file is unreadable.
+        """
+        increasing, where = np.unique(np.asarray(rows), return_inverse=True)
+        images, _ = self.subset(increasing).load()
+        if len(images) < len(increasing):
+            raise InvalidInputError(
+                f"{self.name}: expected readable images. Received: "
+                f"{len(increasing) - len(images)} unreadable of {len(increasing)}"
+            )
+        return images if np.array_equal(where, np.arange(len(where))) else images[where]
+
+    def subset(self, rows, name: str | None = None) -> "ImageSource":
+        """Returns some of the images as a source of their own; nothing is read or copied.
+
+        Args:
+            rows: int (M,), increasing, each in [0, N). In a folder they count the files, readable
+                or not, so that damage moves no other image.
+            name: of the subset, for messages; the source's by default.
+
+        Raises:
+            InvalidInputError: for other rows.
+        """
+        rows = np.asarray(rows)
+        is_increasing = rows.ndim == 1 and rows.dtype.kind in "iu" and np.all(np.diff(rows) > 0)
+        if not is_increasing or not rows.size or rows[0] < 0 or rows[-1] >= self._num_rows:
+            raise InvalidInputError(
+                f"{self.name}: expected increasing rows in [0, {self._num_rows}), at least one. "
+                f"Received: {rows.size} rows, shape={rows.shape}, dtype={rows.dtype}"
+            )
+        part = copy.copy(self)
+        part.name = name or self.name
+        part.skipped = []
+        part.num_images = part._num_rows = len(rows)
+        part._rows = rows if self._rows is None else self._rows[rows]
+        return part
 
     def fingerprint(self) -> str:
         """Returns a cheap identity of the images and labels that this source yields, 64 hex digits.
@@ -59,99 +135,65 @@ class ImageSource:
         Nothing is decoded: files count as other files when their time of change is another, and
         an image that turns out to be unreadable changes nothing.
         """
-        labels = rows_identity(self._known_labels())
-        identity = [type(self).__name__, self.image_size, labels, *self._identity()]
+        identity = [
+            type(self).__name__, self.image_size, self.channels, rows_identity(self._known_labels),
+            rows_identity(self._rows), *self._identity(),
+        ]
         return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
-    def _known_labels(self):
-        """Returns the labels, int `(N,)`, where they are known without reading, or None."""
-        return None
+    def _chunks(self):
+        """Yields (images, labels) of all images in order, in chunks of any length."""
+        raise NotImplementedError
+
+    def _read(self, rows):
+        """Yields (images, labels) of increasing rows, or of all for None."""
+        return selected(self._chunks(), rows)
+
+    def _images_per_read(self, most):
+        return max(1, min(most, READ_BYTES // (3 * self.image_size**2)))
+
+    def _all_labels(self):
+        return self._known_labels
 
     def _identity(self) -> list:
         """Returns strings and numbers (or lists of them) that tell these images from others."""
         raise NotImplementedError
-
-    def load(self):
-        """Returns images uint8 `(N, S, S, 3)` and labels int32 `(N,)` or None, all in memory."""
-        parts = list(self.batches(LOAD_BATCH))
-        images = np.concatenate([images for images, _ in parts])
-        if parts[0][1] is None:
-            return images, None
-        return images, np.concatenate([labels for _, labels in parts])
 
 
 class ArraySource(ImageSource):
     """Images that are already in memory.
 
     Args:
-        images: uint8 `(N, S, S, 3)`.
-        labels: int32 `(N,)`, or None.
+        images: uint8 `(N, S, S, channels)`.
+        labels: int `(N,)` in [0, num_classes), or None.
     """
 
     def __init__(self, name, images, labels=None, num_classes=None, class_names=None):
-        super().__init__(name, len(images), images.shape[1], num_classes, class_names)
-        self._images, self._labels = images, labels
-
-    def batches(self, batch_size):
-        return rebatch([(self._images, self._labels)], batch_size)
+        images = refuse_mask(images, name)
+        super().__init__(
+            name, len(images), images.shape[1], num_classes, class_names, images.shape[-1]
+        )
+        self._images = images
+        if labels is not None:
+            self._known_labels = checked_labels(labels, len(images), num_classes, name)
 
     def load(self):
-        return self._images, self._labels
+        if self._rows is None and self._images.shape[-1] == self.channels:
+            return self._images, self._known_labels
+        return super().load()
 
-    def _known_labels(self):
-        return self._labels
+    def _read(self, rows):
+        rows = np.arange(len(self._images)) if rows is None else rows
+        for first in range(0, len(rows), LOAD_BATCH):
+            part = rows[first : first + LOAD_BATCH]
+            labels = self._known_labels
+            yield self._images[part], None if labels is None else labels[part]
 
     def _identity(self):
         digest = ImageDigest()
         for images, _ in self.batches(LOAD_BATCH):
             digest.update(images)
         return [digest.hexdigest, digest.count]
-
-
-class ImageDigest:
-    """SHA-256 of images as they pass, whatever batches they come in.
-
-    Attributes:
-        count: number of images so far.
-    """
-
-    def __init__(self):
-        self.count = 0
-        self._shape = None
-        self._pixels = hashlib.sha256()
-
-    def update(self, images):
-        """Adds a batch.
-
-        Args:
-            images: uint8 `(B, H, W, 3)`; all batches have images of one shape.
-
-        Raises:
-            ValueError: for other images.
-        """
-        images = np.asarray(images)
-        shape = self._shape or images.shape[1:]
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != shape:
-            expected = ", ".join(str(side) for side in shape) if self._shape else "H, W, 3"
-            raise InvalidInputError(
-                f"Expected uint8 images of shape (B, {expected}). "
-                f"Received: shape={images.shape}, dtype={images.dtype}"
-            )
-        self._shape = shape
-        self.count += len(images)
-        self._pixels.update(np.ascontiguousarray(images).data)
-
-    @property
-    def hexdigest(self) -> str:
-        """64 hex digits: of the shape of the images and of all their pixels."""
-        whole = self._pixels.copy()
-        whole.update(str(self._shape).encode())
-        return whole.hexdigest()
-
-
-def rows_identity(rows):
-    """Returns an identity of an int array of rows or labels; of None, `"all"`."""
-    return "all" if rows is None else hashlib.sha256(rows.astype("<i8").tobytes()).hexdigest()
 
 
 def rebatch(chunks, batch_size: int):
@@ -182,93 +224,17 @@ def _joined(first, second):
     return np.concatenate([first[0], second[0]]), labels
 
 
-def deal(labels, pattern=TENTHS, seed: int = 0):
-    """Deals images to parts, class by class, so that each part has its share of every class.
-
-    Args:
-        labels: int `(N,)`.
-        pattern: part names, dealt cyclically over the shuffled images of class 0, 1, ...
-        seed: of the shuffle.
-
-    Returns:
-        `(N,)` array of part names.
-    """
-    shuffled = np.random.default_rng(seed).permutation(len(labels))
-    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    parts = np.empty(len(labels), dtype=object)
-    parts[by_class] = np.resize(np.array(pattern, dtype=object), len(labels))
-    return parts
-
-
-def part_rows(labels, part: str, where):
-    """Returns the increasing rows of one part of data that come without splits of their own."""
-    rows = np.flatnonzero(deal(labels) == part)
-    if not len(rows):
-        raise InvalidInputError(
-            f"{where}: too few images to divide into 80% train, 10% validation and 10% test; "
-            f"{part!r} would be empty. Received: {len(labels)} images"
-        )
-    log.info("%s: %d of its %d images are %s (fixed seeded 80/10/10 division)",
-                 where, len(rows), len(labels), part)
-    return rows
-
-
-def choose_split(where, split: str, named: tuple[str, ...], divisible: bool):
-    """Decides what a requested split means for a file or folder.
-
-    `"ood"` asks for the images to score as outliers: the test split where there are splits,
-    otherwise everything. `"outliers"` asks for images to train with that belong to no class: the
-    training split where there are splits, otherwise everything; a single split is everything,
-    whatever its name. Data in one piece are all `"test"`, unless they are divisible (a user's
-    own labelled data): then each of train, validation and test is a fixed part of them.
-
-    Args:
-        where: path, for the error.
-        split: the split asked for.
-        named: splits that the data bring; empty for data in one piece.
-        divisible: whether data in one piece may be divided for training.
-
-    Returns:
-        The named split to read, or None; and the part to take of it, or None for everything.
-
-    Raises:
-        ValueError: when there is no such split; names those that there are.
-    """
-    if named:
-        meant = {OOD_SPLIT: "test", OUTLIERS: "train"}
-        if split in meant:
-            split = named[0] if len(named) == 1 else meant[split]
-        if split in named:
-            return split, None
-    elif split in (OOD_SPLIT, OUTLIERS) or (split == "test" and not divisible):
-        return None, None
-    elif divisible and split in SPLITS:
-        return None, split
-    offered = ", ".join(named or offered_splits((), divisible))
-    raise InvalidInputError(f"{where}: no split {split!r}; splits there: {offered}")
-
-
-def offered_splits(named: tuple[str, ...], divisible: bool) -> tuple[str, ...]:
-    """Returns the splits that `choose_split` can serve, `"ood"` and `"outliers"` aside."""
-    return named or (SPLITS if divisible else ("test",))
-
-
-def checked_labels(labels, num_images: int, num_classes: int | None, where):
-    """Returns labels as int32 `(N,)`.
-
-    Raises:
-        ValueError: when they are not one integer in [0, num_classes) per image.
-    """
-    if labels.shape != (num_images,) or labels.dtype.kind not in "iu":
-        raise InvalidInputError(
-            f"{where}: expected one integer label per image, shape ({num_images},). "
-            f"Received: shape={labels.shape}, dtype={labels.dtype}"
-        )
-    lowest, highest = int(labels.min()), int(labels.max())
-    limit = np.iinfo(np.int32).max if num_classes is None else num_classes
-    if lowest < 0 or highest >= limit:
-        raise InvalidInputError(
-            f"{where}: expected labels from 0 to {limit - 1}. "
-            f"Received: labels from {lowest} to {highest}"
-        )
-    return labels.astype(np.int32)
+def selected(chunks, rows):
+    """Yields of (images, labels) chunks in order only the increasing `rows`; None means all."""
+    first = taken = 0
+    for images, labels in chunks:
+        if rows is None:
+            yield images, labels
+            continue
+        stop = np.searchsorted(rows, first + len(images))
+        kept = rows[taken:stop] - first
+        first, taken = first + len(images), stop
+        if len(kept):
+            yield images[kept], None if labels is None else labels[kept]
+        if taken == len(rows):
+            return

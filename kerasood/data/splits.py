@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 from sklearn.model_selection import train_test_split
 
+from kerasood.data.digest import ImageDigest
 from kerasood.data.open import availability, available_splits, open_source
 from kerasood.data.options import DEFAULTS
-from kerasood.data.source import ArraySource, ImageDigest
 from kerasood.errors import InvalidInputError
 from kerasood.logs import log
 
@@ -64,23 +64,23 @@ def load_training_data(config, holdout_seed=None):
         ValueError: they have no labels, or fewer than two classes.
     """
     source = open_source(config.dataset, "train", config.data)
-    images, labels = source.load()
+    labels = source.labels
     if labels is None or source.num_classes < 2:
         raise InvalidInputError(
             f"Expected images of at least two classes in {config.dataset}. Received: "
             + ("no labels" if labels is None else f"{source.num_classes} class")
         )
-    for file, reason in source.skipped:
-        log.warning("left out of training: %s (%s)", file, reason)
-    validation = None
+    held = None
     if config.holdout:
         seed = config.seed if holdout_seed is None else holdout_seed
         kept, held = holdout_rows(labels, config.holdout, seed)
-        validation = images[held], labels[held]
-        images, labels = images[kept], labels[kept]
+        source, held = source.subset(kept), source.subset(held)
     elif "validation" in available_splits(config.dataset, config.data):
-        validation = open_source(config.dataset, "validation", config.data).load()
-    return TrainingData((images, labels), validation, source.num_classes, source.class_names)
+        held = open_source(config.dataset, "validation", config.data)
+    training, validation = source.load(), held and held.load()
+    for file, reason in source.skipped:
+        log.warning("left out of training: %s (%s)", file, reason)
+    return TrainingData(training, validation, source.num_classes, source.class_names)
 
 
 def training_source(stage, options=DEFAULTS):
@@ -98,11 +98,8 @@ def training_source(stage, options=DEFAULTS):
     source = open_source(stage.dataset, "train", options)
     if not stage.holdout:
         return source
-    images, labels = source.load()
-    kept, _ = holdout_rows(labels, stage.holdout, stage.split_seed)
-    return ArraySource(
-        f"{stage.dataset} kept", images[kept], labels[kept], source.num_classes, source.class_names
-    )
+    kept, _ = holdout_rows(source.labels, stage.holdout, stage.split_seed)
+    return source.subset(kept, f"{stage.dataset} kept")
 
 
 def calibration_source(stage, options=DEFAULTS):
@@ -118,9 +115,8 @@ def calibration_source(stage, options=DEFAULTS):
     """
     if stage.holdout:
         source = open_source(stage.dataset, "train", options)
-        images, labels = source.load()
-        _, held = holdout_rows(labels, stage.holdout, stage.split_seed)
-        return ArraySource(f"{stage.dataset} holdout", images[held], labels[held])
+        _, held = holdout_rows(source.labels, stage.holdout, stage.split_seed)
+        return source.subset(held, f"{stage.dataset} holdout")
     if "validation" in available_splits(stage.dataset, options):
         return open_source(stage.dataset, "validation", options)
     return None

@@ -9,8 +9,10 @@ import urllib.parse
 
 import numpy as np
 
-from kerasood.data.decoding import PUBLISHED_SIZE, RULES, decode_all, published_size
-from kerasood.data.source import OUTLIERS, ImageSource, checked_labels, rebatch
+from kerasood.data.decoding import PUBLISHED_SIZE, RULES, decode_all, published_size, resizing_of
+from kerasood.data.division import OUTLIERS
+from kerasood.data.labels import checked_labels
+from kerasood.data.source import ImageSource
 from kerasood.errors import InvalidInputError, StorageError
 
 EXAMPLES_PER_READ = 256
@@ -24,29 +26,27 @@ class TfdsSource(ImageSource):
     Args:
         directory: the prepared version directory, see `prepared_directory`.
         split: `"test"`, `"outliers"`, or another stored split.
-        image_size: side of the squares, pixels.
+        options: DataOptions.
         spec: the registered set. Without `num_classes` stored labels are left out.
     """
 
-    def __init__(self, directory, split, image_size, spec):
+    def __init__(self, directory, split, options, spec):
         self._builder = _tfds().builder_from_directory(directory)
         self._stored = stored_splits(directory, split, spec)
         self._split = "+".join(self._stored)
-        self._resizing = spec.resizing
+        self._resizing = resizing_of(options, spec)
         info = self._builder.info
         labelled = spec.num_classes is not None
-        if image_size != PUBLISHED_SIZE:
+        if options.image_size != PUBLISHED_SIZE:
             self.resized_from = published_size(spec.resizing)
         super().__init__(
             spec.name,
             info.splits[self._split].num_examples,
-            image_size,
+            options.image_size,
             spec.num_classes,
             tuple(info.features["label"].names) if labelled else None,
+            options.channels,
         )
-
-    def batches(self, batch_size):
-        return rebatch(self._chunks(), batch_size)
 
     def _identity(self):
         directory = pathlib.Path(self._builder.data_dir)
@@ -59,21 +59,33 @@ class TfdsSource(ImageSource):
         return [info, self._split, shards, self._resizing, RULES]
 
     def _chunks(self):
-        tfds = _tfds()
-        dataset = self._builder.as_dataset(
-            split=self._split,
-            shuffle_files=False,
-            decoders={"image": tfds.decode.SkipDecoding()},
-            read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
-        )
-        examples = iter(tfds.as_numpy(dataset))
-        while read := list(itertools.islice(examples, EXAMPLES_PER_READ)):
+        for read in self._examples({"image"}):
             files = [example["image"] for example in read]
             images = decode_all(files, self.image_size, self._resizing)
             damaged = [result for result in images if isinstance(result, str)]
             if damaged:
                 raise InvalidInputError(f"{self.name}: damaged TFDS record. Received: {damaged[0]}")
             yield np.stack(images), self._labels(read)
+
+    def _all_labels(self):
+        if self.num_classes is None:
+            return None
+        return np.concatenate([self._labels(read) for read in self._examples(set())])
+
+    def _examples(self, images):
+        """Yields lists of stored examples with their label, and their image's bytes if wanted."""
+        tfds = _tfds()
+        wanted = images | (set() if self.num_classes is None else {"label"})
+        skipped = {"image": tfds.decode.SkipDecoding()} if images else {}
+        dataset = self._builder.as_dataset(
+            split=self._split,
+            shuffle_files=False,
+            decoders=tfds.decode.PartialDecoding(wanted, decoders=skipped),
+            read_config=tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False),
+        )
+        examples = iter(tfds.as_numpy(dataset))
+        while read := list(itertools.islice(examples, EXAMPLES_PER_READ)):
+            yield read
 
     def _labels(self, examples):
         if self.num_classes is None:
@@ -164,7 +176,7 @@ def prepare(spec, archive):
     """Prepares a set from its archive on disk, beside the archive where that can be written.
 
     Args:
-        spec: DatasetSpec of one of `kerasood.data.archives.builders`.
+        spec: DatasetSpec of one of `kerasood.data.archives.builders.BUILDERS`.
         archive: Path of the file.
 
     Returns:

@@ -6,8 +6,8 @@ import functools
 import keras
 import numpy as np
 
+from kerasood.data.digest import ImageDigest
 from kerasood.data.prefetch import prefetched
-from kerasood.data.source import ImageDigest
 from kerasood.errors import InvalidInputError
 
 

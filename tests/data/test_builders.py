@@ -127,14 +127,10 @@ def test_tfds_loads_them_by_name(tmp_path, publish):
     assert source.num_images == 3
 
 
-def test_tfds_finds_unpacked_images_too(tmp_path):
+def test_unpacked_images_are_found_too(tmp_path):
     folder = tmp_path / "lsun_resize" / "LSUN_resize"
     folder.mkdir(parents=True)
     (folder / "0.png").write_bytes(encoded(pixels(0), "0.png"))
-    dataset = tfds.load("lsun_resize", split="test", data_dir=str(tmp_path))
-    (example,) = tfds.as_numpy(dataset)
-    np.testing.assert_array_equal(example["image"], pixels(0))
-    assert example["file_name"] == b"LSUN_resize/0.png"
     source = open_source("lsun_resize", "ood", DataOptions(tmp_path, download=False))
     np.testing.assert_array_equal(source.load()[0][0], pixels(0))
 
@@ -226,9 +222,7 @@ def test_an_archive_with_another_checksum_is_named_and_kept(tmp_path):
 @pytest.mark.parametrize(
     ("members", "message"),
     [
-        ({"LSUN/test/0.png": encoded(pixels(0, 36), "png")}, "0.png: .*expected 32x32.*36x36"),
-        ({"LSUN/test/0.png": b"no image"}, "LSUN/test/0.png: unreadable image"),
-        ({"../0.png": b""}, "expected paths within the archive"),
+        ({"../0.png": b""}, "not an archive to unpack.*outside"),
         ({"readme.txt": b""}, "expected images. Received: none"),
     ],
 )
@@ -239,13 +233,6 @@ def test_archives_of_something_else(tmp_path, publish, members, message):
     assert not (tmp_path / "lsun_crop").exists() and not list(tmp_path.glob(".*"))
 
 
-def test_a_damaged_image_of_places365_is_named(tmp_path, publish):
-    members = {"val_256/0.jpg": encoded(pixels(0, 64), "jpg"), "val_256/1.jpg": b"no image"}
-    put(tmp_path, "places365", publish("places365", archive_bytes("places365", members)))
-    with pytest.raises(OSError, match="val_256/1.jpg: unreadable image. Received: Unidentified"):
-        open_source("places365", "ood", DataOptions(tmp_path, download=False))
-
-
 def test_tfds_says_too_how_else_when_a_download_fails(tmp_path, publish, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     publish("isun", b"")
@@ -253,7 +240,7 @@ def test_tfds_says_too_how_else_when_a_download_fails(tmp_path, publish, monkeyp
         tfds.load("isun", data_dir=str(tmp_path))
 
 
-def test_a_plain_border_is_cut_off_before_images_are_stored(tmp_path, publish):
+def test_a_plain_border_is_cut_off(tmp_path, publish):
     framed = np.zeros((36, 36, 3), np.uint8)
     framed[2:-2, 2:-2] = pixels(0)
     images = {"LSUN/test/0.png": framed, "LSUN/test/1.png": pixels(1)}

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from kerasood.data import decoding
-from kerasood.data.decoding import decode, fit_to_square, to_rgb
+from kerasood.data.decoding import Resizing, decode, fit_to_square, to_rgb
 from kerasood.data.registry import AS_THEY_ARE, SHORT_SIDE, ZERO_PADDED
 
 
@@ -128,30 +128,30 @@ def test_huge_images_are_unreadable_without_being_decoded(monkeypatch):
 
 
 def test_other_formats_are_not_opened():
-    assert decode(encoded(Image.new("RGB", (32, 32)), "TIFF"), 32).startswith("UnidentifiedImage")
+    assert decode(encoded(Image.new("RGB", (32, 32)), "PPM"), 32).startswith("UnidentifiedImage")
 
 
 def test_sets_published_in_32x32_are_not_resized():
     data = encoded(Image.fromarray(noise(36, 36, 3)))
     with pytest.raises(ValueError, match="expected 32x32 pixels.*Received: 36x36"):
-        decode(data, 32, AS_THEY_ARE)
-    assert decode(data, 32, SHORT_SIDE).shape == (32, 32, 3)
-    assert decode(data, 64, AS_THEY_ARE).shape == (64, 64, 3)
+        decode(data, 32, Resizing(AS_THEY_ARE))
+    assert decode(data, 32, Resizing(SHORT_SIDE)).shape == (32, 32, 3)
+    assert decode(data, 64, Resizing(AS_THEY_ARE)).shape == (64, 64, 3)
 
 
 def test_of_a_36x36_image_with_a_plain_border_the_inside_is_taken():
     pixels = np.full((36, 36, 3), 7, np.uint8)
     pixels[:2] += 16  # what JPEG does to a border of one colour
     pixels[2:-2, 2:-2] = noise(32, 32, 3)
-    image = decode(encoded(Image.fromarray(pixels)), 32, AS_THEY_ARE)
+    image = decode(encoded(Image.fromarray(pixels)), 32, Resizing(AS_THEY_ARE))
     np.testing.assert_array_equal(image, noise(32, 32, 3))
     pixels[35, 20] = 24
     with pytest.raises(ValueError, match="Received: 36x36"):
-        decode(encoded(Image.fromarray(pixels)), 32, AS_THEY_ARE)
+        decode(encoded(Image.fromarray(pixels)), 32, Resizing(AS_THEY_ARE))
 
 
 def test_zero_padding_from_28_to_32():
     pixels = noise(28, 28, 1)
-    image = decode(encoded(Image.fromarray(pixels)), 32, ZERO_PADDED)
+    image = decode(encoded(Image.fromarray(pixels)), 32, Resizing(ZERO_PADDED))
     np.testing.assert_array_equal(image[2:30, 2:30, 2], pixels)
     assert image.sum() == 3 * int(pixels.sum())

@@ -3,9 +3,10 @@ import pytest
 from PIL import Image
 
 from kerasood.data import generated
+from kerasood.data.division import balanced_parts
 from kerasood.data.embedded import FIFTHS, digits, digits_heldout
 from kerasood.data.generated import CHUNK, MAKERS, GeneratedSource
-from kerasood.data.source import deal
+from kerasood.data.options import DataOptions
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -57,7 +58,8 @@ def test_blobs_equal_a_naive_smoothing():
 
 
 def test_digits_split_60_20_20_within_every_class():
-    parts = {split: digits(split, 32).load() for split in ("train", "validation", "test")}
+    splits = ("train", "validation", "test")
+    parts = {split: digits(split, DataOptions()).load() for split in splits}
     counts = {split: np.bincount(labels) for split, (_, labels) in parts.items()}
     total = sum(counts.values())
     np.testing.assert_array_equal(total, [178, 182, 177, 183, 181, 182, 181, 179])
@@ -74,7 +76,7 @@ def test_digits_split_60_20_20_within_every_class():
 def test_digits_are_grey_and_resized_from_the_stored_8x8_values():
     from sklearn.datasets import load_digits
 
-    eights_and_nines = digits_heldout("test", 32)
+    eights_and_nines = digits_heldout("test", DataOptions())
     images, labels = eights_and_nines.load()
     assert labels is None and eights_and_nines.num_images == 174 + 180
     stored = load_digits()
@@ -88,14 +90,14 @@ def test_digits_are_grey_and_resized_from_the_stored_8x8_values():
 
 def test_deal_gives_each_part_its_share_and_depends_on_the_seed():
     labels = np.repeat([0, 1, 2], [50, 30, 20])
-    parts = deal(labels, FIFTHS, seed=7)
+    parts = balanced_parts(labels, FIFTHS, seed=7)
     for label, size in enumerate((50, 30, 20)):
         of_class = parts[labels == label]
         assert [np.sum(of_class == part) for part in ("train", "validation", "test")] == [
             size * 3 // 5, size // 5, size // 5
         ]
-    np.testing.assert_array_equal(parts, deal(labels, FIFTHS, seed=7))
-    assert np.any(parts != deal(labels, FIFTHS, seed=8))
+    np.testing.assert_array_equal(parts, balanced_parts(labels, FIFTHS, seed=7))
+    assert np.any(parts != balanced_parts(labels, FIFTHS, seed=8))
 
 
 def test_photo_patches_come_from_the_photographs_at_their_own_scale():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerasood.data import folders as image_files
+from kerasood.data import image_files
 from kerasood.data.folders import FolderSource, folder_splits
+from kerasood.data.options import DataOptions
 from kerasood.data.registry import DATASETS
 
 
@@ -112,7 +113,7 @@ def test_strict_refuses_a_damaged_file(tmp_path):
     write_image(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"")
     with pytest.raises(ValueError, match="b.png: unreadable image. Received: Unidentified"):
-        FolderSource(tmp_path, "test", strict=True).load()
+        FolderSource(tmp_path, "test", DataOptions(strict=True)).load()
 
 
 def test_folder_of_damaged_files_only(tmp_path):

@@ -6,8 +6,8 @@ from tiny_data import images_of, tiny_config, write_npz
 
 from kerasood.commands import planning
 from kerasood.config import stage_config
+from kerasood.data.digest import ImageDigest
 from kerasood.data.options import DataOptions
-from kerasood.data.source import ImageDigest
 from kerasood.data.splits import (
     calibration_source,
     halves,

@@ -3,8 +3,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from kerasood.data import npy
-from kerasood.data.npy import NpySource
+from kerasood.data import arrays
+from kerasood.data.arrays import ArrayFileSource
 from kerasood.data.open import availability, available_splits, open_source
 from kerasood.data.options import DataOptions
 from kerasood.data.registry import DATASETS
@@ -24,7 +24,7 @@ def save(tmp_path):
 
 
 def test_streams_the_stored_images_in_order(save, monkeypatch):
-    monkeypatch.setattr(npy, "ROWS_PER_READ", 7)
+    monkeypatch.setattr(arrays, "ROWS_PER_READ", 7)
     images = some_images(25)
     path = save(images)
     for split in ("test", "ood", "outliers"):
@@ -41,17 +41,17 @@ def test_streams_the_stored_images_in_order(save, monkeypatch):
 
 def test_batches_are_the_callers_own(save):
     path = save(some_images(3))
-    next(NpySource(path, "test").batches(3))[0][:] = 0
-    np.testing.assert_array_equal(NpySource(path, "test").load()[0], some_images(3))
+    next(ArrayFileSource(path, "test").batches(3))[0][:] = 0
+    np.testing.assert_array_equal(ArrayFileSource(path, "test").load()[0], some_images(3))
 
 
 def test_streaming_holds_a_few_reads_not_the_file(save):
-    source = NpySource(save(np.zeros((20_000, 32, 32, 3), np.uint8)), "outliers")
+    source = ArrayFileSource(save(np.zeros((20_000, 32, 32, 3), np.uint8)), "outliers")
     tracemalloc.start()
     count = sum(len(images) for images, _ in source.batches(256))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert count == 20_000 and peak < 8 * npy.ROWS_PER_READ * 32 * 32 * 3
+    assert count == 20_000 and peak < 8 * arrays.ROWS_PER_READ * 32 * 32 * 3
 
 
 def test_a_registered_set_under_its_own_or_its_published_name(save, tmp_path):
@@ -77,7 +77,7 @@ def test_a_registered_set_under_its_own_or_its_published_name(save, tmp_path):
 )
 def test_unsuitable_arrays(save, array, message):
     with pytest.raises(ValueError, match=f"some.npy: .*{message}"):
-        NpySource(save(array), "test", spec=DATASETS["isun"])
+        ArrayFileSource(save(array), "test", spec=DATASETS["isun"])
 
 
 @pytest.mark.parametrize("kept", [0, 10, 0.5, 0.999])
@@ -86,4 +86,4 @@ def test_truncated_file(save, kept):
     data = path.read_bytes()
     path.write_bytes(data[: int(kept * len(data) if isinstance(kept, float) else kept)])
     with pytest.raises(ValueError, match=r"some\.npy: not a readable npy \(truncated download\?\)"):
-        NpySource(path, "test")
+        ArrayFileSource(path, "test")

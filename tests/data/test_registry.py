@@ -64,9 +64,9 @@ def test_every_set_of_the_paper_says_how_many_images_it_has():
 
 
 def test_unknown_name_suggests_the_nearest():
-    with pytest.raises(ValueError, match="Did you mean 'svhn'.*Received: name='SVNH'"):
+    with pytest.raises(ValueError, match="Did you mean 'svhn'.*Received: 'SVNH'"):
         find("SVNH")
-    with pytest.raises(ValueError, match=r"exists\. Received: name='zzzz'"):
+    with pytest.raises(ValueError, match=r"digits_heldout.* Received: 'zzzz'"):
         find("zzzz")
 
 

@@ -136,7 +136,7 @@ def test_missing_path(name):
 def test_file_of_another_kind(tmp_path):
     file = tmp_path / "images.h5"
     file.write_bytes(b"")
-    with pytest.raises(ValueError, match="Expected an .npz or .npy file or an image folder"):
+    with pytest.raises(ValueError, match="Expected an .npz or .npy file, a .csv or .txt list"):
         open_source(str(file))
 
 

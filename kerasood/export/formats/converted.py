@@ -75,19 +75,7 @@ def spread_batches(source, num_images, batch_size=250):
     """
     total = source.num_images
     wanted = np.linspace(0, total - 1, min(num_images or total, total)).astype(int)
-    yield from rows_of(source, wanted, batch_size)
-
-
-def rows_of(source, rows, batch_size=250):
-    """Some rows of a source, in their order there; see `spread_batches`."""
-    chosen = np.zeros(source.num_images, bool)
-    chosen[rows] = True
-    start = 0
-    for images, labels in source.batches(batch_size):
-        here = chosen[start : start + len(images)]
-        start += len(images)
-        if here.any():
-            yield images[here], None if labels is None else labels[here]
+    yield from source.subset(wanted).batches(batch_size)
 
 
 def _accuracy(outputs, labels):
