@@ -50,7 +50,7 @@ def test_a_truncated_npz(tmp_path, refused):
 
 def test_a_name_or_place_that_does_not_exist(tmp_path, refused):
     line = refused(train, tiny_config(tmp_path, dataset="cifar_10"))
-    assert "Did you mean 'cifar10'? Received: name='cifar_10'" in line
+    assert "Did you mean 'cifar10'? Received: 'cifar_10'" in line
     line = refused(train, tiny_config(tmp_path, dataset="cifar10"))
     assert "cifar10: not found in" in line and "allow the download" in line
     line = refused(train, tiny_config(tmp_path, dataset=str(tmp_path / "gone")))
