@@ -70,13 +70,15 @@ def compared_candidates(runs, options, cache=True):
     """
     candidates, keys_by_digest, final_keys = [], {}, {}
     for run in runs:
+        base = None
         for candidate in run_candidates(run, options, cache):
             digest = model_hash(candidate.extractor) or id(candidate.extractor)
             if digest not in keys_by_digest:
+                candidate = dataclasses.replace(candidate, base=base)
                 candidate = _with_own_key(candidate, run, set(keys_by_digest.values()))
                 keys_by_digest[digest] = candidate.key
                 candidates.append(candidate)
-            final_keys[run.path] = keys_by_digest[digest]
+            base = final_keys[run.path] = keys_by_digest[digest]
     return candidates, final_keys
 
 

@@ -67,7 +67,7 @@ def evaluate(config):
     results["means"] = protocols.means_by_role(results["metrics"], results["sets"])
     results["seeds"] = over_seeds(results, seed_groups(runs, candidates))
     scores = {key: values for each in evaluated.values() for key, values in each.scores.items()}
-    page = reporting.write_report(results, scores, folder)
+    page = reporting.write_report(results, scores, folder, {"in": test, **sources})
     for run in runs:
         _keep(run, evaluated[final_keys[run.path]])
     reporting.print_summary(results)

@@ -30,6 +30,7 @@ class Candidate:
         head: Head of the classifier, or None when there is none to be had.
         cache: folder for outputs, or None.
         seed: int, seed of its training run.
+        base: key of the model that it was fine-tuned from, or None.
     """
 
     key: str
@@ -41,6 +42,7 @@ class Candidate:
     head: typing.Any = None
     cache: typing.Any = None
     seed: int | None = None
+    base: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,6 +142,7 @@ def evaluate_candidate(candidate, test, ood_sources, settings, progress=None):
         "label": candidate.label,
         "description": candidate.description,
         "seed": candidate.seed,
+        "base": candidate.base,
         "accuracy": float(np.mean(predicted == tested.labels)),
         "choices": {
             name: detector.choice_

@@ -66,19 +66,25 @@ def pick(scores: dict, threshold: float, count: int) -> dict[str, list[tuple[str
     Args:
         scores: {"in" or set name: (N,) scores}.
         threshold: above it an image is flagged.
-        count: images of a kind, at most; the OOD sets share it evenly.
+        count: images of a kind, at most; the OOD sets share it evenly where they can.
     """
     sets = [name for name in scores if name != "in"]
     each = -(-count // max(len(sets), 1))
-    missed, flagged = [], []
+    missed, further, flagged = [], [], []
     for name in sets:
         order = np.argsort(scores[name], kind="stable")
         is_ood = ~(scores[name][order] <= threshold)
-        missed += [(name, int(row)) for row in order[~is_ood][:each]]
+        accepted = [(name, int(row)) for row in order[~is_ood][:count]]
+        missed, further = missed + accepted[:each], further + accepted[each:]
         above = order[is_ood]
         start = max((len(above) - each) // 2, 0)
         flagged += [(name, int(row)) for row in above[start : start + each]]
-    missed.sort(key=lambda pair: scores[pair[0]][pair[1]])
+
+    def score(pair):
+        return scores[pair[0]][pair[1]]
+
+    spare = max(count - len(missed), 0)
+    missed = sorted(missed + sorted(further, key=score)[:spare], key=score)
     highest = np.argsort(-scores["in"], kind="stable")
     refused = [("in", int(row)) for row in highest if not scores["in"][row] <= threshold]
     return {

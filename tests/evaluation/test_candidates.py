@@ -41,6 +41,7 @@ def test_a_base_that_runs_share_is_evaluated_once(three_runs):
     candidates, final_keys = compared_candidates(three_runs, OPTIONS)
     keys = [candidate.key for candidate in candidates]
     assert keys == ["base", "finetune", "finetune:x", "finetune:2"]
+    assert [candidate.base for candidate in candidates] == [None, "base", "base", "base"]
     assert list(final_keys.values()) == keys[1:]
     assert seed_groups(three_runs, candidates) == [
         {"label": "base", "models": ["base"], "seeds": [1]},
