@@ -111,7 +111,7 @@ def _print_promise(entry):
 
 
 def _print_method(findings):
-    """What fine-tuning did to so small a network: one line, whichever way it went."""
+    """The effect of fine-tuning on so small a network in one line, for better or worse."""
     before, after = (
         findings.mean(model["key"], "energy", findings.roles[0])["fpr95"]
         for model in (findings.models[0], findings.models[-1])

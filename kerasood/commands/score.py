@@ -11,7 +11,7 @@ from kerasood.scoring.work import ENGINES
 
 @dataclasses.dataclass(frozen=True)
 class ScoreConfig:
-    """What `kerasood-score` does: one exported model over many files."""
+    """Configuration of `kerasood-score`: one exported model over many files."""
 
     model: str | None = option(
         None, "SavedModel folder, .tflite, .onnx or .xml file, or .keras file of an OODModel."

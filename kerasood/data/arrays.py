@@ -193,7 +193,7 @@ def _opened(path, key):
 
 
 def _content(path, key):
-    """What tells an array from another: the checksum in an .npz, the time of change of an .npy."""
+    """Identity of an array: the checksum in an .npz, the time of change of an .npy."""
     if path.suffix == ".npy":
         status = path.stat()
         return [status.st_size, status.st_mtime_ns]

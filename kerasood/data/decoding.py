@@ -32,7 +32,7 @@ _one_large_image, _any_other = threading.Lock(), contextlib.nullcontext()
 
 
 class Resizing(NamedTuple):
-    """How images of other sizes become squares.
+    """The way in which images of other sizes become squares.
 
     Args:
         published: `AS_THEY_ARE` refuses, and `ZERO_PADDED` pads, what is not 32x32 when 32x32 is

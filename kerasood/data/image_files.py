@@ -116,7 +116,7 @@ def _refuse(error):
 
 
 def is_visible_image(path: str) -> bool:
-    """Whether a relative path, its parts joined by slashes, is that of a visible image file."""
+    """True for a relative path, its parts joined by slashes, of a visible image file."""
     hidden = any(part.startswith(".") for part in path.split("/"))
     return path.lower().endswith(SUFFIXES) and not hidden
 

@@ -1,4 +1,4 @@
-"""Where the images of a set are: what is looked for, and in which order."""
+"""Places of a set's images: what is looked for, and in which order."""
 import os
 import pathlib
 from typing import NamedTuple
@@ -14,7 +14,7 @@ DATA_DIR_VARIABLE = "KERASOOD_DATA_DIR"
 
 
 class Found(NamedTuple):
-    """What was found of a data set.
+    """Files found of a data set.
 
     Args:
         kind: `"array"`, `"list"`, `"folder"`, `"tfds"`, `"archive"`, `"built in"`, or `"missing"`.
@@ -95,7 +95,7 @@ def _in_roots(spec, roots):
 
 
 def _is_of_tfds(folder):
-    """Whether a folder holds a prepared set, or nothing but what a killed preparation left."""
+    """True for a folder with a prepared set; False for the leftovers of a killed preparation."""
     if next(folder.glob("*/dataset_info.json"), None):
         return True
     names = [path.name for path in folder.iterdir()]

@@ -1,4 +1,4 @@
-"""How images are found and read: one object, passed on whole."""
+"""Options of finding and reading images: one object, passed on whole."""
 import dataclasses
 
 from kerasood.data.decoding import RESIZINGS
@@ -8,7 +8,7 @@ from kerasood.names import choose
 
 @dataclasses.dataclass(frozen=True)
 class DataOptions:
-    """Where data sets are looked for, and what becomes of their images.
+    """Places where data sets are looked for, and the treatment of their images.
 
     Args:
         data_dir: folder that is searched before any download; `$KERASOOD_DATA_DIR` by default.

@@ -89,7 +89,7 @@ class DatasetSpec:
 
     @property
     def downloadable(self) -> bool:
-        """Whether `open_source` can fetch it."""
+        """True where `open_source` can fetch it."""
         return self.source in ("tfds", "archive")
 
     @property

@@ -1,4 +1,4 @@
-"""What all image sources share: batches, rows, subsets, labels and identity."""
+"""Base of all image sources: batches, rows, subsets, labels and identity."""
 import copy
 import hashlib
 import json

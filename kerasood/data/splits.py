@@ -1,4 +1,4 @@
-"""Which in-distribution images train a model, which calibrate its threshold, which test it."""
+"""Division of in-distribution images: to train a model, calibrate its threshold and test it."""
 
 import dataclasses
 
@@ -31,7 +31,7 @@ class TrainingData:
     outliers: np.ndarray | None = None
 
     def digests(self):
-        """What a run records of its images: {set: {"count": int, "sha256": of the pixels}}."""
+        """Records a run's images: {set: {"count": int, "sha256": of the pixels}}."""
         sets = {
             "training": self.training[0],
             "validation": None if self.validation is None else self.validation[0],

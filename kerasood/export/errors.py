@@ -1,4 +1,4 @@
-"""What goes wrong in an export, by whose fault."""
+"""Errors of an export, by whose fault it is."""
 
 from kerasood.errors import InvalidInputError
 

@@ -8,7 +8,7 @@ import keras
 
 
 def has_graph(model):
-    """Whether the layers of `model` are connected in a graph that says all that it computes."""
+    """True where the layers of `model` are connected in a graph that shows all it computes."""
     functional = keras.src.models.functional.Functional
     if isinstance(model, functional):
         return type(model).call is functional.call
@@ -34,7 +34,7 @@ def all_layers(layer):
 
 
 def producer(tensor):
-    """What computes a symbolic tensor: the call, and which of its outputs the tensor is.
+    """The call that computes a symbolic tensor, and the position of the tensor in its outputs.
 
     Returns:
         (node, int): node.operation was called on node.input_tensors and gave node.outputs.
@@ -62,5 +62,5 @@ def arguments_with(node, tensors):
 
 
 def traced_spec(model, images):
-    """What a model would return, found by tracing its `call` even where it states its shapes."""
+    """Traces the `call` of a model for its return, even where it states its shapes."""
     return keras.Operation.compute_output_spec(model, images)

@@ -107,7 +107,7 @@ def build_full_extractor(model, preprocessing=None):
 
 
 def is_extractor(model):
-    """Whether a model returns features and logits by name, as `build_extractor` makes them."""
+    """True for a model that returns features and logits by name, as of `build_extractor`."""
     if isinstance(model, CapturingExtractor):
         return True
     return has_graph(model) and isinstance(getattr(model, "output", None), dict)

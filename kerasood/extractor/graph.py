@@ -45,7 +45,7 @@ def resolve(model, place):
 
 
 def is_input(model, place):
-    """Whether a resolved place is an input of the model."""
+    """True for a resolved place that is an input of the model."""
     return not place.calls and _position(place.tensor, model.inputs) is not None
 
 
@@ -94,7 +94,7 @@ def find_layer(model, name):
 
 
 def tensors_at(model, places, inputs=None):
-    """What the model computes at several places, as tensors of one graph.
+    """Tensors of one graph that the model computes at several places.
 
     Layers are shared. Where a place lies in a nested model, that model is replaced by one of the
     same layers that has more outputs, and what follows it is called again.
@@ -134,7 +134,7 @@ def tensors_at(model, places, inputs=None):
 
 
 def is_float(tensor):
-    """Whether a symbolic tensor holds floats."""
+    """True for a symbolic tensor of floats."""
     return keras.backend.is_float_dtype(tensor.dtype)
 
 

@@ -116,7 +116,7 @@ def output_operation(model):
 
 
 def _effect(operation, output, given, count):
-    """What an operation does to the logits on their way out; None: something that hides them."""
+    """Effect of an operation on the logits on their way out; None: it hides them."""
     kind, activation = type(operation).__name__, getattr(operation, "activation", None)
     if is_head(operation) or isinstance(operation, layers.Activation):
         if is_softmax(activation):
@@ -137,7 +137,7 @@ def _effect(operation, output, given, count):
 
 
 def _size(tensor):
-    """How many values one image has in a tensor; 0 where that depends on the image."""
+    """Number of values of one image in a tensor; 0 where that depends on the image."""
     return math.prod(size or 0 for size in tensor.shape[1:])
 
 
@@ -147,7 +147,7 @@ def _is_plain(head, inputs, output, passed):
 
 
 def _is_opaque(operation):
-    """Whether a layer calls layers of its own in a way that no graph shows."""
+    """True for a layer that calls layers of its own in a way that no graph shows."""
     if not isinstance(operation, layers.Layer) or is_head(operation):
         return False
     return bool(sublayers(operation))

@@ -8,7 +8,7 @@ from keras import layers, ops
 
 
 class Head(typing.NamedTuple):
-    """What turns features into logits.
+    """The linear map from features to logits.
 
     kernel: (D, K) float32 array.
     bias: (K,) float32 array.
@@ -66,7 +66,7 @@ class LinearHead(layers.Layer):
 
 
 def is_head(layer):
-    """Whether a layer's output is a fixed linear map of each input vector, but for its activation.
+    """True where a layer is a fixed linear map of each input vector, but for its activation.
 
     Args:
         layer: anything.
@@ -124,6 +124,6 @@ def is_linear(activation):
 
 
 def is_softmax(activation):
-    """Whether a function is Keras's softmax or its logarithm."""
+    """True for Keras's softmax and its logarithm."""
     known = (keras.activations.softmax, keras.activations.log_softmax)
     return activation in (*known, ops.softmax, ops.log_softmax)

@@ -133,7 +133,7 @@ def _check_floats(model):
 
 
 def _casts(model):
-    """Whether a nested model casts floats to integers."""
+    """True where a nested model casts floats to integers."""
     return any(
         is_float(given) and not is_float(own)
         for _, place in all_calls(model)

@@ -8,7 +8,7 @@ from kerasood.extractor._keras import all_layers, has_graph
 
 
 def computes_in_float32(network):
-    """Whether no layer of a model computes in floats of another type."""
+    """True where no layer of a model computes in floats of another type."""
     return not any(map(_computes_otherwise, all_layers(network)))
 
 

@@ -1,4 +1,4 @@
-"""How pixels and photographs become what a network was trained on, kept inside the model."""
+"""Preparation of pixels and photographs as in a network's training, kept inside the model."""
 
 import warnings
 
@@ -41,7 +41,7 @@ NO_RESCALING = (
 
 @keras.saving.register_keras_serializable(package="kerasood")
 class Preprocessing(layers.Layer):
-    """What a network was trained on, made of pixels 0-255; and how photographs were resized.
+    """Inputs that a network was trained on, made of pixels 0-255; and how photographs were resized.
 
     As a layer it travels with the model, so that whoever serves it feeds plain uint8 images.
 

@@ -15,7 +15,7 @@ _ANY_SIZE = 64  # pixels, for a model that takes images of any size
 
 
 def plan_capture(network, image_shape, head_layer, feature_layer, hidden_layers):
-    """Which layers of a model give its features, logits and hidden activations.
+    """Finds the layers of a model that give its features, logits and hidden activations.
 
     The head is the layer whose weights, applied to its input, reproduce the model's output,
     directly or through a softmax, on random images.

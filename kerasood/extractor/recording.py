@@ -1,4 +1,4 @@
-"""What layers receive and return while a model runs, for models that have no graph to read."""
+"""Records inputs and outputs of layers while a model runs, for models without a graph."""
 
 import contextlib
 import functools

@@ -45,7 +45,7 @@ def decision(findings: Findings) -> list[str]:
 
 
 def told(findings: Findings) -> list[str]:
-    """What each family's fine-tuning did, whichever way it went, each against its own base."""
+    """The effect of each family's fine-tuning, for better or worse, against its own base."""
     return [line for family in findings.families for line in _family_told(findings, family)]
 
 

@@ -1,4 +1,4 @@
-"""What results were made of: images, chosen parameters, sets that lacked, the command."""
+"""Details behind results: images, chosen parameters, sets that lacked, the command."""
 
 from kerasood.reporting.blocks import Bullets, Cell, Code, Details, Heading, Row, Span, Table, Text
 from kerasood.reporting.findings import Findings
@@ -7,7 +7,7 @@ _SHORT = {"temperature": "T"}
 
 
 def choices(findings: Findings) -> list[str]:
-    """What detectors chose their parameters to be, and on what, one line each."""
+    """Parameters that detectors chose, and the images they chose on, one line each."""
     return [
         f"{model['label']}: {name}, {chosen_text(choice)}"
         for model in findings.models
@@ -16,7 +16,7 @@ def choices(findings: Findings) -> list[str]:
 
 
 def chosen_text(choice: dict) -> str:
-    """What a detector chose, and from what: "T = 1000, magnitude = 0.0014, chosen on ..."."""
+    """Choice of a detector, and from what: "T = 1000, magnitude = 0.0014, chosen on ..."."""
     return (
         f"{values_text(choice)}, chosen on {choice['images']} and outliers made from them "
         f"({', '.join(choice['outliers'])}) by {choice['criterion']}"

@@ -1,4 +1,4 @@
-"""How the plots look, and how a figure becomes SVG for a page."""
+"""Looks of the plots, and figures as SVG for a page."""
 
 import html
 import io

@@ -61,7 +61,7 @@ def example_images(findings: Findings, scores: dict, sources: dict, count: int =
 
 
 def pick(scores: dict, threshold: float, count: int) -> dict[str, list[tuple[str, int]]]:
-    """Which images to show, {what they are: [(set, row)]}.
+    """Picks the images to show, {what they are: [(set, row)]}.
 
     Args:
         scores: {"in" or set name: (N,) scores}.

@@ -1,4 +1,4 @@
-"""What the results of an evaluation say: numbers looked up, over seeds, beside the own base."""
+"""Findings of an evaluation: numbers looked up, over seeds, beside the own base."""
 
 import dataclasses
 
@@ -90,7 +90,7 @@ class Findings:
 
     @property
     def convention(self) -> str:
-        """Which class is positive, short enough for the head of a table."""
+        """The positive class, in words short enough for the head of a table."""
         return "ID positive" if self.positive == "in" else "OOD positive"
 
     @property

@@ -72,7 +72,7 @@ def compare(results: dict) -> dict:
 
 
 def _set_status(name: str, sets: list[dict]) -> dict:
-    """Which images stand for one of the paper's sets: its own, some of its own, others, or none."""
+    """Status of one of the paper's sets: its own images, some of them, others, or none."""
     spec = registry.DATASETS[name]
     by_name = {entry["name"]: entry for entry in sets}
     if name in by_name:
@@ -107,7 +107,7 @@ def stand_ins(name: str) -> list[str]:
 
 
 def status_text(entry: dict) -> str:
-    """What the images of one of the paper's sets are, for a table."""
+    """The images of one of the paper's sets in words, for a table."""
     published = f"{entry['published_images']:,}"
     if entry["status"] == "missing":
         return "missing"

@@ -70,7 +70,7 @@ def summary(results: dict) -> list:
 
 
 def told(section: dict) -> str:
-    """What the fine-tuning did to the mean FPR95, here and in the paper, in one sentence."""
+    """The effect of fine-tuning on the mean FPR95, here and in the paper, in one sentence."""
     comparison, title = section["comparison"], section["dataset"]["title"]
     if "seeds" in section:
         title += f", {_seeds_title(section)}"

@@ -55,7 +55,7 @@ def averaged(sections: list[dict]) -> dict:
 
 
 def _at(value, path):
-    """What lies below keys and positions."""
+    """Value below keys and positions."""
     for step in path:
         value = value[step]
     return value

@@ -1,4 +1,4 @@
-"""What an evaluation measured as flat records, as CSV files and data frames have them."""
+"""Measurements of an evaluation as flat records, as CSV files and data frames have them."""
 
 from kerasood.evaluation.protocols import METRICS
 

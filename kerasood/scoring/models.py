@@ -175,7 +175,7 @@ _OPENERS = {
 
 
 def _facts(path):
-    """What a file says of itself: image shape, class names, and its threshold if it promises."""
+    """Facts of a file: image shape, class names, and its threshold if it promises."""
     from kerasood.export.metadata import read_calibration, read_metadata
 
     metadata = read_metadata(path)

@@ -1,4 +1,4 @@
-"""What is given to an OODModel, checked before it is used."""
+"""Checks of what is given to an OODModel, before it is used."""
 
 import numpy as np
 

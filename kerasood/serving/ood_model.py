@@ -108,7 +108,7 @@ class OODModel(keras.Model):
 
     @property
     def calibration(self):
-        """What the threshold promises, as JSON that `thresholds.read_threshold` reads, or None."""
+        """The threshold's promise as JSON that `thresholds.read_threshold` reads, or None."""
         return self._facts.calibration
 
     @property
@@ -118,7 +118,7 @@ class OODModel(keras.Model):
 
     @property
     def metadata(self):
-        """What exports keep beside the graph: class names and calibration, where they are known."""
+        """Metadata for exports: class names and calibration, where they are known."""
         preprocessing = self.preprocessing
         facts = {
             "class_names": self.class_names and list(self.class_names),

@@ -1,4 +1,4 @@
-"""How far answers may differ, and what that is measured in."""
+"""Tolerances of answers, and the units that they are measured in."""
 
 import typing
 

@@ -23,7 +23,7 @@ class Difference:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """How near an exported file comes to Keras.
+    """Differences between an exported file and Keras.
 
     `num_near_threshold` images have a score so near to the threshold, or two logits so near to each
     other, that the measured float noise could decide about them; all others have the same `is_ood`.
@@ -52,7 +52,7 @@ class Report:
 
 @dataclasses.dataclass(frozen=True)
 class QuantizedReport:
-    """How near a quantised file comes to Keras.
+    """Differences between a quantised file and Keras.
 
     `shifts` holds the mean difference of logits, energy and score relative to their spread.
     """
@@ -70,7 +70,7 @@ class QuantizedReport:
 
 
 def eager_outputs(ood_model, images):
-    """What an exported file must answer: the model's own outputs, computed eagerly.
+    """Expected answers of an exported file: the model's own outputs, computed eagerly.
 
     Args:
         ood_model: OODModel.

@@ -1,4 +1,4 @@
-"""What a conversion costs: the same images through Keras and through the converted file."""
+"""The cost of a conversion: the same images through Keras and through the converted file."""
 
 import numpy as np
 
