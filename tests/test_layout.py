@@ -29,6 +29,7 @@ ORDER = (
     "serving",
     "export",
     "scoring",
+    "monitoring",
     "commands",
     "benchmarking",
 )

@@ -372,7 +372,7 @@ def test_prometheus_takes_its_files():
         ["promtool", "check", "config", deploy() / "prometheus.yml"], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 rules found" in done.stdout
+    assert "4 rules found" in done.stdout
 
 
 def test_monitoring_is_what_the_server_parses():
