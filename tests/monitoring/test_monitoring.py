@@ -63,7 +63,7 @@ def test_a_window_of_another_share_is_drift(tmp_path, threshold, share):
 
 
 def test_a_slow_drift_adds_up_to_evidence(tmp_path, threshold):
-    found = monitor(log_of(tmp_path / "a.jsonl", flags(0.075, 6000)), threshold, window=50)
+    found = monitor(log_of(tmp_path / "a.jsonl", flags(0.08, 8000, seed=2)), threshold, window=30)
     assert not found.drifted_windows
     assert found.enough_evidence and "all answers together: evidence" in str(found)
 
