@@ -10,7 +10,7 @@ import typing
 
 import numpy as np
 
-from kerasood.data.folders import SUFFIXES
+from kerasood.data.image_files import SUFFIXES
 from kerasood.errors import InvalidInputError, MissingDataError
 
 LISTS = (".txt", ".csv")
