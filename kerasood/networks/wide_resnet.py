@@ -5,6 +5,7 @@ from keras import layers
 
 from kerasood.errors import InvalidInputError
 from kerasood.networks.augmentation import CIFAR_MEAN, CIFAR_STD, Standardize
+from kerasood.networks.batch_norm import BatchNormalization
 
 # PyTorch's defaults, which the reference recipe was tuned with; Keras's differ (0.99, 1e-3).
 BATCH_NORM_MOMENTUM = 0.9
@@ -131,7 +132,7 @@ def _block(x, channels, stride, dropout, policy, name):
 
 
 def _normalized(x, policy, name):
-    x = layers.BatchNormalization(
+    x = BatchNormalization(
         momentum=BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, dtype=policy, name=f"{name}_bn"
     )(x)
     return layers.ReLU(dtype=policy, name=f"{name}_relu")(x)

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from kerasood.extractor._keras import has_graph
+from kerasood.networks.batch_norm import BatchNormalization
 
 
 def fold_batch_norm(network):
@@ -29,7 +30,7 @@ def fold_batch_norm(network):
     scales = {
         layer.name: _scale_and_shift(layer)
         for layer in network.layers
-        if _is_plain(layer, keras.layers.BatchNormalization) and layer.axis in (-1, 3)
+        if _is_batch_norm(layer) and layer.axis in (-1, 3)
     }
     if not scales:
         return network
@@ -123,6 +124,10 @@ def _is_summed(network, name, follower):
     layer = network.get_layer(name)
     is_bare = type(layer) is keras.layers.Conv2D and not layer.use_bias
     return is_bare and _is_plain(network.get_layer(follower), keras.layers.Add)
+
+
+def _is_batch_norm(layer):
+    return _is_plain(layer, keras.layers.BatchNormalization) or _is_plain(layer, BatchNormalization)
 
 
 def _is_plain(layer, kind):
