@@ -6,6 +6,7 @@ from keras import layers
 from kerasood.errors import InvalidInputError
 from kerasood.networks.augmentation import CIFAR_MEAN, CIFAR_STD, Standardize
 from kerasood.networks.batch_norm import BatchNormalization
+from kerasood.networks.dropout import Dropout
 
 # PyTorch's defaults, which the reference recipe was tuned with; Keras's differ (0.99, 1e-3).
 BATCH_NORM_MOMENTUM = 0.9
@@ -126,7 +127,7 @@ def _block(x, channels, stride, dropout, policy, name):
     residual = _convolution(channels, 3, stride, policy, f"{name}_conv1")(residual)
     residual = _normalized(residual, policy, f"{name}_2")
     if dropout:
-        residual = layers.Dropout(dropout, dtype=policy, name=f"{name}_dropout")(residual)
+        residual = Dropout(dropout, dtype=policy, name=f"{name}_dropout")(residual)
     residual = _convolution(channels, 3, 1, policy, f"{name}_conv2")(residual)
     return layers.Add(dtype=policy, name=f"{name}_add")([shortcut, residual])
 

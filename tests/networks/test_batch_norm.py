@@ -70,7 +70,7 @@ def test_a_single_pixel_has_no_variance():
         {"dtype": "float64"},
         {"mask": np.arange(80).reshape(5, 4, 4) % 3 > 0},
     ],
-    ids=str,
+    ids=lambda options: "-".join(options) or "plain",
 )
 def test_outputs_and_statistics_are_those_of_keras(options, training):
     assert_same(both(training=training, **options))
