@@ -70,7 +70,10 @@ class TrainConfig(ReadsData):
     crop: int = option(4, "Pixels of zero padding before the random crop; 0 switches it off.")
     flip: bool = option(True, "Whether images are mirrored at random.")
     holdout: float = option(0.0, "Share of the training images kept out for calibration.")
-    precision: str = option("float32", "Compute type in training.", ("float32", "mixed_bfloat16"))
+    precision: str = option(
+        "auto", "Compute type in training; auto: what is fast on this processor.",
+        ("auto", "float32", "mixed_bfloat16"),
+    )
     seed: int = option(1, "Seed of weights, order, augmentation and dropout.")
     seeds: tuple[int, ...] = option((), "Several seeds, each in OUT-seedSEED [--seed alone].")
 

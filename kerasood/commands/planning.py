@@ -8,7 +8,9 @@ from kerasood.config import stage_config
 from kerasood.errors import InvalidInputError
 from kerasood.networks import zoo
 from kerasood.networks.fingerprint import weights_hash
+from kerasood.networks.wide_resnet import WideResNet
 from kerasood.runs import Run
+from kerasood.training.processor import fast_precision
 
 
 def planned_runs(config):
@@ -84,7 +86,7 @@ def _stages(config):
     runs = []
     if config.stage in ("pretrain", "all"):
         stage = stage_config(config, "pretrain")
-        runs.append(Run(pathlib.Path(config.run or out / stage.name), stage))
+        runs.append(_with_precision(Run(pathlib.Path(config.run or out / stage.name), stage)))
     if config.stage in ("finetune", "all"):
         init = config.init or str(out / "pretrain")
         stage = stage_config(config, "finetune", init=init)
@@ -92,8 +94,31 @@ def _stages(config):
             check_base(init)
             stage = dataclasses.replace(stage, holdout_seed=_holdout_seed(stage))
         run = Run(pathlib.Path(config.run or out / stage.name), stage)
-        runs.append(run.with_stored_margins())
+        runs.append(_with_precision(run.with_stored_margins()))
     return runs
+
+
+def _with_precision(run):
+    """The run with a compute type in place of "auto": its directory's, else this machine's.
+
+    A model that is no WideResNet keeps the types it was made with.
+    """
+    config = run.config
+    if config.precision != "auto":
+        return run
+    if (run.path / "config.json").exists():
+        precision = Run.open(run.path).config.precision
+    else:
+        precision = fast_precision() if _is_retyped(config.init) else "float32"
+    return dataclasses.replace(run, config=dataclasses.replace(config, precision=precision))
+
+
+def _is_retyped(init):
+    """Whether the network can be made in another compute type: new ones and WideResNets."""
+    try:
+        return init is None or isinstance(load_base(init), WideResNet)
+    except ValueError:  # Not trained yet.
+        return True
 
 
 def _holdout_seed(stage):

@@ -156,7 +156,7 @@ OTHER = {
     "crop": 1,
     "flip": False,
     "holdout": 0.3,
-    "precision": "mixed_bfloat16",
+    "precision": "float32",
     "seed": 77,
     "seeds": (7, 8),
     "outliers": "places365",
@@ -181,6 +181,7 @@ LOADING = {"data_dir": "/data", "download": False, "strict": True}
 
 def planned(monkeypatch, **values):
     monkeypatch.setattr(planning, "check_base", lambda init: None)
+    monkeypatch.setattr(planning, "fast_precision", lambda: "mixed_bfloat16")
     stage = "finetune" if "init" in values or "run" in values else "all"
     return planning.planned_runs(TrainConfig(**{"stage": stage, **values}))
 

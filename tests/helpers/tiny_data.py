@@ -40,6 +40,7 @@ def tiny_config(folder, **values):
         "pretrain_epochs": 1,
         "finetune_epochs": 1,
         "batch_size": 16,
+        "precision": "float32",
         "download": False,
     }
     return TrainConfig(**{**tiny, **values})

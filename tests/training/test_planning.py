@@ -1,8 +1,11 @@
+import dataclasses
 import pathlib
 
 import pytest
 from tiny_data import tiny_config
+from tiny_models import small_network
 
+from kerasood.commands import planning
 from kerasood.commands.planning import planned_runs, with_init_hash
 from kerasood.config import TrainConfig
 from kerasood.networks.fingerprint import weights_hash
@@ -64,6 +67,34 @@ def test_a_fine_tune_knows_the_weights_of_its_base_once_they_are_there(base, tmp
     network = load_network(base.model)
     save_network(network, pathlib.Path(pretrain.path) / "model.keras")
     assert with_init_hash(fine_tune).config.init_hash == weights_hash(network)
+
+
+def precisions(config):
+    return [run.config.precision for run in planned_runs(config)]
+
+
+def test_the_fast_compute_type_of_the_processor_is_chosen_and_stored(tmp_path, monkeypatch):
+    monkeypatch.setattr(planning, "fast_precision", lambda: "mixed_bfloat16")
+    config = tiny_config(tmp_path, stage="all", precision="auto")
+    assert precisions(config) == ["mixed_bfloat16", "mixed_bfloat16"]
+    assert precisions(dataclasses.replace(config, precision="float32")) == ["float32", "float32"]
+
+
+def test_a_run_goes_on_in_the_compute_type_it_was_started_with(tmp_path, monkeypatch):
+    config = tiny_config(tmp_path, precision="auto")
+    monkeypatch.setattr(planning, "fast_precision", lambda: "mixed_bfloat16")
+    (run,) = planned_runs(config)
+    run.start()
+    monkeypatch.setattr(planning, "fast_precision", lambda: "float32")
+    assert precisions(config) == ["mixed_bfloat16"]
+
+
+def test_a_model_of_ones_own_keeps_its_types(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(planning, "fast_precision", lambda: "mixed_bfloat16")
+    small_network().save(tmp_path / "own.keras")
+    config = tiny_config(tmp_path, stage="finetune", precision="auto")
+    for init, expected in {base.path: "mixed_bfloat16", tmp_path / "own.keras": "float32"}.items():
+        assert precisions(dataclasses.replace(config, init=str(init))) == [expected]
 
 
 def test_the_hash_follows_the_weights_and_not_the_file(base, tmp_path):
