@@ -1,0 +1,1 @@
+"""What reproduces published results with kerasood; no part of the package."""
