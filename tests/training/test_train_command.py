@@ -165,7 +165,7 @@ def test_a_fine_tunes_dropout_is_that_of_a_wide_resnet(tmp_path, base):
     keras_file = tmp_path / "wide.keras"
     WideResNet(10, 1, 2, dropout=0.3).save(keras_file)
     for dropout, expected in ((None, 0.3), (0.0, 0.0), (0.6, 0.6)):
-        config = TrainConfig(finetune_dropout=dropout)
+        config = TrainConfig(finetune_dropout=dropout, precision="float32")
         network = NETWORK_OF(stage_config(config, "finetune", init=str(keras_file)), data)
         assert network.get_config()["dropout"] == expected
     of_another = stage_config(config, "finetune", init=str(base.path))
