@@ -6,7 +6,7 @@ CONSTRAINTS := $(wildcard constraints/python$(PYTHON_VERSION).txt)
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet \
 	$(addprefix --constraint ,$(CONSTRAINTS))
 
-.PHONY: demo test slow-test lint lock benchmark clean
+.PHONY: demo docs test slow-test lint lock benchmark clean
 
 demo: $(VENV)/.installed  ## train, evaluate, calibrate, export and score on the embedded digits
 	rm -rf demo
@@ -24,11 +24,15 @@ benchmark: $(VENV)/.installed-dev  ## speed against limits, and beside pytorch-o
 	$(BIN)/python -m benchmarks.evaluate
 	$(BIN)/python -m benchmarks.detectors
 
+docs: $(VENV)/bin/python  ## the documentation as a site, in site/
+	$(PIP_INSTALL) mkdocs-material 'mkdocstrings[python]'
+	$(BIN)/python -m mkdocs build --quiet
+
 lock: $(VENV)/bin/python  ## renew the constraints for this Python version
 	$(BIN)/python scripts/lock.py constraints/python$(PYTHON_VERSION).txt
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info
+	rm -rf $(VENV) demo site build dist *.egg-info
 
 $(VENV)/bin/python:
 	@echo "making $(VENV) with Python $(PYTHON_VERSION)"

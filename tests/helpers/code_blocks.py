@@ -24,6 +24,11 @@ def blocks_of_page(path):
     return [Block(code, stated or None) for code, stated in found]
 
 
+def links_of_page(path):
+    """The files of the project that a Markdown page links to, without their headings."""
+    return re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8"))
+
+
 def blocks_of_notebook(path):
     """The code cells of a notebook, each with the text that it printed when it was stored."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
