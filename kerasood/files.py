@@ -1,10 +1,16 @@
-"""Atomic writes: a file is there whole or not at all."""
+"""Atomic writes: a file is there whole or not at all.
+
+Temporary names start with a dot and end in `.<host>-<process>.tmp`. Readers see no such
+name (`is_temporary`, `visible`), and the next writer in the folder removes those of dead processes.
+"""
 
 import contextlib
 import json
 import os
 import pathlib
+import re
 import shutil
+import socket
 import tempfile
 import zipfile
 import zlib
@@ -13,13 +19,15 @@ import numpy as np
 
 from kerasood.errors import InvalidInputError, StorageError
 
+TEMPORARY = re.compile(r"\..*\.(?P<host>[A-Za-z0-9]+)-(?P<process>\d+)\.tmp")
+
 
 @contextlib.contextmanager
 def atomic_path(path):
     """Yields a temporary sibling of `path` that replaces it when the block succeeds.
 
     A reader, a crash or a full disk never sees half a file, and what stood at `path` before stays
-    until the new content is complete.
+    until the new content is complete and on the disk.
 
     Args:
         path: str or Path of the file or folder to write.
@@ -34,11 +42,13 @@ def atomic_path(path):
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent)
+        remove_leftovers(path.parent)
+        folder = tempfile.mkdtemp(f".{_host()}-{os.getpid()}.tmp", f".{path.name}.", path.parent)
         temporary = pathlib.Path(folder) / path.name
         yield temporary
         _sync(temporary)
         os.replace(temporary, path)
+        _sync_folder(path.parent)
     except OSError as error:
         reason = error.strerror or error
         raise StorageError(
@@ -63,10 +73,55 @@ def check_writable(folder):
         raise StorageError(error.errno, f"Cannot write to {folder}: {error.strerror}") from error
 
 
+def is_temporary(path):
+    """Whether a path is what a writer has not finished, or lies in it."""
+    return any(TEMPORARY.fullmatch(part) for part in pathlib.Path(path).parts)
+
+
+def visible(folder):
+    """The entries of a folder but for what writers have not finished: list of Paths."""
+    return [path for path in pathlib.Path(folder).iterdir() if not is_temporary(path.name)]
+
+
+def remove_leftovers(folder):
+    """Removes what writers on this machine left in a folder when they were killed."""
+    for path in pathlib.Path(folder).glob(".*.tmp"):
+        found = TEMPORARY.fullmatch(path.name)
+        if found and found["host"] == _host() and not _is_alive(int(found["process"])):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _host():
+    return re.sub(r"[^A-Za-z0-9]", "", socket.gethostname())[:40] or "host"
+
+
+def _is_alive(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # another user's
+        return True
+    return True
+
+
 def _sync(path):
+    """Has a file, or a folder with all that is in it, written to the disk."""
+    for parent, _, names in os.walk(path):
+        for name in names:
+            _sync(pathlib.Path(parent, name))
+        _sync_folder(parent)
     if path.is_file():
         with open(path, "rb") as file:
             os.fsync(file.fileno())
+
+
+def _sync_folder(path):
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_text(path, text):

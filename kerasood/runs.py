@@ -10,7 +10,7 @@ import sys
 
 from kerasood.config import StageConfig
 from kerasood.errors import InvalidInputError
-from kerasood.files import read_json, write_json
+from kerasood.files import is_temporary, read_json, visible, write_json
 
 PACKAGES = ("kerasood", "keras", "tensorflow", "jax", "numpy", "scikit-learn")
 
@@ -91,7 +91,7 @@ class Run:
                     "another --run."
                 )
             return
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and (not self.path.is_dir() or visible(self.path)):
             raise RunConflictError(
                 f"Expected a new or empty run directory. Received: {self.path}, which holds "
                 "something else"
@@ -190,13 +190,19 @@ def _counted(digest):
     return f"{digest['count']} of sha256 {digest['sha256'][:12]}"
 
 
+def complete_models(root):
+    """The `model.keras` of complete runs under a folder, the newest last: list of Paths."""
+    found = [path for path in pathlib.Path(root).glob("**/model.keras") if not is_temporary(path)]
+    return sorted(found, key=lambda path: path.stat().st_mtime)
+
+
 def newest_run(root="runs"):
     """The complete run directory under `root` that was finished last.
 
     Raises:
         ValueError: there is none.
     """
-    models = sorted(pathlib.Path(root).glob("**/model.keras"), key=lambda p: p.stat().st_mtime)
+    models = complete_models(root)
     if not models:
         raise InvalidInputError(
             f"No complete run under {root}/: train one with `python train.py`, or name one "

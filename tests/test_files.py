@@ -1,6 +1,10 @@
 import errno
 import json
 import os
+import signal
+import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -128,3 +132,55 @@ def test_broken_json_is_named(tmp_path):
     (tmp_path / "x.json").write_text('{"a": ')
     with pytest.raises(ValueError, match="Expected JSON in .*x.json. Received:"):
         read_json(tmp_path / "x.json")
+
+
+KILLED = """
+import os, signal, sys
+from kerasood.files import atomic_path
+with atomic_path(sys.argv[1]) as temporary:
+    temporary.write_text("half of")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def kill_while_writing(path):
+    result = subprocess.run([sys.executable, "-c", KILLED, path], check=False)
+    assert result.returncode == -signal.SIGKILL
+
+
+def test_the_next_writer_removes_what_a_killed_one_left(tmp_path):
+    kill_while_writing(tmp_path / "config.json")
+    (left,) = tmp_path.iterdir()
+    assert files.is_temporary(left / "config.json") and not files.visible(tmp_path)
+    with atomic_path(tmp_path / "a.txt") as temporary:  # a living writer's stays
+        write_text(tmp_path / "b.txt", "b")
+        temporary.write_text("a")
+    assert names_in(tmp_path) == ["a.txt", "b.txt"]
+
+
+def test_a_run_whose_first_writer_was_killed_is_new(tmp_path):
+    from kerasood.config import TrainConfig, stage_config
+    from kerasood.runs import Run, newest_run
+
+    run = Run(tmp_path / "run", stage_config(TrainConfig(), "pretrain"))
+    kill_while_writing(run.path / "config.json")
+    for resume in (False, True):
+        run.check(resume)
+    kill_while_writing(run.path / "model.keras")
+    with pytest.raises(ValueError, match="No complete run"):
+        newest_run(tmp_path)
+
+
+def test_what_replaces_a_file_is_on_the_disk_before_and_its_name_after(tmp_path, monkeypatch):
+    order = []
+    monkeypatch.setattr(files.os, "fsync", lambda descriptor: order.append(
+        "folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"))
+    replace = os.replace
+    monkeypatch.setattr(files.os, "replace", lambda *a: order.append("replace") or replace(*a))
+    write_text(tmp_path / "x", "1")
+    assert order == ["file", "replace", "folder"]
+    order.clear()
+    with atomic_path(tmp_path / "model") as temporary:
+        temporary.mkdir()
+        (temporary / "weights").write_bytes(b"1")
+    assert order == ["file", "folder", "replace", "folder"]

@@ -25,7 +25,7 @@ from kerasood.reporting.paper import DETECTORS, compare, stand_ins
 from kerasood.reporting.paper_numbers import DATASETS, SETS
 from kerasood.reporting.paper_report import print_paper, write_paper
 from kerasood.reporting.paper_seeds import averaged
-from kerasood.runs import Run
+from kerasood.runs import Run, complete_models
 
 FOLDER = "runs/paper-suite"
 
@@ -124,8 +124,7 @@ def _newest_fine_tunes(root="runs"):
         ValueError: there is none at all.
     """
     newest = {}
-    models = sorted(pathlib.Path(root).glob("**/model.keras"), key=lambda p: p.stat().st_mtime)
-    for path in models:
+    for path in complete_models(root):
         if not (path.parent / "config.json").is_file():
             continue
         run = Run.open(path.parent)

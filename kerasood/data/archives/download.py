@@ -12,6 +12,7 @@ from kerasood.logs import log
 CHUNK_BYTES = 1 << 20
 TIMEOUT = 60  # seconds without an answer
 MAX_ATTEMPTS = 20
+MAX_BYTES = 8 << 30
 
 
 def fetch(url: str, path, md5: str) -> pathlib.Path:
@@ -79,11 +80,15 @@ def _complete(url, part):
             return _append(url, part)
         except (OSError, http.client.HTTPException) as error:
             failure = error
-        if isinstance(failure, urllib.error.HTTPError) or _size(part) <= before:
+        if isinstance(failure, urllib.error.HTTPError | _TooLargeError) or _size(part) <= before:
             break
     kept = f"; {_size(part):,} bytes are kept in {part} to continue from" if _size(part) else ""
     reason = str(failure) or type(failure).__name__
     raise StorageError(f"{url}: the download failed: {reason}{kept}") from failure
+
+
+class _TooLargeError(OSError):
+    """More bytes than any published set has."""
 
 
 def _append(url, part):
@@ -102,11 +107,16 @@ def _append(url, part):
     with response:
         start = _start(response, have if part.exists() else 0)
         length = response.headers.get("Content-Length")
+        size = start + int(length or 0)
         with open(part, "ab" if start else "wb") as file:
-            while chunk := response.read(CHUNK_BYTES):
+            while size <= MAX_BYTES and (chunk := response.read(CHUNK_BYTES)):
                 file.write(chunk)
+                size = max(size, file.tell())
             file.flush()
             os.fsync(file.fileno())
+    if size > MAX_BYTES:
+        part.unlink()
+        raise _TooLargeError(f"expected at most {MAX_BYTES:,} bytes. Received: {size:,} or more")
     if length is not None and _size(part) < start + int(length):
         raise ConnectionError(
             f"the connection broke off after {_size(part):,} of {start + int(length):,} bytes"
