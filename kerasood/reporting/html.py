@@ -81,8 +81,10 @@ def _table(block: blocks.Table) -> str:
     if groups:
         head = f"<tr><th></th>{groups}</tr>{head}"
     body = "\n".join(_row(row, block) for row in block.rows)
+    first, *below = block.lines or ("",)
+    key = f'<p class="quiet">Large: {first}. Small: {", ".join(below)}.</p>\n' if below else ""
     return (
-        f'<div class="scroll"><table>\n<thead>{head}</thead>\n'
+        f'{key}<div class="scroll"><table>\n<thead>{head}</thead>\n'
         f"<tbody>\n{body}\n</tbody></table></div>"
     )
 

@@ -35,7 +35,7 @@ tbody tr.mean th, tbody tr.mean td { border-top: 1px solid var(--hairline); font
 td.first, th.first { padding-left: 1.5rem; }
 td.best { font-weight: 700; }
 small { color: var(--muted); }
-td small { display: block; line-height: 1; font-weight: 400; }
+td small { display: block; line-height: 1.25; font-weight: 400; }
 figure { margin: .8rem 0 0; overflow-x: auto; }
 svg { display: block; width: 100%; min-width: 42rem; height: auto; }
 .share { display: inline-block; width: 7rem; height: .55rem; margin-right: .6rem;

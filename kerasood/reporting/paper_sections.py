@@ -219,7 +219,7 @@ def _by_metric(models: list[dict]) -> tuple[Cell, ...]:
 def _cell(measured, paper, difference, lower: bool) -> Cell:
     """A measured number, below it the paper's and the difference, coloured by its direction."""
     cell = cell_of(measured)
-    below = (Span(cell_of(paper).full_text), Span("–"))
+    below = (Span(cell_of(paper).full_text), Span(""))
     if difference is not None:
         better = difference < 0 if lower else difference > 0
         points = f"{100 * difference:+.2f}".replace("-", "−")
