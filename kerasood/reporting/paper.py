@@ -5,6 +5,7 @@ import numpy as np
 from kerasood.data import registry
 from kerasood.reporting import paper_numbers
 from kerasood.reporting.paper_numbers import METRICS, SETS
+from kerasood.reporting.seeds import spread
 
 COMPARABLE = ("published", "partial")
 DETECTORS = ("msp", "odin", "mahalanobis", "energy")
@@ -17,56 +18,76 @@ TITLES = {
 }
 
 
-def compare(results: dict) -> dict:
+def compare(*runs: dict) -> dict:
     """Sets the results of a base and its fine-tune beside the paper's.
 
-    Stand-ins for a published set are shown, but neither compared nor part of a mean.
+    Stand-ins for a published set are shown, but neither compared nor part of a mean. Of several
+    runs every measured number is {"mean", "std"}, the sample deviation (n - 1) over runs; a base
+    that runs share is one training run and counts once.
 
     Args:
-        results: of a data set of the paper, with the base first among models and its fine-tune
-            second.
+        runs: results of a data set of the paper, with the base first among models and its
+            fine-tune second; of several, on the same sets, "base" says which base it is.
 
     Returns:
         {"sets", "table1", "mean", "table2", "accuracy"}, JSON values; every comparison holds
         {"measured", "paper", "difference"} by metric as fractions, difference = measured - paper.
     """
-    dataset = results["dataset"]["name"]
-    keys = [model["key"] for model in results["models"]]
-    sets = [_set_status(name, results["sets"]) for name in SETS]
+    dataset = runs[0]["dataset"]["name"]
+    by_model = (list({run.get("base"): run for run in runs}.values()), list(runs))
+    sets = [_set_status(name, runs[0]["sets"]) for name in SETS]
     published = [entry["name"] for entry in sets if entry["status"] in COMPARABLE]
-    metrics = {(m["model"], m["detector"], m["set"]): m for m in results["metrics"]}
+    several = len(runs) > 1
 
-    def mean(key, detector):
-        return _mean([metrics.get((key, detector, name)) for name in published])
+    def measured(tuned, detector, names):
+        found = [_measured(run, tuned, detector, names) for run in by_model[tuned]]
+        if None in found:
+            return None
+        return {name: _over_runs([each[name] for each in found], several) for name in METRICS}
 
     table1 = [
         {
             "set": entry["name"],
             "used": entry["used"],
             "models": [
-                _on_set(metrics.get((key, "energy", entry["used"])), dataset, tuned, entry)
-                for tuned, key in enumerate(keys)
+                _compared(
+                    measured(tuned, "energy", entry["used"]),
+                    paper_numbers.on_set(dataset, bool(tuned), entry["name"]),
+                    entry["status"] in COMPARABLE,
+                )
+                for tuned in (0, 1)
             ],
         }
         for entry in sets
     ]
     of_energy = [
-        _compared(mean(key, "energy"), _paper_mean(dataset, tuned, published))
-        for tuned, key in enumerate(keys)
+        _compared(measured(tuned, "energy", published), _paper_mean(dataset, tuned, published))
+        for tuned in (0, 1)
     ]
+    # The paper does not print the parts of its other detectors: they compare over all six sets.
     table2 = [
-        _of_detector(name, mean(keys[0], name), dataset, published) for name in DETECTORS[:-1]
+        {"method": name, "paper_sets": len(SETS)}
+        | _compared(
+            measured(0, name, published),
+            paper_numbers.mean_of_method(dataset, name),
+            len(published) == len(SETS),
+        )
+        for name in DETECTORS[:-1]
     ]
     for method, compared in zip(("energy", "ours"), of_energy, strict=True):
         table2.append({"method": method, "paper_sets": len(published), **compared})
+    accuracies = [
+        _over_runs([run["models"][tuned]["accuracy"] for run in by_model[tuned]], several)
+        for tuned in (0, 1)
+    ]
     return {
         "sets": sets,
         "table1": table1,
         "mean": {"sets": published, "complete": len(published) == len(SETS), "models": of_energy},
         "table2": table2,
         "accuracy": [
-            _difference(model["accuracy"], paper_numbers.accuracy(dataset, tuned))
-            for tuned, model in enumerate(results["models"])
+            _difference(accuracies[tuned], paper_numbers.accuracy(dataset, bool(tuned)))
+            for tuned in (0, 1)
         ],
     }
 
@@ -138,43 +159,38 @@ def mean_title(comparison: dict) -> str:
     return f"Mean of {len(titles)} of six sets ({', '.join(titles) or 'none'})"
 
 
-def _on_set(metric: dict | None, dataset: str, tuned: bool, entry: dict) -> dict:
-    measured = metric and {name: metric[name] for name in METRICS}
-    paper = paper_numbers.on_set(dataset, bool(tuned), entry["name"])
-    if entry["status"] not in COMPARABLE:
-        return {"measured": measured, "paper": paper, "difference": None}
-    difference = {
-        name: _difference(measured[name]["mean"], paper[name]["mean"])["difference"]
-        for name in METRICS
-    }
-    return {"measured": measured, "paper": paper, "difference": difference}
-
-
-def _of_detector(name: str, measured: dict | None, dataset: str, published: list[str]) -> dict:
-    """A row of Table 2 whose parts the paper does not print: comparable over all six sets only."""
-    paper = paper_numbers.mean_of_method(dataset, name)
-    compared = {"method": name, "paper_sets": len(SETS), **_compared(measured, paper)}
-    if len(published) < len(SETS):
-        compared["difference"] = None
-    return compared
-
-
-def _mean(metrics: list[dict | None]) -> dict | None:
-    if not metrics or None in metrics:
+def _measured(run: dict, tuned: int, detector: str, sets) -> dict | None:
+    """{metric: number} of a model: as measured on the set of a name, the mean of a list of them."""
+    key = run["models"][tuned]["key"]
+    metrics = {(m["model"], m["detector"], m["set"]): m for m in run["metrics"]}
+    names = sets if isinstance(sets, list) else [sets]
+    found = [metrics.get((key, detector, name)) for name in names]
+    if not found or None in found:
         return None
-    return {name: float(np.mean([metric[name]["mean"] for metric in metrics])) for name in METRICS}
+    if names is not sets:
+        return {name: found[0][name] for name in METRICS}
+    return {name: float(np.mean([metric[name]["mean"] for metric in found])) for name in METRICS}
 
 
-def _paper_mean(dataset: str, tuned: bool, names: list[str]) -> dict | None:
+def _over_runs(numbers: list, several: bool):
+    """A number of the only run as it is; of several runs their mean and deviation."""
+    return spread([_value(number) for number in numbers]) if several else numbers[0]
+
+
+def _paper_mean(dataset: str, tuned: int, names: list[str]) -> dict | None:
     return paper_numbers.mean_over(dataset, bool(tuned), names) if names else None
 
 
-def _compared(measured: dict | None, paper: dict | None) -> dict:
+def _compared(measured: dict | None, paper: dict | None, comparable: bool = True) -> dict:
     difference = None
-    if measured and paper:
-        difference = {name: measured[name] - paper[name] for name in METRICS}
+    if measured and paper and comparable:
+        difference = {name: _value(measured[name]) - _value(paper[name]) for name in METRICS}
     return {"measured": measured, "paper": paper, "difference": difference}
 
 
-def _difference(measured: float, paper: float) -> dict:
-    return {"measured": measured, "paper": paper, "difference": measured - paper}
+def _difference(measured, paper: float) -> dict:
+    return {"measured": measured, "paper": paper, "difference": _value(measured) - paper}
+
+
+def _value(number) -> float:
+    return number["mean"] if isinstance(number, dict) else number
