@@ -27,7 +27,7 @@ from benchmarks.timing import alternating_seconds
 from kerasood.config import option
 from kerasood.detectors import DETECTORS
 from kerasood.evaluation.outputs import collect
-from kerasood.export import export_saved_model, export_tflite
+from kerasood.export import FORMATS
 from kerasood.export.formats.saved_model import write_archive
 from kerasood.export.graph.folding import fold_batch_norm
 from kerasood.extractor.build import build_extractor, head_of, output_names
@@ -177,7 +177,7 @@ def _write_logits(extractor, path, energy):
 
 
 def _saved_model(extractor, detector, path):
-    export_saved_model(OODModel(fold_batch_norm(extractor), detector, 0.0), path, {})
+    FORMATS["saved_model"].write(OODModel(extractor, detector, 0.0), path, {})
 
 
 def _tflite_logits(extractor, path, energy=False):
@@ -187,7 +187,7 @@ def _tflite_logits(extractor, path, energy=False):
 
 
 def _tflite(extractor, detector, path):
-    export_tflite(OODModel(extractor, detector, 0.0), path, {})
+    FORMATS["tflite"].write(OODModel(extractor, detector, 0.0), path, {})
 
 
 WRITERS = {"saved_model": (_saved_logits, _saved_model), "tflite": (_tflite_logits, _tflite)}

@@ -52,7 +52,6 @@ USES_TENSORFLOW = {
     "export/graph/endpoints.py",
     "export/graph/exif.py",
     "export/graph/quantization.py",
-    "export/graph/signature.py",
     "export/metadata.py",
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

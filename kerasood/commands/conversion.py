@@ -12,7 +12,7 @@ from kerasood.data.open import open_source
 from kerasood.data.registry import ood_names
 from kerasood.data.splits import halves
 from kerasood.errors import InvalidInputError
-from kerasood.export import Quantization, run_tflite
+from kerasood.export import Quantization, run_exported
 from kerasood.export.formats.converted import (
     compare_with_keras,
     comparison_table,
@@ -88,7 +88,7 @@ def report_conversion(config, ood_model, exported, test, sources):
     path = exported.paths["tflite"]
     comparison = compare_with_keras(
         ood_model,
-        functools.partial(run_tflite, path),
+        functools.partial(run_exported, path),
         test,
         sources,
         config.evaluation_images,

@@ -13,7 +13,7 @@ from kerasood.commands.export import export
 from kerasood.commands.train import train
 from kerasood.config import EvaluateConfig, ExportConfig, train_config
 from kerasood.data.open import open_source
-from kerasood.export import read_metadata, run_saved_model, run_tflite
+from kerasood.export import read_metadata, run_exported
 from kerasood.reporting.decision import best_pair, decision
 from kerasood.reporting.findings import Findings
 
@@ -68,8 +68,8 @@ def _step(number, command):
 def _print_answers(exported, detector):
     """Scores images through both files and shows what each got."""
     names, images, truths = _images_to_score()
-    answers = run_saved_model(exported.paths["saved_model"], images)
-    lite = run_tflite(exported.paths["tflite"], images)
+    answers = run_exported(exported.paths["saved_model"], images)
+    lite = run_exported(exported.paths["tflite"], images)
     metadata = read_metadata(exported.folder)
     table = Table(
         "image", "true class", "answer", "probability", f"{detector} score", "TFLite score"

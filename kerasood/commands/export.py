@@ -10,7 +10,6 @@ from kerasood.commands.candidates import run_candidates
 from kerasood.commands.common import console, run_command
 from kerasood.commands.conversion import evaluation_sets, quantization_of, report_conversion
 from kerasood.commands.measuring import checked_detector
-from kerasood.commands.replaying import verify_folder
 from kerasood.commands.zoo_runs import open_run
 from kerasood.config import ExportConfig
 from kerasood.data.division import OOD_SPLIT
@@ -19,13 +18,12 @@ from kerasood.detectors import build
 from kerasood.detectors.saving import load_detector, save_detector
 from kerasood.evaluation.fitting import CandidateOutputs, FittedDetectors
 from kerasood.evaluation.measure import calibration_scores
-from kerasood.export import describe_signature, export_model
+from kerasood.export import ExportMismatch, describe_signature, export_model, verify_export
 from kerasood.files import read_json, write_json
 from kerasood.runs import git_commit, newest_run, versions
 from kerasood.serving import OODModel, calibrate_outputs
 
 NUM_VERIFIED = 256
-DESCRIBED = ("saved_model", "tflite")
 
 
 def main():
@@ -40,13 +38,13 @@ def export(config):
         config: ExportConfig.
 
     Returns:
-        kerasood.export.Exported; or with `config.verify` what `verify_folder` returns.
+        kerasood.export.Exported; or with `config.verify` what `verify_export` returns.
 
     Raises:
         ValueError: no such run, detector or data, or the version exists.
     """
     if config.verify:
-        return verify_folder(config.verify)
+        return _verify(config.verify)
     run = open_run(config.run) if config.run else newest_run()
     name = checked_detector(config.detector)
     candidate = run_candidates(run, config.data)[-1]
@@ -78,15 +76,7 @@ def export(config):
         version=config.version,
         quantization=quantization_of(config, candidate, test),
     )
-    for kind, path in exported.paths.items():
-        console.print(f"\n[bold]{kind}[/] {path}")
-        console.print(str(exported.reports[kind]), markup=False)
-        if kind in DESCRIBED:
-            console.print(describe_signature(path), markup=False)
-    for kind, reason in exported.left_out.items():
-        console.print(f"\n{kind} is left out: {reason}", style="yellow", markup=False)
-    if "saved_model" in exported.paths:
-        console.print(f"\n{_warmup_in_words(exported.num_warmup)}", markup=False)
+    _print_exported(exported)
     if config.quantization != "none" and "tflite" in exported.paths:
         report_conversion(config, ood_model, exported, test, sets)
     return exported
@@ -150,10 +140,33 @@ def _in_words(threshold):
     return f"thresholds from {values.min():.6g} to {values.max():.6g} {threshold.promise}"
 
 
-def _warmup_in_words(num_warmup):
-    if num_warmup:
-        return f"{num_warmup} warm-up requests for TF Serving, each answered"
-    return "no warm-up requests for TF Serving: pip install --no-deps tensorflow-serving-api"
+def _print_exported(exported):
+    for name, path in exported.paths.items():
+        console.print(f"\n[bold]{name}[/] {path}")
+        console.print(str(exported.reports[name]), markup=False)
+        console.print(describe_signature(path), markup=False)
+    for name, reason in exported.left_out.items():
+        console.print(f"\n{name} is left out: {reason}", style="yellow", markup=False)
+    for note in exported.notes.values():
+        console.print(f"\n{note}", markup=False)
+
+
+def _verify(folder):
+    try:
+        results = verify_export(folder)
+    except ExportMismatch as error:
+        _print_verified(error.results)
+        raise
+    _print_verified(results)
+    return results
+
+
+def _print_verified(results):
+    for name, result in results.items():
+        differs = isinstance(result, ExportMismatch)
+        style = "red" if differs else "yellow" if isinstance(result, str) else None
+        said = "differs: " if differs else ""
+        console.print(f"{name}: {said}{result}", style=style, markup=False)
 
 
 def _images_to_verify(test):

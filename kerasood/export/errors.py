@@ -4,7 +4,14 @@ from kerasood.errors import InvalidInputError
 
 
 class ExportMismatch(InvalidInputError):
-    """An exported file answers otherwise than the Keras model it was made from."""
+    """An exported file answers otherwise than the Keras model it was made from.
+
+    `results` is what `replay` returned, where the error comes from `verify_export`.
+    """
+
+    def __init__(self, message, results=None):
+        super().__init__(message)
+        self.results = results
 
 
 class Inexpressible(InvalidInputError):

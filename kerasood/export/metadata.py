@@ -14,7 +14,6 @@ from kerasood.errors import InvalidInputError, MissingDataError
 from kerasood.files import read_json, write_json
 from kerasood.thresholds import read_threshold
 
-FILE_SUFFIXES = (".tflite", ".onnx", ".xml")
 FILE_NAME = "kerasood.json"  # in a SavedModel's assets.extra; a file's lie in FILE.json
 
 
@@ -87,6 +86,6 @@ def read_calibration(path):
 
 def _location(path):
     path = pathlib.Path(path)
-    if path.suffix in FILE_SUFFIXES:
-        return path.with_name(f"{path.name}.json")
-    return path / "assets.extra" / FILE_NAME
+    if path.is_dir() or not path.suffix:
+        return path / "assets.extra" / FILE_NAME
+    return path.with_name(f"{path.name}.json")

@@ -46,8 +46,9 @@ class OODModel(keras.Model):
             probabilities (N, K); or an extractor, images -> {"features": (N, D), "logits": (N, K)}.
         detector: Detector, fitted.
         threshold: float, or (K,) floats, one per predicted class, finite; or what `calibrate`
-            or `calibrate_per_class` returned. Stored as float32; an image is OOD when its score
-            is larger. Of equal logits the first class is predicted.
+            or `calibrate_per_class` returned. Stored as float32; an image is OOD unless its
+            score is at most that, so that a score that is not a number is OOD. Of equal logits the
+            first class is predicted.
 
         preprocessing: as for `build_extractor`, of a network that was trained on other values than
             pixels 0-255 and is no extractor.
@@ -149,8 +150,7 @@ class OODModel(keras.Model):
             "probabilities": ops.softmax(outputs["logits"], axis=-1),
             "energy": objectives.energy(outputs["logits"]),
             "score": score,
-            # Not score > threshold: a score that is not a number is OOD.
-            "is_ood": ops.logical_not(score <= threshold),
+            "is_ood": is_beyond(score, threshold),
         }
 
     def predict(self, images, batch_size=128, verbose=0, **kwargs):
@@ -248,6 +248,15 @@ def threshold_per_image(threshold, logits):
     is_predicted = ops.equal(candidates, ops.min(candidates, axis=-1, keepdims=True))
     values = ops.where(is_predicted, np.array(threshold, "float32"), np.float32(0))
     return ops.sum(values, axis=-1)
+
+
+def is_beyond(score, limit):
+    """`not (score <= limit)`, so that a score that is not a number is beyond every limit.
+
+    Grappler and TFLite's converter rewrite logical_not(less_equal) into greater, which NaN is not;
+    they leave the comparison with 0 alone.
+    """
+    return ops.equal(ops.cast(ops.less_equal(score, limit), "int32"), 0)
 
 
 def _as_extractor(network, preprocessing):

@@ -9,7 +9,7 @@ from kerasood.commands.evaluate import evaluate
 from kerasood.commands.export import export
 from kerasood.commands.train import train
 from kerasood.config import EvaluateConfig, ExportConfig, train_config
-from kerasood.export import read_metadata, run_saved_model, run_tflite
+from kerasood.export import read_metadata, run_exported
 from kerasood.networks.saving import load_network
 from kerasood.runs import Run
 from kerasood.thresholds import Threshold
@@ -92,8 +92,8 @@ def test_keras_saved_model_and_tflite_give_the_same_answers(story):
     model = OODModel(load_network(story["runs"][-1].model), Energy(), threshold)
     expected = model.predict(images)
     assert np.ptp(expected["energy"]) > 1e-3
-    for answers in (run_saved_model(paths["saved_model"], images),
-                    run_tflite(paths["tflite"], images)):
+    for answers in (run_exported(paths["saved_model"], images),
+                    run_exported(paths["tflite"], images)):
         assert set(answers) == OUTPUTS
         for name in ("logits", "energy", "score", "probabilities"):
             np.testing.assert_allclose(answers[name], expected[name], rtol=1e-4, atol=1e-4)

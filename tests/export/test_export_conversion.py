@@ -99,7 +99,8 @@ def quantised(base, tmp_path_factory):
 def test_the_threshold_is_calibrated_on_the_runs_own_images(quantised):
     exported, config, _ = quantised
     rows, _ = halves(48, config.seed)
-    outputs = export.run_tflite(exported.paths["tflite"], images_of(LABELS, seed=1)[np.sort(rows)])
+    images = images_of(LABELS, seed=1)[np.sort(rows)]
+    outputs = export.run_exported(exported.paths["tflite"], images)
     # k = ceil(25 * 0.8) = 20 of the 24 images.
     assert outputs["is_ood"].sum() == 4
     threshold = export.read_calibration(exported.paths["tflite"])
@@ -113,7 +114,7 @@ def test_what_it_costs_is_written_beside_it(quantised):
     exported, _, folder = quantised
     content = json.loads((exported.folder / "conversion.json").read_text())
     assert content["quantization"] == "int8"
-    run = functools.partial(export.run_tflite, exported.paths["tflite"])
+    run = functools.partial(export.run_exported, exported.paths["tflite"])
     inside, outside = run(images_of(LABELS, seed=1)), run(images_of([2] * 30, seed=5))
     measured = content["sets"]["bright"]
     assert measured["num_images"] == 30

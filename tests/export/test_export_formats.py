@@ -13,8 +13,6 @@ from kerasood.export import formats
 from kerasood.serving import OODModel
 
 FURTHER = ("onnx", "openvino")
-EXPORTERS = {"onnx": export.export_onnx, "openvino": export.export_openvino}
-RUNNERS = {"onnx": export.run_onnx, "openvino": export.run_openvino}
 
 
 def needed(name):
@@ -36,7 +34,7 @@ def exported(request, tmp_path_factory):
 
 def test_the_same_answers_number_by_number(exported):
     name, model, images, result = exported
-    outputs = RUNNERS[name](result.paths[name], images)
+    outputs = export.run_exported(result.paths[name], images)
     expected = export.eager_outputs(model, images)
     assert outputs.keys() == expected.keys()
     for key, output in outputs.items():
@@ -48,7 +46,7 @@ def test_the_same_answers_number_by_number(exported):
 @pytest.mark.parametrize("num_images", [0, 1, 7])
 def test_any_batch_size(exported, num_images):
     name, model, images, result = exported
-    outputs = RUNNERS[name](result.paths[name], images[:num_images])
+    outputs = export.run_exported(result.paths[name], images[:num_images])
     expected = export.eager_outputs(model, images)
     for key, output in outputs.items():
         np.testing.assert_allclose(output, expected[key][:num_images], rtol=1e-4, atol=2e-5)
@@ -118,10 +116,10 @@ def test_openvino_reads_the_savedmodel_folder_too(tmp_path):
     needed("openvino")
     model = ood_model(small_network(), Energy())
     images = random_images(model.image_shape)
-    folder = export.export_saved_model(model, tmp_path / "1", {})
+    folder = export.FORMATS["saved_model"].write(model, tmp_path / "1", {})
     expected = export.eager_outputs(model, images)
     for num_images in (0, 12):
-        outputs = export.run_openvino(folder, images[:num_images])
+        outputs = export.FORMATS["openvino"].run(folder, images[:num_images])
         for name, output in outputs.items():
             np.testing.assert_allclose(output, expected[name][:num_images], rtol=1e-4, atol=2e-5)
 
@@ -153,13 +151,12 @@ def _as_extractor(network):
 
 
 @pytest.mark.parametrize("name", FURTHER)
-@pytest.mark.parametrize("exporter", EXPORTERS)
-def test_formats_need_the_tensorflow_backend(exporter, name, tmp_path, monkeypatch):
-    needed(exporter)
+def test_formats_need_the_tensorflow_backend(name, tmp_path, monkeypatch):
+    needed(name)
     model = ood_model(small_network(), Energy())
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(ValueError, match="KERAS_BACKEND=tensorflow to export"):
-        EXPORTERS[exporter](model, tmp_path / "model.x", {})
+        export.FORMATS[name].write(model, tmp_path / "model.x", {})
 
 
 def test_a_format_without_its_packages_is_refused(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from kerasood.detectors import Energy
 from kerasood.export.checks import golden
 from kerasood.export.metadata import read_metadata, write_metadata
 
+TFLITE = export.FORMATS["tflite"]
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
@@ -77,7 +78,7 @@ def test_another_files_answers_are_told_apart(folder, refused, tmp_path, capsys)
     network = small_network()
     head = network.layers[-1]
     head.bias.assign(head.bias + 1.0)
-    other = export.export_tflite(ood_model(network, Energy()), tmp_path / "model.tflite", {})
+    other = TFLITE.write(ood_model(network, Energy()), tmp_path / "model.tflite", {})
     shutil.copy(other, folder / "model.tflite")
     capsys.readouterr()
     with pytest.raises(export.ExportMismatch, match="Received: others from tflite"):

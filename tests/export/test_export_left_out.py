@@ -1,6 +1,5 @@
 """`--format=all`: what one format cannot express does not keep the others from being written."""
 
-import dataclasses
 import re
 
 import pytest
@@ -8,7 +7,7 @@ from tiny_models import ood_model, random_images, small_network
 
 from kerasood import export
 from kerasood.detectors import ODIN, Energy
-from kerasood.export import Inexpressible
+from kerasood.export import Inexpressible, exporting
 
 ERROR = Inexpressible("Expected a model that\n  it can express. Received: op Strange")
 REASON = "Expected a model that it can express. Received: op Strange"
@@ -17,7 +16,7 @@ REASON = "Expected a model that it can express. Received: op Strange"
 @pytest.fixture
 def at_hand(monkeypatch):
     """Says which formats are installed."""
-    return lambda *names: monkeypatch.setattr(export, "available_formats", lambda: names)
+    return lambda *names: monkeypatch.setattr(exporting, "available_formats", lambda: names)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +32,7 @@ def images(model):
 def broken(monkeypatch, name, error=None):
     """Makes a format write half a file, with its metadata, and fail."""
 
-    def write(model, path, metadata, quantization=None):
+    def write(self, model, path, metadata, quantization=None):
         path.parent.mkdir(exist_ok=True)
         (path.parent / "model.onnx").write_bytes(b"half of it")
         (path.parent / "model.onnx.json").write_text("{}")
@@ -41,8 +40,9 @@ def broken(monkeypatch, name, error=None):
             raise error
         return path
 
-    kind = dataclasses.replace(export.FORMATS[name], export=write, packages=())
-    monkeypatch.setitem(export.FORMATS, name, kind)
+    kind = type(export.FORMATS[name])
+    broken_kind = type(f"Broken{kind.__name__}", (kind,), {"write": write, "packages": ()})
+    monkeypatch.setitem(export.FORMATS, name, broken_kind())
 
 
 @pytest.mark.parametrize("error", [ERROR, None], ids=["not written", "written, no answers"])
@@ -103,7 +103,7 @@ def test_a_detector_with_a_gradient_goes_where_there_are_gradients(images, tmp_p
     assert export.read_metadata(result.folder)["left_out"] == result.left_out
     for call in (
         lambda: export.export_model(model, tmp_path / "no", images=images, formats=("tflite",)),
-        lambda: export.export_tflite(model, tmp_path / "model.tflite", {}),
+        lambda: export.FORMATS["tflite"].write(model, tmp_path / "model.tflite", {}),
     ):
         with pytest.raises(Inexpressible, match=f"{reason}.* Received: ODIN with a step of "):
             call()

@@ -17,6 +17,7 @@ from kerasood.export.graph.quantization import float16_pieces
 from kerasood.extractor.build import build_extractor, head_of
 from kerasood.serving import OODModel, calibrate_outputs
 
+TFLITE = export.FORMATS["tflite"]
 KINDS = export.QUANTIZATIONS[1:]
 CALIBRATION = random_images((8, 8, 3), num_images=60)
 
@@ -57,7 +58,7 @@ def case(request, tmp_path_factory):
 
 
 def test_the_threshold_is_that_of_the_files_own_scores(case):
-    outputs = export.run_tflite(case.path, CALIBRATION)
+    outputs = export.run_exported(case.path, CALIBRATION)
     (asked,) = case.asked
     np.testing.assert_array_equal(outputs["score"], asked["score"])
     expected = thresholds.calibrate(outputs["score"], 0.8)
@@ -71,7 +72,7 @@ def test_the_threshold_is_that_of_the_files_own_scores(case):
 
 
 def test_outputs_stay_float_and_near(case):
-    outputs = export.run_tflite(case.path, case.images)
+    outputs = export.run_exported(case.path, case.images)
     assert outputs.keys() == case.expected.keys()
     for name, output in outputs.items():
         assert output.dtype == case.expected[name].dtype
@@ -90,7 +91,7 @@ def test_both_runtimes_answer_alike(case):
     pytest.importorskip("ai_edge_litert")
     assert tflite.tflite_runtimes() == ("litert", "tf.lite")
     first, second = (
-        export.run_tflite(case.path, case.images, name) for name in tflite.tflite_runtimes()
+        export.run_exported(case.path, case.images, name) for name in tflite.tflite_runtimes()
     )
     for name in first:
         np.testing.assert_allclose(first[name], second[name], atol=1e-3)
@@ -107,7 +108,7 @@ def test_int8_holds_an_integer_network_and_a_float_detector(case):
     assert inputs["CONV_2D"][:2] == [np.int8, np.int8]
     for name in ("FULLY_CONNECTED", "SOFTMAX", "EXP", "LOG", "GREATER"):
         assert set(inputs[name]) == {np.float32}, name
-    scores = export.run_tflite(case.path, CALIBRATION)["score"]
+    scores = export.run_exported(case.path, CALIBRATION)["score"]
     assert len(np.unique(scores)) == len(scores), "no ties"
 
 
@@ -141,8 +142,8 @@ def test_float16_decides_by_the_whole_threshold(tmp_path):
     assert float(np.float32(threshold)) == threshold != float(np.float16(threshold))
     model = OODModel(network, MaxLogit(), threshold)
     quantization = export.Quantization("float16")
-    path = export.export_tflite(model, tmp_path / "model.tflite", {}, quantization)
-    outputs = export.run_tflite(path, images)
+    path = TFLITE.write(model, tmp_path / "model.tflite", {}, quantization)
+    outputs = export.run_exported(path, images)
     np.testing.assert_array_equal(outputs["score"], scores)
     np.testing.assert_array_equal(outputs["is_ood"], scores > threshold)
     assert 0 < outputs["is_ood"].sum() < len(images)
@@ -165,7 +166,7 @@ def test_float16_with_a_threshold_per_class(tmp_path):
     images = random_images(model.image_shape)
     scores = export.eager_outputs(model, images)["score"]
     per_class = OODModel(model.network, Energy(), np.quantile(scores, [0.2, 0.4, 0.6, 0.8]))
-    path = export.export_tflite(
+    path = TFLITE.write(
         per_class, tmp_path / "model.tflite", {}, export.Quantization("float16")
     )
     expected = export.eager_outputs(per_class, images)
@@ -194,7 +195,7 @@ def test_a_detector_that_learned_stays_near_in_int8(tmp_path):
     detector = Mahalanobis().fit(outputs, outputs["logits"].argmax(axis=1), head_of(extractor))
     model = ood_model(network, detector)
     images = random_images(model.image_shape)
-    path = export.export_tflite(
+    path = TFLITE.write(
         model, tmp_path / "model.tflite", {}, export.Quantization("int8", CALIBRATION)
     )
     report, _ = export.verify_quantized(
@@ -218,7 +219,7 @@ def test_quantizations_that_cannot_be(arguments, message):
 
 def test_only_tflite_is_quantised(tmp_path):
     model = ood_model(small_network(), Energy())
-    with pytest.raises(ValueError, match="tflite, which alone is quantised"):
+    with pytest.raises(ValueError, match="can be quantised: tflite. Received: formats="):
         export.export_model(
             model,
             tmp_path,

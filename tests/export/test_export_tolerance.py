@@ -15,6 +15,7 @@ from kerasood.export.checks.units import EXACT, score_spread, unit_of
 from kerasood.extractor.build import build_extractor, head_of
 from kerasood.serving import OODModel
 
+TFLITE = export.FORMATS["tflite"]
 # Accepted: 1, 2, 3, with a standard deviation of sqrt(2 / 3).
 SCORES = {
     "score": np.array([1, 2, 3, 50], "float32"),
@@ -59,7 +60,7 @@ def far_scores(tmp_path_factory):
     model = ood_model(network, Energy(temperature=100.0))
     images = random_images(model.image_shape, num_images=20)
     path = tmp_path_factory.mktemp("far") / "model.tflite"
-    return export.export_tflite(model, path, {}), images, export.eager_outputs(model, images)
+    return TFLITE.write(model, path, {}), images, export.eager_outputs(model, images)
 
 
 def test_a_hundredth_of_the_spread_is_refused_where_the_size_would_allow_it(far_scores):
@@ -89,7 +90,7 @@ def test_wrong_files_are_refused(far_scores, tmp_path):
     network = small_network()
     kernel, bias = network.layers[-1].get_weights()
     network.layers[-1].set_weights([kernel * np.float32(1.001), bias])
-    other = export.export_tflite(
+    other = TFLITE.write(
         ood_model(network, Energy(temperature=100.0)), tmp_path / "model.tflite", {}
     )
     with pytest.raises(export.ExportMismatch, match="Expected energy="):
@@ -141,13 +142,13 @@ def test_vim_passes_where_alpha_magnifies_rounding_and_no_other_alpha_does(tmp_p
     expected = export.eager_outputs(model, images)
     # Without the magnified part there would be nothing to see.
     assert np.linalg.norm(detector.basis_) > 1000 and np.ptp(expected["score"]) > 10
-    path = export.export_tflite(model, tmp_path / "model.tflite", {})
+    path = TFLITE.write(model, tmp_path / "model.tflite", {})
     report = export.verify(path, images, expected)
     assert report.differences["energy"].relative < 1e-5
     wrong = copy.copy(detector)
     wrong.basis_, wrong.shift_ = 1.01 * detector.basis_, 1.01 * detector.shift_
     wrong = OODModel(network, wrong, model.threshold)
-    path = export.export_tflite(wrong, tmp_path / "wrong.tflite", {})
+    path = TFLITE.write(wrong, tmp_path / "wrong.tflite", {})
     with pytest.raises(export.ExportMismatch, match="Expected score="):
         export.verify(path, images, expected)
 

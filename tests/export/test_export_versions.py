@@ -10,10 +10,12 @@ from tiny_models import ood_model, random_images, small_network
 
 from kerasood import export
 from kerasood.detectors import Energy
+from kerasood.export import exporting
 from kerasood.export.formats import saved_model
 from kerasood.quiet import quiet
 from kerasood.serving import OODModel
 
+TFLITE = export.FORMATS["tflite"]
 
 @pytest.fixture(scope="module")
 def model():
@@ -30,8 +32,8 @@ def written(model, images, tmp_path_factory):
     """Paths of a SavedModel and a .tflite file that tests may only read, and what Keras answers."""
     folder = tmp_path_factory.mktemp("written")
     paths = {
-        "saved_model": export.export_saved_model(model, folder / "saved_model", {}),
-        "tflite": export.export_tflite(model, folder / "model.tflite", {}),
+        "saved_model": export.FORMATS["saved_model"].write(model, folder / "saved_model", {}),
+        "tflite": TFLITE.write(model, folder / "model.tflite", {}),
     }
     return paths, export.eager_outputs(model, images)
 
@@ -63,7 +65,7 @@ def test_verify_allows_a_ten_thousandth_and_no_more(written, images):
 def test_verify_counts_images_near_the_threshold(model, images, tmp_path):
     scores = np.asarray(model(images)["score"])
     at_a_score = OODModel(model.network, Energy(), scores[4])
-    path = export.export_tflite(at_a_score, tmp_path / "model.tflite", {})
+    path = TFLITE.write(at_a_score, tmp_path / "model.tflite", {})
     expected = export.eager_outputs(at_a_score, images)
     assert export.verify(path, images, expected).num_near_threshold == 1
 
@@ -103,7 +105,7 @@ def test_verify_needs_images_and_a_file(written, images, tmp_path):
     paths, expected = written
     with pytest.raises(ValueError, match="at least one image"):
         export.verify(paths["tflite"], images[:0], expected)
-    with pytest.raises(ValueError, match="SavedModel folder or a .tflite, .*Received: .*tmp"):
+    with pytest.raises(ValueError, match="SavedModel folder or a file ending .*Received: .*tmp"):
         export.verify(tmp_path, images, expected)
 
 
@@ -114,15 +116,15 @@ def export_small(model, verify_images, folder, **changes):
 
 def test_versions_count_up_and_are_never_overwritten(model, images, tmp_path):
     first = export_small(model, images, tmp_path, formats=["tflite"])
-    assert first.folder == tmp_path / "tiny" / "1"
+    assert first.folder == tmp_path / "tiny-lite" / "1"
     assert sorted(path.name for path in first.folder.iterdir()) == [
         "golden.npz", "model.tflite", "model.tflite.json"
     ]  # fmt: skip
     before = first.paths["tflite"].read_bytes()
-    with pytest.raises(FileExistsError, match=r"Received: version=1, which is at .*tiny.1"):
+    with pytest.raises(FileExistsError, match=r"Received: version=1, which is at .*tiny-lite.1"):
         export_small(model, images, tmp_path, formats=["tflite"], version=1)
     assert first.paths["tflite"].read_bytes() == before
-    (tmp_path / "tiny" / "007").mkdir()
+    (tmp_path / "tiny" / "007").mkdir(parents=True)
     (tmp_path / "tiny" / "notes").mkdir()
     second = export_small(model, images, tmp_path, formats=["saved_model"])
     assert second.folder == tmp_path / "tiny" / "8"
@@ -137,7 +139,7 @@ def test_nothing_is_left_when_verification_fails(model, images, tmp_path, monkey
         assert not (tmp_path / "out" / "tiny" / "1").exists()
         raise export.ExportMismatch("Expected energy=1. Received: energy=2")
 
-    monkeypatch.setattr(export, "verify", fail)
+    monkeypatch.setattr(exporting, "verify", fail)
     with pytest.raises(export.ExportMismatch, match="energy=2"):
         export_small(model, images, tmp_path / "out", formats=["saved_model"])
     assert not list(tmp_path.iterdir())
@@ -145,7 +147,7 @@ def test_nothing_is_left_when_verification_fails(model, images, tmp_path, monkey
 
 def test_earlier_versions_survive_a_failure(model, images, tmp_path, monkeypatch):
     (tmp_path / "tiny" / "1").mkdir(parents=True)
-    monkeypatch.setattr(export, "verify", lambda *_: json.loads("not JSON"))
+    monkeypatch.setattr(exporting, "verify", lambda *_: json.loads("not JSON"))
     with pytest.raises(ValueError, match="Expecting value"):
         export_small(model, images, tmp_path, formats=["saved_model"])
     assert os.listdir(tmp_path / "tiny") == ["1"]
@@ -171,7 +173,8 @@ def test_an_unwritable_folder_is_named(model, images, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"formats": ["pickle"]}, "saved_model, tflite, onnx, openvino. Received: formats="),
+        ({"formats": ["pickle"]}, "a format out of saved_model, .*openvino. Received: 'pickle'"),
+        ({"formats": "onnx"}, "Received: formats='onnx'"),
         ({"formats": []}, "saved_model, tflite, onnx, openvino. Received: formats="),
         ({"model_name": "../escape"}, "Received: model_name='../escape'"),
         ({"model_name": ""}, "Received: model_name=''"),

@@ -6,7 +6,8 @@ import pytest
 from keras import layers
 from tiny_models import random_images, small_network, wide_resnet
 
-from kerasood.export.graph.folding import ScaleShift, fold_batch_norm
+from kerasood.export.graph import folding
+from kerasood.export.graph.folding import ScaleShift, fold_batch_norm, folded_or_same
 from kerasood.extractor.build import build_extractor
 
 
@@ -105,3 +106,52 @@ def test_a_network_without_any_stays_itself():
     images = keras.Input((4,))
     network = keras.Model(images, layers.Dense(3)(images))
     assert fold_batch_norm(network) is network
+
+
+def residual_by_operators():
+    """(network, its Dense layer): a sum written as `+`, and a slice, which are no layers."""
+    images = keras.Input((8, 8, 3), dtype="uint8")
+    x = layers.Rescaling(1 / 255)(images)
+    h = layers.Conv2D(4, 3, padding="same", use_bias=False, name="read_twice")(x)
+    y = layers.Conv2D(4, 3, padding="same")(layers.BatchNormalization()(h))
+    z = layers.BatchNormalization()(y + h)[:, 1:]
+    dense = layers.Dense(5)
+    features = dense(layers.GlobalAveragePooling2D()(z))
+    outputs = {"features": features, "logits": layers.Dense(3)(features)}
+    return trained_statistics(keras.Model(images, outputs)), dense
+
+
+def assert_folded_alike(network):
+    images = random_images((8, 8, 3))
+    folded = folded_or_same(network)
+    assert folded is not network and "BatchNormalization" not in kinds(folded)
+    for name, expected in network(images, training=False).items():
+        np.testing.assert_allclose(folded(images)[name], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_readers_that_are_no_layers_count():
+    network, _ = residual_by_operators()
+    assert_folded_alike(network)
+    assert not folded_or_same(network).get_layer("read_twice").use_bias
+
+
+def test_low_rank_adapters_are_left_alone():
+    network, dense = residual_by_operators()
+    dense.enable_lora(2)
+    dense.lora_kernel_b.assign(np.ones(dense.lora_kernel_b.shape))
+    assert_folded_alike(network)
+
+
+@pytest.mark.parametrize("fault", ["other answers", "an error"])
+def test_where_the_copy_does_not_equal_the_network_it_is_not_used(fault, monkeypatch, caplog):
+    def shifted(weights, scale, shift):
+        if fault == "an error":
+            raise TypeError("cannot be copied")
+        return [weights[0] * scale, shift + 1]
+
+    monkeypatch.setattr(folding, "_folded", shifted)
+    images = keras.Input((8, 8, 3), dtype="uint8")
+    x = layers.BatchNormalization()(layers.Conv2D(4, 3)(layers.Rescaling(1 / 255)(images)))
+    network = trained_statistics(keras.Model(images, {"logits": layers.Flatten()(x)}))
+    assert folded_or_same(network) is network
+    assert "exported as it is, not folded" in caplog.text

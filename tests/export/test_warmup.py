@@ -9,11 +9,11 @@ import tensorflow as tf
 from tf_serving import NO_API
 from tiny_models import ood_model, random_images, small_network
 
-from kerasood.commands.export import _warmup_in_words
 from kerasood.detectors import Energy
-from kerasood.export import ExportMismatch, export_model, load_served
+from kerasood.export import FORMATS, ExportMismatch, export_model, load_served
 from kerasood.export.checks import warmup
 from kerasood.export.checks.warmup import FILE_NAME, predict_request, replay_warmup, write_warmup
+from kerasood.export.formats import saved_model
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,8 @@ def test_every_signature_is_warmed_up_with_one_and_with_many(served_export, pred
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
     ]
     # TF Serving reads at most 1,000.
-    assert served_export.num_warmup == len(requests) == 8
+    assert len(requests) == 8
+    assert served_export.notes["saved_model"].startswith("8 warm-up requests")
     asked = []
     for request in requests:
         assert request.model_spec.name == "tiny"
@@ -91,6 +92,10 @@ def test_without_the_protobufs_there_is_no_file(folder, monkeypatch):
     assert not warmup_path(folder).exists()
 
 
-def test_the_export_says_whether_there_are_any():
-    assert _warmup_in_words(8).startswith("8 warm-up requests")
-    assert "pip install --no-deps tensorflow-serving-api" in _warmup_in_words(0)
+def test_the_export_says_that_there_are_none(served_export, monkeypatch):
+    monkeypatch.setattr(saved_model, "write_warmup", lambda *_: 0)
+    images = random_images((8, 8, 3))
+    metadata = {"class_names": list("abcd")}
+    kind = FORMATS["saved_model"]
+    note = kind.finish(served_export.folder, images, metadata, "tiny")
+    assert "pip install --no-deps tensorflow-serving-api" in note

@@ -44,8 +44,7 @@ def float32_twin(network):
     "name", ["mixed", "convolution", pytest.param("nested", marks=pytest.mark.slow)]
 )
 def test_a_deployed_network_answers_in_float32_wherever_it_runs(name, tmp_path):
-    from kerasood.export.formats.saved_model import export_saved_model, run_saved_model
-    from kerasood.export.formats.tflite import export_tflite, run_tflite
+    from kerasood.export import FORMATS, run_exported
 
     keras.utils.set_random_seed(0)
     network = NETWORKS[name]()
@@ -59,12 +58,12 @@ def test_a_deployed_network_answers_in_float32_wherever_it_runs(name, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     np.testing.assert_array_equal(head_of(loaded.network).kernel, head_of(network).kernel)
-    export_saved_model(model, tmp_path / "1", {})
-    export_tflite(model, tmp_path / "model.tflite", {})
+    FORMATS["saved_model"].write(model, tmp_path / "1", {})
+    FORMATS["tflite"].write(model, tmp_path / "model.tflite", {})
     answers = {
         "file": loaded(IMAGES),
-        "SavedModel": run_saved_model(tmp_path / "1", IMAGES),
-        "TFLite": run_tflite(tmp_path / "model.tflite", IMAGES),
+        "SavedModel": run_exported(tmp_path / "1", IMAGES),
+        "TFLite": run_exported(tmp_path / "model.tflite", IMAGES),
     }
     for place, outputs in answers.items():
         for key, value in expected.items():

@@ -315,11 +315,11 @@ def test_one_model_with_detector_and_threshold(network, tmp_path):
 
 
 def test_the_exported_model_answers_alike(network, tmp_path):
-    from kerasood.export.formats.saved_model import export_saved_model, run_saved_model
+    from kerasood.export import FORMATS, run_exported
 
     model = OODModel(network, Energy(), 0.0)
-    export_saved_model(model, tmp_path / "1", {})
-    outputs = run_saved_model(tmp_path / "1", IMAGES)
+    FORMATS["saved_model"].write(model, tmp_path / "1", {})
+    outputs = run_exported(tmp_path / "1", IMAGES)
     for name, expected in model(IMAGES).items():
         np.testing.assert_allclose(outputs[name], expected, rtol=1e-4, atol=1e-6)
     assert untouched(network)

@@ -14,7 +14,7 @@ import pytest
 from encoded_images import noise
 from tf_serving import free_port
 
-from kerasood.export import run_saved_model
+from kerasood.export import run_exported
 
 pytestmark = [
     pytest.mark.slow,
@@ -87,7 +87,7 @@ def ask(address, images):
 
 def test_it_answers_over_http_as_here(url, served_export):
     images = np.stack([noise(8, 8, seed=seed) for seed in range(5)])
-    expected = run_saved_model(served_export.folder, images)
+    expected = run_exported(served_export.folder, images)
     outputs = ask(url, images)
     assert outputs.keys() == expected.keys()
     for name, output in outputs.items():

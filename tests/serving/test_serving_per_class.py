@@ -11,8 +11,6 @@ from kerasood.detectors import MSP, Energy, MaxLogit
 from kerasood.export import ExportMismatch
 from kerasood.serving import OODModel, threshold_per_image
 
-RUNNERS = {name: kind.run for name, kind in export.FORMATS.items()}
-
 
 @pytest.fixture(scope="module")
 def images():
@@ -93,10 +91,10 @@ def test_saved_in_safe_mode_and_read_back(model, images, tmp_path):
 def test_exported_files_decide_alike(model, images, exported):
     expected = answers(model, images)
     for name, path in exported.paths.items():
-        outputs = RUNNERS[name](path, images)
+        outputs = export.run_exported(path, images)
         np.testing.assert_array_equal(outputs["is_ood"], expected["is_ood"])
         assert exported.reports[name].num_near_threshold == 0
-        assert RUNNERS[name](path, images[:0])["is_ood"].shape == (0,)
+        assert export.run_exported(path, images[:0])["is_ood"].shape == (0,)
         assert export.read_metadata(path)["threshold"] == list(model.threshold)
 
 
@@ -121,7 +119,7 @@ def test_equal_logits_decide_alike_in_exported_files(tmp_path):
     exported = export.export_model(
         model, tmp_path, images=images, metadata={}, model_name="ties", formats=("tflite",)
     )
-    assert RUNNERS["tflite"](exported.paths["tflite"], images)["is_ood"].all()
+    assert export.run_exported(exported.paths["tflite"], images)["is_ood"].all()
 
 
 @pytest.mark.parametrize(

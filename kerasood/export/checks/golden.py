@@ -4,13 +4,13 @@ import pathlib
 
 import numpy as np
 
-from kerasood.errors import InvalidInputError, MissingDataError
+from kerasood.errors import MissingDataError
 from kerasood.export.checks.units import EXACT, QUANTIZED, score_spread
 from kerasood.export.checks.verify import verify
 from kerasood.export.errors import ExportMismatch
 from kerasood.export.formats import FORMATS, artefacts
 from kerasood.export.metadata import read_metadata
-from kerasood.files import atomic_path
+from kerasood.files import atomic_path, open_npz
 
 FILE_NAME = "golden.npz"
 NUM_GOLDEN = 16
@@ -51,14 +51,41 @@ def replay(folder):
         why it was not run}.
 
     Raises:
-        FileNotFoundError: there are no golden images, or no exported files.
-        ValueError: the golden images cannot be read.
+        MissingDataError: there are no golden images, or no exported files.
+        InvalidInputError: the golden images cannot be read.
     """
     images, answers = read_golden(folder)
     found = artefacts(folder)
     if not found:
         raise MissingDataError(f"Expected exported files in {folder}. Received: none")
     return {name: _replayed(name, path, images, answers) for name, path in found.items()}
+
+
+def verify_export(folder):
+    """Replays the golden images of a version folder; see `replay`.
+
+    Returns:
+        {name of a format: Report, or str: why it was not run}.
+
+    Raises:
+        ExportMismatch: a file answers otherwise, or none could be run; `results` is all that
+            `replay` returned.
+        MissingDataError: there are no golden images, or no exported files.
+    """
+    results = replay(folder)
+    wrong = [name for name, result in results.items() if isinstance(result, ExportMismatch)]
+    if wrong:
+        raise ExportMismatch(
+            f"Expected the answers of the export from {folder}. "
+            f"Received: others from {', '.join(wrong)}",
+            results,
+        )
+    if all(isinstance(result, str) for result in results.values()):
+        raise ExportMismatch(
+            f"Expected a file that can be run in {folder}. Received: none ({', '.join(results)})",
+            results,
+        )
+    return results
 
 
 def _replayed(name, path, images, answers):
@@ -90,13 +117,10 @@ def read_golden(folder):
     if not path.is_file():
         raise MissingDataError(f"Expected golden images in {path}. Received: no file")
     answers = {}
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            images = arrays["images"]
-            for key in set(arrays.files) - {"images"}:
-                source, _, name = key.partition("/")
-                answers.setdefault(source, {})[name] = arrays[key]
+    with open_npz(path, "golden images") as arrays:
+        images = arrays["images"]
+        for key in set(arrays.files) - {"images"}:
+            source, _, name = key.partition("/")
+            answers.setdefault(source, {})[name] = arrays[key]
         answers["keras"]
-    except Exception as error:
-        raise InvalidInputError(f"Expected golden images in {path}. Received: {error!r}") from error
     return images, answers

@@ -161,14 +161,31 @@ def verify_quantized(path, images, expected, kind):
     return QuantizedReport(len(images), kind, shifts), first
 
 
+def verify_decisions(path, images, expected):
+    """Runs a quantised file on images that need not be near: are its answers sound by themselves?
+
+    Args:
+        path, images, expected: see `verify`.
+
+    Raises:
+        ExportMismatch: an output is missing, has another shape or dtype, or a decision contradicts
+            its own score, one that is not a number included.
+    """
+    threshold = read_metadata(path)["threshold"]
+    for source, actual in _answers(path, images):
+        _check_kinds(source, actual, expected)
+        _check_decisions(source, actual, threshold)
+
+
 def _answers(path, images):
     """[(the file and its runtime in words, outputs)] of every runtime at hand."""
     if not len(images):
         raise InvalidInputError("Expected at least one image to verify with. Received: 0 images")
     answers = []
-    for name, run in format_of(path).runners().items():
+    kind = format_of(path)
+    for name in kind.runtimes():
         try:
-            first, rest = run(path, images[:1]), run(path, images[1:])
+            first, rest = (kind.run(path, part, name) for part in (images[:1], images[1:]))
         # A runtime raises whatever it likes.
         except Exception as error:
             raise ExportMismatch(
@@ -216,9 +233,12 @@ def _check_kind(path, name, actual, expected):
 
 def _compare(path, name, actual, expected, unit, tolerance):
     actual, expected = actual.astype("float64"), expected.astype("float64")
-    absolute = np.abs(actual - expected)
-    relative = absolute / unit
-    # NaN anywhere compares as false, which counts as wrong.
+    # A number that is none in Keras must be none in the file; it is then OOD in both.
+    same = (actual == expected) | (np.isnan(actual) & np.isnan(expected))
+    with np.errstate(invalid="ignore"):
+        absolute = np.where(same, 0, np.abs(actual - expected))
+        relative = np.where(same, 0, absolute / unit)
+    # NaN anywhere else compares as false, which counts as wrong.
     wrong = ~(relative <= tolerance)
     if wrong.any():
         at = tuple(map(int, np.argwhere(wrong)[0]))
@@ -233,7 +253,7 @@ def _compare(path, name, actual, expected, unit, tolerance):
 def _check_decisions(source, outputs, threshold):
     """Scores agree by now, so a wrong decision is one that its own score contradicts."""
     limits = _limits(outputs, threshold)
-    wrong = outputs["is_ood"] != (outputs["score"] > limits)
+    wrong = outputs["is_ood"] != ~(outputs["score"] <= limits)
     if wrong.any():
         image = int(np.argmax(wrong))
         raise ExportMismatch(

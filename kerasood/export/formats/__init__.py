@@ -1,62 +1,36 @@
-"""FORMATS, the one table: what each format is called on disk, what writes it and what runs it."""
+"""FORMATS, the one table of what can be written; each entry says all about itself."""
 
-import dataclasses
-import functools
-import importlib.util
 import pathlib
-import typing
 
 from kerasood.errors import InvalidInputError
-from kerasood.export.formats.onnx import export_onnx, run_onnx
-from kerasood.export.formats.openvino import export_openvino, run_openvino
-from kerasood.export.formats.saved_model import export_saved_model, run_saved_model
-from kerasood.export.formats.tflite import export_tflite, run_tflite, tflite_runtimes
+from kerasood.export.formats.base import Format
+from kerasood.export.formats.onnx import ONNX
+from kerasood.export.formats.openvino import OpenVINO
+from kerasood.export.formats.saved_model import SavedModel
+from kerasood.export.formats.tflite import TFLite
+from kerasood.names import choose
+
+FORMATS = {kind.name: kind for kind in (SavedModel(), TFLite(), ONNX(), OpenVINO())}
 
 
-@dataclasses.dataclass(frozen=True)
-class Format:
-    """One format.
+def register_format(kind):
+    """Adds a format of one's own, which `export_model` then writes, verifies and replays.
 
     Args:
-        file: its file in the version folder, or "" where it is the folder itself.
-        marker: the file that shows that it is there.
-        export: function of (OODModel, path, metadata) that writes it.
-        run: function of (path, images) -> outputs.
-        packages: importable names that it needs beyond TensorFlow.
-        runtimes: function that gives further values of `run`'s argument `runtime`, or None.
+        kind: Format.
+
+    Raises:
+        InvalidInputError: it is no Format, or its name or file is taken.
     """
-
-    file: str
-    marker: str
-    export: typing.Callable
-    run: typing.Callable
-    packages: tuple[str, ...] = ()
-    runtimes: typing.Callable | None = None
-
-    @property
-    def missing(self):
-        """The packages that it needs and that are not installed."""
-        return tuple(name for name in self.packages if importlib.util.find_spec(name) is None)
-
-    def runners(self):
-        """{name of a runtime: function of (path, images) -> outputs}."""
-        if self.runtimes is None:
-            return {"": self.run}
-        return {name: functools.partial(self.run, runtime=name) for name in self.runtimes()}
-
-
-FORMATS = {
-    "saved_model": Format("", "saved_model.pb", export_saved_model, run_saved_model),
-    "tflite": Format(
-        "model.tflite", "model.tflite", export_tflite, run_tflite, runtimes=tflite_runtimes
-    ),
-    "onnx": Format(
-        "model.onnx", "model.onnx", export_onnx, run_onnx, ("tf2onnx", "onnx", "onnxruntime")
-    ),
-    "openvino": Format(
-        "model.xml", "model.xml", export_openvino, run_openvino, ("openvino",)
-    ),
-}
+    if not isinstance(kind, Format):
+        raise InvalidInputError(f"Expected a Format. Received: {kind!r}")
+    taken = [other.name for other in FORMATS.values() if _suffix(other) == _suffix(kind)]
+    if not kind.name or kind.name in FORMATS or not kind.file or taken:
+        raise InvalidInputError(
+            f"Expected a name and a file suffix that no other format has. Received: "
+            f"name={kind.name!r}, file={kind.file!r}"
+        )
+    FORMATS[kind.name] = kind
 
 
 def available_formats():
@@ -68,18 +42,18 @@ def check_formats(names):
     """Refuses formats that do not exist or whose packages are not installed.
 
     Raises:
-        ValueError: there is one.
+        InvalidInputError: there is one.
     """
-    if not names or set(names) - set(FORMATS):
+    if not names or isinstance(names, str):
         raise InvalidInputError(
             f"Expected formats out of {', '.join(FORMATS)}. Received: formats={names!r}"
         )
     for name in names:
-        if FORMATS[name].missing:
+        missing = FORMATS[choose("format", name, FORMATS)].missing
+        if missing:
             raise InvalidInputError(
                 f"Expected the packages of the format {name}, which "
-                f"`pip install 'kerasood[{name}]'` brings. "
-                f"Received: no {', '.join(FORMATS[name].missing)}"
+                f"`pip install 'kerasood[{name}]'` brings. Received: no {', '.join(missing)}"
             )
 
 
@@ -97,14 +71,61 @@ def format_of(path):
     """The Format of an exported file or of a SavedModel folder.
 
     Raises:
-        ValueError: `path` is neither.
+        InvalidInputError: `path` is neither.
     """
-    path = pathlib.Path(path)
     for kind in FORMATS.values():
-        suffix = pathlib.Path(kind.marker).suffix
-        is_it = (path / kind.marker).is_file() if not kind.file else path.suffix == suffix
-        if is_it and path.exists():
+        if kind.holds(path):
             return kind
+    suffixes = ", ".join(_suffix(kind) for kind in FORMATS.values() if kind.file)
     raise InvalidInputError(
-        f"Expected a SavedModel folder or a .tflite, .onnx or .xml file. Received: {path}"
+        f"Expected a SavedModel folder or a file ending in {suffixes}. Received: {path}"
     )
+
+
+def run_exported(path, images, runtime=None):
+    """Answers for images as an exported file does where it is deployed.
+
+    Args:
+        path: str or Path of an exported file or a SavedModel folder.
+        images: uint8 array (N, H, W, C), pixels 0-255; N may be 0.
+        runtime: one of its format's `runtimes()`, or None for the first.
+
+    Returns:
+        dict of NumPy arrays, one per output.
+
+    Raises:
+        InvalidInputError: `path` is no exported file, or the images do not match it.
+    """
+    return format_of(path).run(path, images, runtime)
+
+
+def describe_signature(path):
+    """Lists the inputs and outputs of an exported file with their dtypes and shapes.
+
+    Args:
+        path: str or Path of an exported file or a SavedModel folder.
+
+    Returns:
+        str of several lines for each signature, the default one first, N standing for any batch
+        size; "" for a format that lists none.
+    """
+    lines = []
+    for name, (inputs, outputs) in format_of(path).signatures(path).items():
+        lines += [f"signature {name}", "  input", *_lines(inputs), "  outputs", *_lines(outputs)]
+    return "\n".join(lines)
+
+
+def _suffix(kind):
+    return pathlib.Path(kind.file).suffix
+
+
+def _lines(tensors):
+    return [
+        f"    {name:<14}{dtype:<8} {_shape(sizes)}"
+        for name, (dtype, sizes) in sorted(tensors.items())
+    ]
+
+
+def _shape(sizes):
+    names = ["N", *(str(size) if size >= 0 else "any" for size in sizes[1:])]
+    return f"({', '.join(names)}{',' if len(names) == 1 else ''})"

@@ -6,16 +6,60 @@ import pathlib
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.tools import saved_model_utils
 
 from kerasood.errors import InvalidInputError, StorageError
+from kerasood.export.checks.requests import check_signatures
+from kerasood.export.checks.warmup import write_warmup
+from kerasood.export.formats.base import Format
 from kerasood.export.graph.endpoints import SIGNATURE, build_endpoints
+from kerasood.export.graph.folding import folded_or_same
 from kerasood.export.metadata import build_metadata, write_metadata
 from kerasood.quiet import quiet
-from kerasood.serving import check_images
+from kerasood.serving import OODModel, check_images
+
+SERVE_TAG = "serve"
 
 
-def export_saved_model(ood_model, folder, metadata):
-    """Writes a SavedModel with the signatures of `build_endpoints`, for any batch size.
+class SavedModel(Format):
+    """The version folder itself, with the signatures of `build_endpoints`, for any batch size."""
+
+    name = "saved_model"
+    marker = "saved_model.pb"
+    is_optional = False
+
+    def write(self, ood_model, path, metadata, quantization=None):
+        self.check_quantization(quantization)
+        # The other formats' converters fold batch normalisation themselves.
+        network = folded_or_same(ood_model.network)
+        folded = OODModel(network, ood_model.detector, ood_model.threshold, ood_model.name)
+        return write_saved_model(folded, path, metadata)
+
+    def run(self, path, images, runtime=None):
+        with load_served(path) as served:
+            sizes = served.signatures[SIGNATURE].inputs["images"].tensor_shape.dim[1:]
+            image_shape = [size.size if size.size >= 0 else None for size in sizes]
+            return served.run({"images": check_images(images, image_shape)})
+
+    def signatures(self, path):
+        definitions = saved_model_utils.get_meta_graph_def(str(path), SERVE_TAG).signature_def
+        names = {name for name, definition in definitions.items() if definition.inputs}
+        return {
+            name: (_tensors(definitions[name].inputs), _tensors(definitions[name].outputs))
+            for name in sorted(names, key=lambda name: (name != SIGNATURE, name))
+        }
+
+    def finish(self, path, images, metadata, model_name):
+        with load_served(path) as served:
+            check_signatures(served, images, metadata.get("class_names"))
+            num_requests = write_warmup(served, path, model_name, images.shape[1:])
+        if num_requests:
+            return f"{num_requests} warm-up requests for TF Serving, each answered"
+        return "no warm-up requests for TF Serving: pip install --no-deps tensorflow-serving-api"
+
+
+def write_saved_model(ood_model, folder, metadata):
+    """Writes a SavedModel of a model as it is, its batch normalisation not folded.
 
     Args:
         ood_model: OODModel.
@@ -27,14 +71,30 @@ def export_saved_model(ood_model, folder, metadata):
         Path of the folder.
 
     Raises:
-        ValueError: Keras runs on another backend, `metadata` overrides the model's facts, or the
-            class names are too few or too many.
-        OSError: the folder cannot be written.
+        InvalidInputError: Keras runs on another backend, `metadata` overrides the model's facts, or
+            the class names are too few or too many.
+        StorageError: the folder cannot be written.
     """
     content = build_metadata(ood_model, metadata)
     write_endpoints(build_endpoints(ood_model, metadata.get("class_names")), folder)
     write_metadata(folder, content)
     return pathlib.Path(folder)
+
+
+def _tensors(infos):
+    return {
+        name: (tf.dtypes.as_dtype(info.dtype).name, [dim.size for dim in info.tensor_shape.dim])
+        for name, info in infos.items()
+    }
+
+
+def check_backend():
+    """Raises InvalidInputError where Keras runs on another backend than TensorFlow."""
+    if keras.backend.backend() != "tensorflow":
+        raise InvalidInputError(
+            "Expected the TensorFlow backend: set KERAS_BACKEND=tensorflow to export. "
+            f"Received: backend={keras.backend.backend()!r}"
+        )
 
 
 def write_archive(serve, image_shape, folder):
@@ -54,11 +114,7 @@ def write_endpoints(endpoints, folder):
         ValueError: Keras runs on another backend.
         OSError: the folder cannot be written.
     """
-    if keras.backend.backend() != "tensorflow":
-        raise InvalidInputError(
-            "Expected the TensorFlow backend: set KERAS_BACKEND=tensorflow to export. "
-            f"Received: backend={keras.backend.backend()!r}"
-        )
+    check_backend()
     # A tf.Module fails in TF Serving's loader, and archive.track() stores each weight twice.
     archive = keras.export.ExportArchive()
     for name, (serve, spec) in endpoints.items():
@@ -135,24 +191,5 @@ def load_served(folder):
     # Not as the default session: what runs beside it stays eager.
     with contextlib.closing(session):
         with quiet(), session.graph.as_default():
-            content = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(folder))
+            content = tf.compat.v1.saved_model.loader.load(session, [SERVE_TAG], str(folder))
         yield ServedModel(session, content.signature_def)
-
-
-def run_saved_model(folder, images):
-    """Answers for images as TF Serving would.
-
-    Args:
-        folder: str or Path of a SavedModel.
-        images: uint8 array (N, H, W, 3), pixels 0-255; N may be 0.
-
-    Returns:
-        dict of NumPy arrays, one per output of the signature.
-
-    Raises:
-        ValueError: the images do not match the signature.
-    """
-    with load_served(folder) as served:
-        sizes = served.signatures[SIGNATURE].inputs["images"].tensor_shape.dim[1:]
-        image_shape = [size.size if size.size >= 0 else None for size in sizes]
-        return served.run({"images": check_images(images, image_shape)})

@@ -9,64 +9,71 @@ import numpy as np
 import tensorflow as tf
 
 from kerasood.export.errors import Inexpressible
+from kerasood.export.formats.base import Format
 from kerasood.export.formats.saved_model import SIGNATURE, write_archive
-from kerasood.export.graph.quantization import quantize, servable
+from kerasood.export.graph.quantization import KINDS, quantize, servable
 from kerasood.export.metadata import build_metadata, write_metadata
 from kerasood.quiet import quiet
 from kerasood.serving import OODModel, check_images
 
 
-def export_tflite(ood_model, path, metadata, quantization=None):
-    """Writes a TFLite file of builtin ops only, for any batch size.
+class TFLite(Format):
+    """A file of builtin ops only, for any batch size.
 
-    It is converted from the bare model, not from the SavedModel of `export_saved_model`, whose
-    guard against empty batches would keep the runtime from planning its memory ahead. A quantised
-    file is converted twice: its own scores decide where its threshold lies.
-
-    Args:
-        ood_model: OODModel.
-        path: str or Path of the .tflite file.
-        metadata: dict of JSON values, written to FILE.json beside it with the model's facts.
-        quantization: Quantization, or None for float32.
-
-    Returns:
-        Path of the file.
-
-    Raises:
-        Inexpressible: the detector needs a gradient, or the graph an op that is no builtin one.
-        ValueError: Keras runs on another backend, or `metadata` overrides the model's facts.
-        OSError: the file cannot be written.
+    It is converted from the bare model, not from the SavedModel, whose guard against empty batches
+    would keep the runtime from planning its memory ahead. A quantised file is converted twice: its
+    own scores decide where its threshold lies.
     """
-    path = pathlib.Path(path)
-    refuse_gradients(ood_model)
-    content = build_metadata(ood_model, {**metadata, "quantization": _kind(quantization)})
-    flatbuffer = _convert(ood_model, quantization)
-    if quantization is not None and quantization.recalibrate is not None:
-        threshold = quantization.recalibrate(lambda images: _answer(flatbuffer, images))
-        ood_model = OODModel(ood_model.network, ood_model.detector, threshold.value)
-        calibration = {**metadata.get("calibration", {}), **threshold.to_json()}
-        content = build_metadata(
-            ood_model, {**metadata, "calibration": calibration, "quantization": quantization.kind}
-        )
+
+    name = "tflite"
+    file = "model.tflite"
+    quantizations = KINDS
+
+    def refuse(self, ood_model):
+        detector = ood_model.detector
+        if detector.input_step:
+            raise Inexpressible(
+                "Expected a detector without a step on the image for TFLite, which has no "
+                "gradients: export the SavedModel alone, or set the step to 0. "
+                f"Received: {type(detector).__name__} with a step of {detector.input_step:g}"
+            )
+
+    def write(self, ood_model, path, metadata, quantization=None):
+        self.refuse(ood_model)
+        self.check_quantization(quantization)
+        path = pathlib.Path(path)
+        metadata = {**metadata, "quantization": _kind(quantization)}
+        content = build_metadata(ood_model, metadata)
         flatbuffer = _convert(ood_model, quantization)
-    path.write_bytes(flatbuffer)
-    write_metadata(path, content)
-    return path
+        if quantization is not None and quantization.recalibrate is not None:
+            threshold = quantization.recalibrate(lambda images: _answer(flatbuffer, images))
+            ood_model = OODModel(ood_model.network, ood_model.detector, threshold.value)
+            calibration = {**metadata.get("calibration", {}), **threshold.to_json()}
+            content = build_metadata(ood_model, {**metadata, "calibration": calibration})
+            flatbuffer = _convert(ood_model, quantization)
+        path.write_bytes(flatbuffer)
+        write_metadata(path, content)
+        return path
 
+    def run(self, path, images, runtime=None):
+        with quiet():
+            return _run(open_tflite(path, runtime), images)
 
-def refuse_gradients(ood_model):
-    """Refuses detectors that take a step on the image.
+    def runtimes(self):
+        return tflite_runtimes()
 
-    Raises:
-        Inexpressible: the model's is one.
-    """
-    detector = ood_model.detector
-    if detector.input_step:
-        raise Inexpressible(
-            "Expected a detector without a step on the image for TFLite, which has no gradients: "
-            "export the SavedModel alone, or set the step to 0. "
-            f"Received: {type(detector).__name__} with a step of {detector.input_step:g}"
-        )
+    def signatures(self, path):
+        with quiet():
+            runner = open_tflite(path).get_signature_runner(SIGNATURE)
+        return {
+            SIGNATURE: tuple(
+                {
+                    name: (np.dtype(info["dtype"]).name, info["shape_signature"].tolist())
+                    for name, info in infos.items()
+                }
+                for infos in (runner.get_input_details(), runner.get_output_details())
+            )
+        }
 
 
 def _kind(quantization):
@@ -111,32 +118,13 @@ def _op_names(flatbuffer):
     return [names[index] for op in interpreter._get_ops_details() for index in op["outputs"]]
 
 
-def run_tflite(path, images, runtime=None):
-    """Answers for images with the LiteRT runtime if it is installed, else with tf.lite's.
-
-    The runtime itself would take images of another size without a word, and answer.
-
-    Args:
-        path: str or Path of a .tflite file.
-        images: uint8 array (N, H, W, 3), pixels 0-255; N may be 0.
-        runtime: one of `tflite_runtimes()`, or None for the first.
-
-    Returns:
-        dict of NumPy arrays, one per output of the signature.
-
-    Raises:
-        ValueError: the images do not match the signature.
-    """
-    with quiet():
-        return _run(open_tflite(path, runtime), images)
-
-
 def _answer(flatbuffer, images):
     with quiet():
         return _run(_interpreter(tflite_runtimes()[0], model_content=flatbuffer), images)
 
 
 def _run(interpreter, images):
+    # The runtime itself would take images of another size without a word, and answer.
     runner = interpreter.get_signature_runner(SIGNATURE)
     image_shape = runner.get_input_details()["images"]["shape_signature"][1:]
     images = check_images(images, [size if size >= 0 else None for size in image_shape])

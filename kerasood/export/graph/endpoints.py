@@ -24,7 +24,7 @@ def build_endpoints(ood_model, class_names=None):
     Raises:
         ValueError: there are not K class names.
     """
-    class_names = _checked_names(class_names, ood_model.num_classes)
+    class_names = checked_names(class_names, ood_model.num_classes)
     spec = tf.TensorSpec((None, *ood_model.image_shape), tf.uint8, name="images")
     # One function in the file, called by every signature, instead of one copy for each.
     answer = tf.function(answer_any_number(ood_model), input_signature=[spec])
@@ -102,11 +102,21 @@ def _blanked(output, valid):
     return tf.where(valid, output, tf.zeros([], output.dtype))
 
 
-def _checked_names(class_names, num_classes):
-    names = [str(number) for number in range(num_classes)] if class_names is None else class_names
-    if len(names) != num_classes:
+def checked_names(class_names, num_classes):
+    """K class names, by default the numbers 0 to K - 1: list of str.
+
+    Raises:
+        InvalidInputError: there are not K of them, or one is no str.
+    """
+    if class_names is None:
+        return [str(number) for number in range(num_classes)]
+    if isinstance(class_names, str) or not all(isinstance(name, str) for name in class_names):
+        raise InvalidInputError(
+            f"Expected class names as a list of str. Received: class_names={class_names!r}"
+        )
+    if len(class_names) != num_classes:
         raise InvalidInputError(
             f"Expected one class name for each of {num_classes} classes. "
-            f"Received: {len(names)} names"
+            f"Received: {len(class_names)} names"
         )
-    return list(names)
+    return list(class_names)

@@ -4,8 +4,45 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasood.extractor._keras import has_graph
+from kerasood.extractor._keras import calls_before, has_graph
+from kerasood.logs import log
 from kerasood.networks.batch_norm import BatchNormalization
+
+LARGEST_DIFFERENCE = 1e-4  # of an output's largest value
+
+
+def folded_or_same(network):
+    """The copy of `fold_batch_norm` where it answers as the network does; else the network.
+
+    Args:
+        network: keras.Model of uint8 images (N, H, W, C) -> dict of tensors.
+
+    Returns:
+        keras.Model.
+    """
+    try:
+        folded = fold_batch_norm(network)
+        if folded is network or _answers_alike(folded, network):
+            return folded
+        reason = "the folded copy answers otherwise"
+    # Layers of others raise whatever they like when they are copied.
+    except Exception as error:
+        reason = str(error).partition("\n")[0][:200]
+    log.warning("The batch normalisation is exported as it is, not folded: %s", reason)
+    return network
+
+
+def _answers_alike(folded, network):
+    shape = [size or 64 for size in network.inputs[0].shape[1:]]
+    images = np.random.default_rng(0).integers(0, 256, (2, *shape), dtype=np.uint8)
+    expected, actual = (model(images, training=False) for model in (network, folded))
+    for name, values in expected.items():
+        values, others = (ops.convert_to_numpy(tensor) for tensor in (values, actual[name]))
+        limit = LARGEST_DIFFERENCE * max(1, np.abs(values).max())
+        # NaN compares as false.
+        if not np.all(np.abs(values - others) <= limit):
+            return False
+    return True
 
 
 def fold_batch_norm(network):
@@ -27,16 +64,22 @@ def fold_batch_norm(network):
     """
     if not has_graph(network):
         return network
+    calls = calls_before(network, network.outputs)
     scales = {
         layer.name: _scale_and_shift(layer)
         for layer in network.layers
-        if _is_batch_norm(layer) and layer.axis in (-1, 3)
+        if _is_batch_norm(layer, calls) and layer.axis in (-1, 3)
     }
     if not scales:
         return network
-    followers = _followers(network)
+    followers = _followers(network, calls)
     feeding = {after: name for name, after in followers.items() if after in scales}
-    summed = {name for name, after in followers.items() if _is_summed(network, name, after)}
+    sums = {layer.name for layer in network.layers if _is_plain(layer, keras.layers.Add, calls)}
+    summed = {
+        name
+        for name, after in followers.items()
+        if after in sums and _lacks_bias(network.get_layer(name))
+    }
 
     def clone(layer):
         if layer.name in summed or layer.name in feeding.values():
@@ -101,43 +144,42 @@ def _folded(weights, scale, shift):
     return [(kernel * scale).astype("float32"), (bias * scale + shift).astype("float32")]
 
 
-def _followers(network):
-    """{name of a linear layer: name of the layer that alone reads it}."""
-    consumers = {}
-    for layer in network.layers:
-        for tensor in _tensors(layer, "input"):
-            consumers.setdefault(id(tensor), []).append(layer.name)
+def _lacks_bias(layer):
+    return type(layer) is keras.layers.Conv2D and not layer.use_bias
+
+
+def _followers(network, calls):
+    """{name of a linear layer: name of the operation that alone reads it}."""
+    readers = {}
+    # Of operations too, such as a sum or a slice, which are no layers.
+    for node in calls:
+        for tensor in node.input_tensors:
+            readers.setdefault(id(tensor), []).append(node.operation.name)
     outputs = {id(tensor) for tensor in network.outputs}
     followers = {}
-    for layer in network.layers:
-        linear = _is_plain(layer, keras.layers.Conv2D) or _is_plain(layer, keras.layers.Dense)
-        if not linear or layer.activation is not keras.activations.linear:
+    for node in calls:
+        layer = node.operation
+        if not _is_linear(layer) or not _is_plain(layer, type(layer), calls):
             continue
-        (tensor, *others) = _tensors(layer, "output") or (None,)
-        names = consumers.get(id(tensor), [])
-        if not others and len(names) == 1 and id(tensor) not in outputs:
+        (tensor,) = node.outputs
+        names = readers.get(id(tensor), [])
+        if len(names) == 1 and id(tensor) not in outputs:
             followers[layer.name] = names[0]
     return followers
 
 
-def _is_summed(network, name, follower):
-    layer = network.get_layer(name)
-    is_bare = type(layer) is keras.layers.Conv2D and not layer.use_bias
-    return is_bare and _is_plain(network.get_layer(follower), keras.layers.Add)
+def _is_linear(layer):
+    if type(layer) not in (keras.layers.Conv2D, keras.layers.Dense):
+        return False
+    is_adapted = layer.lora_enabled or layer.quantization_mode is not None
+    return not is_adapted and layer.activation is keras.activations.linear
 
 
-def _is_batch_norm(layer):
-    return _is_plain(layer, keras.layers.BatchNormalization) or _is_plain(layer, BatchNormalization)
+def _is_batch_norm(layer, calls):
+    kinds = (keras.layers.BatchNormalization, BatchNormalization)
+    return any(_is_plain(layer, kind, calls) for kind in kinds)
 
 
-def _is_plain(layer, kind):
+def _is_plain(layer, kind, calls):
     """Of that very class, which a subclass may have changed, and used once."""
-    return type(layer) is kind and len(layer._inbound_nodes) == 1
-
-
-def _tensors(layer, side):
-    try:
-        tensors = getattr(layer, side)
-    except (AttributeError, ValueError):  # used more than once, or never
-        return ()
-    return keras.tree.flatten(tensors)
+    return type(layer) is kind and sum(node.operation is layer for node in calls) == 1

@@ -14,10 +14,11 @@ import numpy as np
 import tensorflow as tf
 
 from kerasood.errors import InvalidInputError
-from kerasood.export.formats.saved_model import SIGNATURE
-from kerasood.serving import check_images, threshold_per_image
+from kerasood.export.graph.endpoints import SIGNATURE
+from kerasood.serving import check_images, is_beyond, threshold_per_image
 
-QUANTIZATIONS = ("none", "float16", "dynamic", "int8")
+KINDS = ("float16", "dynamic", "int8")
+QUANTIZATIONS = ("none", *KINDS)
 # Least correlation of an output with Keras's. A sound file stays above, also where int8 cuts off
 # values that no training image had; what is below is broken, whatever it was measured on.
 LEAST_CORRELATION = {"float16": 0.99, "dynamic": 0.95, "int8": 0.8}
@@ -45,10 +46,9 @@ class Quantization:
     recalibrate: typing.Callable | None = None
 
     def __post_init__(self):
-        kinds = QUANTIZATIONS[1:]
-        if self.kind not in kinds:
+        if self.kind not in KINDS:
             raise InvalidInputError(
-                f"Expected a quantization out of {', '.join(kinds)}. Received: {self.kind!r}"
+                f"Expected a quantization out of {', '.join(KINDS)}. Received: {self.kind!r}"
             )
         if self.kind == "int8" and (self.representative is None or not len(self.representative)):
             raise InvalidInputError(
@@ -70,7 +70,7 @@ def servable(ood_model, kind):
 
 
 def decide(outputs, threshold):
-    """`score > threshold` of float32 numbers with constants that float16 can hold.
+    """`not (score <= threshold)` of float32 numbers with constants that float16 can hold.
 
     Args:
         outputs: {"score": (N,), "logits": (N, K)} float32 tensors.
@@ -86,7 +86,7 @@ def decide(outputs, threshold):
     for piece in rest[:-1]:
         # Else the converter adds the constants up again. Both sides are far below float16's limit.
         left = left - piece
-    return left > rest[-1]
+    return is_beyond(left, rest[-1])
 
 
 def float16_pieces(threshold):
