@@ -186,6 +186,7 @@ class ExportConfig(ReadsData):
     out: str = option("exported", "Folder that receives MODEL/VERSION/.")
     model: str | None = option(None, "Name of the served model [the data set's name].")
     version: int | None = option(None, "Version number [the next free one].")
+    max_megapixels: int = option(89, "Largest JPEG file that the SavedModel decodes; PNG: 24.")
     detector: str = option("energy", "Detector whose score and threshold ship in the graph.")
     tpr: float = option(0.95, "Share of in-distribution images that the threshold shall accept.")
     tune: bool = option(True, "Whether a detector not fitted yet chooses its parameters.")
@@ -206,7 +207,7 @@ class ExportConfig(ReadsData):
     seed: int = option(1, "Seed of the calibration split and the generated outliers.")
 
     def __post_init__(self):
-        _check_positive(self, "batch_size", "validation_images")
+        _check_positive(self, "batch_size", "validation_images", "max_megapixels")
         _check_share(self, "tpr")
         _check_share(self, "confidence")
 

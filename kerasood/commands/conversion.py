@@ -12,6 +12,7 @@ from kerasood.data.open import open_source
 from kerasood.data.registry import ood_names
 from kerasood.data.splits import halves
 from kerasood.errors import InvalidInputError
+from kerasood.evaluation.fitting import calibrating_rows
 from kerasood.export import Quantization, run_exported
 from kerasood.export.formats.converted import (
     compare_with_keras,
@@ -25,13 +26,14 @@ NUM_REPRESENTATIVE = 128
 COMPARISON_FILE = "conversion.json"
 
 
-def quantization_of(config, candidate, test):
+def quantization_of(config, candidate, test, detector):
     """The Quantization of an ExportConfig, or None.
 
     Args:
         config: ExportConfig.
         candidate: Candidate.
         test: ImageSource of the test images.
+        detector: Detector, fitted.
 
     Raises:
         ValueError: int8 needs training images, and they are not at hand.
@@ -47,27 +49,43 @@ def quantization_of(config, candidate, test):
             )
         batches = spread_batches(candidate.training, NUM_REPRESENTATIVE)
         representative = np.concatenate([images for images, _ in batches])
-    recalibrate = functools.partial(_recalibrated, config, candidate, test)
+    recalibrate = functools.partial(_recalibrated, config, candidate, test, detector)
     return Quantization(config.quantization, representative, recalibrate)
 
 
-def _recalibrated(config, candidate, test, answer):
+def _recalibrated(config, candidate, test, detector, answer):
     """The threshold of a converted file, from its own answers to the calibration images."""
-    answers = [answer(images) for images in _calibration_images(config, candidate, test)]
+    batches = calibration_images(config, candidate, test, detector)
+    answers = [answer(images) for images in batches]
     scores, logits = (np.concatenate([a[name] for a in answers]) for name in ("score", "logits"))
     return calibrate_outputs(
         scores, logits, config.tpr, config.confidence, config.guarantee, config.per_class
     )
 
 
-def _calibration_images(config, candidate, test):
-    """Yields batches of the images that the Keras model's threshold was calibrated on."""
-    source = candidate.calibration
+def calibration_images(config, candidate, test, detector, num_images=None):
+    """The images that a detector's threshold is calibrated on: batches, as a generator.
+
+    Those are not among them that had a say in the detector's parameters.
+
+    Args:
+        config: ExportConfig.
+        candidate: Candidate.
+        test: ImageSource of the test images.
+        detector: Detector, fitted.
+        num_images: int, at most that many, evenly spaced; None: all.
+    """
     if config.calibration:
         source = open_source(config.calibration, OOD_SPLIT, config.data)
-    if source is None:
-        source = test.subset(halves(test.num_images, config.seed)[0])
-    for images, _ in source.batches(config.batch_size):
+        rows = np.arange(source.num_images)
+    elif candidate.calibration is not None:
+        source = candidate.calibration
+        rows = calibrating_rows(detector, source.num_images)
+    else:
+        source, rows = test, np.sort(halves(test.num_images, config.seed)[0])
+    if num_images is not None and len(rows) > num_images:
+        rows = rows[np.linspace(0, len(rows) - 1, num_images).astype(int)]
+    for images, _ in source.subset(rows).batches(config.batch_size):
         yield images
 
 

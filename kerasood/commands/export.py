@@ -8,7 +8,12 @@ import numpy as np
 from kerasood import thresholds
 from kerasood.commands.candidates import run_candidates
 from kerasood.commands.common import console, run_command
-from kerasood.commands.conversion import evaluation_sets, quantization_of, report_conversion
+from kerasood.commands.conversion import (
+    calibration_images,
+    evaluation_sets,
+    quantization_of,
+    report_conversion,
+)
 from kerasood.commands.measuring import checked_detector
 from kerasood.commands.zoo_runs import open_run
 from kerasood.config import ExportConfig
@@ -17,13 +22,14 @@ from kerasood.data.open import open_source
 from kerasood.detectors import build
 from kerasood.detectors.saving import load_detector, save_detector
 from kerasood.evaluation.fitting import CandidateOutputs, FittedDetectors
-from kerasood.evaluation.measure import calibration_scores
+from kerasood.evaluation.measure import CalibrationScores, calibration_scores
 from kerasood.export import ExportMismatch, describe_signature, export_model, verify_export
 from kerasood.files import read_json, write_json
 from kerasood.runs import git_commit, newest_run, versions
 from kerasood.serving import OODModel, calibrate_outputs
 
 NUM_VERIFIED = 256
+NUM_COUNTED = 1000
 
 
 def main():
@@ -74,7 +80,11 @@ def export(config):
         model_name=model_name,
         formats=None if config.format == "all" else (config.format,),
         version=config.version,
-        quantization=quantization_of(config, candidate, test),
+        quantization=quantization_of(config, candidate, test, detector),
+        max_pixels=config.max_megapixels * 1_000_000,
+        calibration_images=list(
+            calibration_images(config, candidate, test, detector, NUM_COUNTED)
+        ),
     )
     _print_exported(exported)
     if config.quantization != "none" and "tflite" in exported.paths:
@@ -128,9 +138,11 @@ def _calibration(config, outputs, detector, test):
     source = open_source(config.calibration, OOD_SPLIT, config.data)
     candidate = dataclasses.replace(outputs.candidate, calibration=source, cache=None)
     outputs = CandidateOutputs(candidate, config.batch_size)
-    calibration = calibration_scores(detector, outputs, test, config.seed)
-    described = f"{len(calibration.scores):,} images of {source.name}"
-    return dataclasses.replace(calibration, described=described)
+    # All of them: parameters were chosen on other images.
+    scores = outputs.scores(detector, source, "calibration")
+    logits = outputs.collect(source, "calibration").outputs["logits"]
+    described = f"{len(scores):,} images of {source.name}"
+    return CalibrationScores(scores, logits, None, described)
 
 
 def _in_words(threshold):

@@ -4,6 +4,7 @@ import importlib
 
 _PLACES = {
     "checks.golden": ("replay", "verify_export"),
+    "checks.promise": ("verify_promise",),
     "checks.requests": ("check_signatures",),
     "checks.verify": ("QuantizedReport", "Report", "eager_outputs", "verify", "verify_quantized"),
     "deploy": ("write_deploy",),

@@ -8,6 +8,7 @@ import numpy as np
 
 from kerasood.errors import InvalidInputError
 from kerasood.export.checks.golden import write_golden
+from kerasood.export.checks.promise import verify_promise
 from kerasood.export.checks.units import score_spread
 from kerasood.export.checks.verify import (
     QuantizedReport,
@@ -20,6 +21,7 @@ from kerasood.export.checks.verify import (
 from kerasood.export.deploy import write_deploy
 from kerasood.export.errors import ExportMismatch, Inexpressible
 from kerasood.export.formats import FORMATS, available_formats, check_formats
+from kerasood.export.graph.encoded import MAX_PIXELS, check_max_pixels
 from kerasood.export.graph.endpoints import checked_names
 from kerasood.export.metadata import build_metadata, read_metadata, write_metadata
 from kerasood.export.versions import check_version, new_version
@@ -51,6 +53,8 @@ def export_model(
     formats=None,
     version=None,
     quantization=None,
+    max_pixels=MAX_PIXELS,
+    calibration_images=None,
 ):
     """Writes `<folder>/<model_name>/<version>/`, verified before anyone can load it.
 
@@ -71,6 +75,11 @@ def export_model(
             model and answer as it does; the metadata's "left_out" says which cannot, and why.
         version: int > 0; by default one more than the largest there is.
         quantization: Quantization of the files that can be quantised, or None.
+        max_pixels: int, pixels of the largest JPEG file that the SavedModel decodes; a PNG may have
+            24 million of them.
+        calibration_images: uint8 arrays (N, H, W, 3), a list of batches or one, of images such as
+            the threshold was calibrated on, or None: every file must accept as many of them as
+            the metadata's "calibration" promises.
 
     Returns:
         Exported.
@@ -82,10 +91,13 @@ def export_model(
         InvalidInputError: an argument that cannot be, seen before anything is written.
         StorageError: the folder cannot be written.
     """
-    metadata = {} if metadata is None else metadata
     kinds = [FORMATS[name] for name in _checked_formats(formats, quantization)]
     optional = {kind.name for kind in kinds if formats is None and _may_lack(kind, quantization)}
     check_version(model_name, version)
+    metadata = _merged(ood_model, metadata)
+    check_max_pixels(max_pixels)
+    if max_pixels != MAX_PIXELS:
+        metadata = {**metadata, "max_pixels": max_pixels}
     images = _checked(ood_model, images, metadata)
     for kind in kinds:
         if kind.name not in optional:
@@ -94,6 +106,7 @@ def export_model(
     is_served = any(not kind.file for kind in kinds)
     with new_version(folder, model_name, version, is_served) as (temporary, target):
         writing = _Writing(ood_model, temporary, images, expected, metadata, quantization)
+        writing.calibration_images = calibration_images
         left_out = {}
         # A SavedModel wants a folder of its own making: first.
         for kind in sorted(kinds, key=lambda kind: bool(kind.file)):
@@ -114,6 +127,7 @@ class _Writing:
         self.paths, self.reports, self._own = {}, {}, {}
         self._model, self._folder, self._metadata = ood_model, folder, metadata
         self._images, self._expected, self._quantization = images, expected, quantization
+        self.calibration_images = None
         # Where a layer divides by what a constant image has none of, runtimes part first.
         constant = np.concatenate([np.full_like(images[:1], value) for value in (0, 255)])
         self._constant = constant, eager_outputs(ood_model, constant)
@@ -149,6 +163,8 @@ class _Writing:
                 path, self._images, self._expected, quantization.kind
             )
             verify_decisions(path, constant, constant_expected)
+        if self.calibration_images is not None:
+            verify_promise(path, self.calibration_images)
 
     def finish(self, left_out, model_name):
         """Adds golden answers and what each format adds; returns its notes."""
@@ -184,18 +200,23 @@ def _may_lack(kind, quantization):
     return kind.is_optional and not (quantization is not None and kind.quantizations)
 
 
-def _checked(ood_model, images, metadata):
-    """Refuses what would fail after seconds of work; returns the images to verify with."""
+def _merged(ood_model, metadata):
+    """The metadata that the model carries, and over them those that were given."""
     if not isinstance(ood_model, OODModel):
         raise InvalidInputError(
-            "Expected an OODModel (kerasood.OODModel(network, detector, threshold)). "
+            "Expected an OODModel: network, detector and threshold in one. "
             f"Received: {type(ood_model).__name__}"
         )
+    if metadata is not None and not isinstance(metadata, dict):
+        raise InvalidInputError(f"Expected metadata as a dict. Received: metadata={metadata!r}")
+    return {**ood_model.metadata, **(metadata or {})}
+
+
+def _checked(ood_model, images, metadata):
+    """Refuses what would fail after seconds of work; returns the images to verify with."""
     images = check_images(images, ood_model.image_shape)
     if not len(images):
         raise InvalidInputError("Expected at least one image to verify with. Received: 0 images")
-    if not isinstance(metadata, dict):
-        raise InvalidInputError(f"Expected metadata as a dict. Received: metadata={metadata!r}")
     content = build_metadata(ood_model, metadata)
     try:
         json.dumps(content, allow_nan=False)

@@ -8,6 +8,7 @@ import tensorflow as tf
 from encoded_images import encode, huge_png, noise, picture
 from PIL import Image
 
+from kerasood.data import decoding
 from kerasood.data.decoding import decode
 from kerasood.export.graph import encoded
 from kerasood.export.graph.encoded import decode_images
@@ -230,5 +231,33 @@ def test_huge_images_are_refused_before_they_are_decoded(graph, monkeypatch):
 
 
 def test_the_largest_images_are_decoded(graph):
-    assert 6000 * 4000 == encoded.MAX_PIXELS
+    assert 6000 * 4000 == encoded.MAX_DECODED
     assert graph([huge_png(6000, 4000), huge_png(6000, 4001)])[1].tolist() == [True, False]
+
+
+def test_a_jpeg_of_fifty_megapixels_is_decoded_at_half_its_sides(graph):
+    file = encode(picture(6200, 8100), "JPEG", quality=90)
+    assert 50e6 < 6200 * 8100 < decoding.MAX_PIXELS
+    largest, share = difference(graph, file)
+    # The halved sides are means of the file's own frequencies, the rest a resampling as ever.
+    assert largest <= 3 and share < 0.5
+
+
+def test_a_jpeg_is_decoded_at_the_fraction_that_fits(monkeypatch):
+    monkeypatch.setattr(encoded, "MAX_DECODED", 40 * 60)
+    for factor, fraction in ((1, 1), (2, 2), (3, 4), (4, 4), (5, 8)):
+        file = encode(picture(40 * factor, 60 * factor), "JPEG", quality=95)
+        decoded = encoded._decode_jpeg(tf.constant(file), tf.constant([40 * factor, 60 * factor]))
+        assert decoded.shape[:2] == (-(-40 * factor // fraction), -(-60 * factor // fraction))
+
+
+@pytest.mark.parametrize("max_pixels", [0, -5, True, 2.5, 10**10])
+def test_limits_that_cannot_be_kept(max_pixels):
+    with pytest.raises(ValueError, match="Expected max_pixels from 1 to 1536000000. Received"):
+        encoded.check_max_pixels(max_pixels)
+
+
+def test_the_limit_is_a_parameter():
+    files = tf.constant([encode(noise(20, 20)), encode(picture(20, 21), "JPEG")])
+    assert decode_images(files, SIDE, max_pixels=400)[1].numpy().tolist() == [True, False]
+    assert decode_images(files, SIDE, max_pixels=420)[1].numpy().tolist() == [True, True]

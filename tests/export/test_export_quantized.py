@@ -106,7 +106,7 @@ def test_int8_holds_an_integer_network_and_a_float_detector(case):
         for op in interpreter._get_ops_details()
     }
     assert inputs["CONV_2D"][:2] == [np.int8, np.int8]
-    for name in ("FULLY_CONNECTED", "SOFTMAX", "EXP", "LOG", "GREATER"):
+    for name in ("FULLY_CONNECTED", "SOFTMAX", "EXP", "LOG", "LESS_EQUAL"):
         assert set(inputs[name]) == {np.float32}, name
     scores = export.run_exported(case.path, CALIBRATION)["score"]
     assert len(np.unique(scores)) == len(scores), "no ties"
@@ -186,6 +186,30 @@ def test_a_broken_file_is_refused(case, monkeypatch):
         monkeypatch.setattr(module, "_answers", lambda *_, dead=dead: [("dead", dead)])
         with pytest.raises(ExportMismatch, match="energy from .* Received: nan"):
             export.verify_quantized(case.path, case.images, case.expected, kind)
+
+
+def correlated(values, correlation):
+    """float32 values like `values` in mean and spread, that correlate with them by that much."""
+    centred = values.astype("float64") - values.mean(dtype="float64")
+    noise = np.random.default_rng(0).normal(size=values.shape)
+    noise -= noise.mean()
+    noise -= centred * np.sum(noise * centred) / np.sum(centred**2)
+    noise *= centred.std() / noise.std()
+    mixed = correlation * centred + np.sqrt(1 - correlation**2) * noise
+    return (mixed + values.mean(dtype="float64")).astype("float32")
+
+
+def test_least_correlation_with_keras(case):
+    kind = case.exported.reports["tflite"].kind
+    outputs = export.run_exported(case.path, case.images)
+    least = {"float16": 0.99, "dynamic": 0.95, "int8": 0.8}[kind]
+    for correlation, is_sound in ((least + 0.005, True), (least - 0.005, False)):
+        expected = {**case.expected, "score": correlated(outputs["score"], correlation)}
+        if is_sound:
+            export.verify_quantized(case.path, case.images, expected, kind)
+        else:
+            with pytest.raises(ExportMismatch, match="score from .* to correlate"):
+                export.verify_quantized(case.path, case.images, expected, kind)
 
 
 def test_a_detector_that_learned_stays_near_in_int8(tmp_path):

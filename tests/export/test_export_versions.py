@@ -101,6 +101,32 @@ def test_verify_catches_nan_and_wrong_decisions_of_the_file(written, images, mon
         export.verify(path, images, expected)
 
 
+@pytest.mark.parametrize("image", [0, 7])
+def test_verify_looks_at_the_decisions_of_the_reference(written, images, image):
+    """What was stored may be damaged: each decision must follow from its score."""
+    path, expected = written[0]["tflite"], written[1]
+    wrong = changed(expected)
+    wrong["is_ood"][image] ^= True
+    with pytest.raises(export.ExportMismatch, match=f"is_ood=.* for image {image} from Keras"):
+        export.verify(path, images, wrong)
+
+
+def test_verify_asks_about_one_image_and_about_several_at_once(written, images, monkeypatch):
+    """A file that mixes the images of a batch answers right about each alone."""
+    path, expected = written[0]["tflite"], written[1]
+    run, asked = TFLITE.run, []
+
+    def mixing(path, images, runtime=None):
+        asked.append(len(images))
+        outputs = run(path, images, runtime)
+        return {name: output[::-1] for name, output in outputs.items()}
+
+    monkeypatch.setattr(TFLITE, "run", mixing)
+    with pytest.raises(export.ExportMismatch, match="Expected energy=.* for image 1 "):
+        export.verify(path, images, expected)
+    assert asked[:2] == [1, 11]
+
+
 def test_verify_needs_images_and_a_file(written, images, tmp_path):
     paths, expected = written
     with pytest.raises(ValueError, match="at least one image"):

@@ -5,8 +5,8 @@ import re
 
 from tf_serving import raw_model
 
+from kerasood.data import decoding
 from kerasood.export.checks.warmup import BATCH_SIZES
-from kerasood.export.graph import encoded
 
 PAGE = (pathlib.Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
 
@@ -33,5 +33,5 @@ def test_the_table_of_signatures(served_export):
 
 
 def test_limits():
-    assert f"more than {encoded.MAX_PIXELS // 10**6} million pixels" in PAGE
+    assert f"more than {decoding.MAX_PIXELS // 10**6} million pixels" in PAGE
     assert BATCH_SIZES == (1, 8) and "one and of eight images" in PAGE

@@ -12,6 +12,7 @@ from kerasood.errors import InvalidInputError, StorageError
 from kerasood.export.checks.requests import check_signatures
 from kerasood.export.checks.warmup import write_warmup
 from kerasood.export.formats.base import Format
+from kerasood.export.graph.encoded import MAX_PIXELS
 from kerasood.export.graph.endpoints import SIGNATURE, build_endpoints
 from kerasood.export.graph.folding import folded_or_same
 from kerasood.export.metadata import build_metadata, write_metadata
@@ -76,7 +77,8 @@ def write_saved_model(ood_model, folder, metadata):
         StorageError: the folder cannot be written.
     """
     content = build_metadata(ood_model, metadata)
-    write_endpoints(build_endpoints(ood_model, metadata.get("class_names")), folder)
+    max_pixels = metadata.get("max_pixels", MAX_PIXELS)
+    write_endpoints(build_endpoints(ood_model, metadata.get("class_names"), max_pixels), folder)
     write_metadata(folder, content)
     return pathlib.Path(folder)
 

@@ -2,14 +2,31 @@
 
 import tensorflow as tf
 
+from kerasood.data.decoding import MAX_PIXELS
+from kerasood.errors import InvalidInputError
 from kerasood.export.graph.exif import upright
 
-# More than most cameras have: 160 MB while a JPEG is decoded, 540 MB for a PNG with transparency.
-MAX_PIXELS = 24_000_000
+# Pixels that a file is decoded to at most: 160 MB of memory for a JPEG, 540 MB for a PNG with
+# transparency. A JPEG of more is decoded at a half, a quarter or an eighth of its sides.
+MAX_DECODED = 24_000_000
+FRACTIONS = (1, 2, 4, 8)
 PNG_START, JPEG_START = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 
-def decode_images(encoded, image_size):
+def check_max_pixels(max_pixels):
+    """Refuses a limit beyond what JPEG files can be decoded at an eighth of.
+
+    Raises:
+        InvalidInputError: it is no int, below 1 or too large.
+    """
+    largest = MAX_DECODED * FRACTIONS[-1] ** 2
+    if type(max_pixels) is not int or not 1 <= max_pixels <= largest:
+        raise InvalidInputError(
+            f"Expected max_pixels from 1 to {largest}. Received: max_pixels={max_pixels!r}"
+        )
+
+
+def decode_images(encoded, image_size, max_pixels=MAX_PIXELS):
     """Decodes a batch; what cannot be decoded is marked and does not disturb the others.
 
     The images are decoded one after the other, so that memory is bounded whatever their number.
@@ -17,6 +34,7 @@ def decode_images(encoded, image_size):
     Args:
         encoded: string tensor (N,), each a JPEG or PNG file; N may be 0.
         image_size: int, side of the squares, pixels.
+        max_pixels: int, pixels of the largest JPEG; of a PNG at most MAX_DECODED of them.
 
     Returns:
         Tuple of images, uint8 (N, S, S, 3), zeros where invalid, and valid, bool (N,).
@@ -24,7 +42,7 @@ def decode_images(encoded, image_size):
     # A failing op fails the whole graph everywhere but in a dataset.
     num_images = tf.shape(encoded)[0]
     decoded = tf.data.Dataset.from_tensor_slices((tf.range(num_images), encoded))
-    decoded = decoded.map(lambda row, item: (row, decode_image(item, image_size)))
+    decoded = decoded.map(lambda row, item: (row, decode_image(item, image_size, max_pixels)))
     blank = tf.zeros((image_size, image_size, 3), tf.uint8)
     blank = tf.data.Dataset.from_tensors((num_images, blank))
     together = decoded.ignore_errors().concatenate(blank).batch(tf.int64.max)
@@ -36,7 +54,7 @@ def decode_images(encoded, image_size):
     return tf.gather(images, positions), positions < num_rows - 1
 
 
-def decode_image(encoded, image_size):
+def decode_image(encoded, image_size, max_pixels=MAX_PIXELS):
     """Decodes one JPEG or PNG file as kerasood.data.decoding does.
 
     The decoders give the same pixels as Pillow, 16-bit ones up to one grey level; the resizing
@@ -46,19 +64,22 @@ def decode_image(encoded, image_size):
     Args:
         encoded: string tensor, scalar.
         image_size: int, pixels.
+        max_pixels: int, pixels of the largest JPEG; of a PNG at most MAX_DECODED of them.
 
     Returns:
         uint8 tensor (S, S, 3), pixels 0-255.
 
     Raises:
-        tf.errors.InvalidArgumentError, when run: it is no JPEG or PNG file, damaged, or has (or
-            would have, resized) more than MAX_PIXELS pixels, which is seen before decoding.
+        tf.errors.InvalidArgumentError, when run: it is no JPEG or PNG file, damaged, has more
+            pixels than that, or would have more than MAX_DECODED once resized; both are seen before
+            decoding.
     """
     is_png, is_jpeg = (_starts_with(encoded, start) for start in (PNG_START, JPEG_START))
     with tf.control_dependencies([tf.debugging.Assert(is_png | is_jpeg, ["no JPEG, no PNG"])]):
         size = tf.cond(is_png, lambda: _png_size(encoded), lambda: _jpeg_size(encoded))
-    with tf.control_dependencies([_refuse_huge(size, image_size)]):
-        image = tf.cond(is_png, lambda: _decode_png(encoded), lambda: _decode_jpeg(encoded))
+    limit = tf.where(is_png, min(max_pixels, MAX_DECODED), max_pixels)
+    with tf.control_dependencies([_refuse_huge(size, image_size, limit)]):
+        image = tf.cond(is_png, lambda: _decode_png(encoded), lambda: _decode_jpeg(encoded, size))
     return fit_to_square(image, image_size)
 
 
@@ -99,12 +120,13 @@ def _resized(size, image_size):
     return size * image_size // tf.reduce_min(size)
 
 
-def _refuse_huge(size, image_size):
+def _refuse_huge(size, image_size, limit):
     size = tf.cast(size, tf.int64)
     has_area = tf.reduce_min(size) > 0
     resized = _resized(tf.maximum(size, 1), image_size)
-    largest = tf.maximum(tf.reduce_prod(size), tf.reduce_prod(resized))
-    return tf.debugging.Assert(has_area & (largest <= MAX_PIXELS), ["no or too many pixels", size])
+    is_small = tf.reduce_prod(size) <= tf.cast(limit, tf.int64)
+    is_small &= tf.reduce_prod(resized) <= MAX_DECODED
+    return tf.debugging.Assert(has_area & is_small, ["no or too many pixels", size])
 
 
 def _png_size(encoded):
@@ -135,9 +157,17 @@ def _on_black(colours, alpha):
     return tf.cast((product + product // 256) // 256, tf.uint8)
 
 
-def _decode_jpeg(encoded):
-    # The default for dct_method, the fast one, differs from Pillow by up to 16 grey levels.
-    image = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
+def _decode_jpeg(encoded, size):
+    def at(fraction):
+        # The default for dct_method, the fast one, differs from Pillow by up to 16 grey levels.
+        return lambda: tf.io.decode_jpeg(
+            encoded, channels=3, ratio=fraction, dct_method="INTEGER_ACCURATE"
+        )
+
+    num_pixels = tf.reduce_prod(tf.cast(size, tf.int64))
+    too_large = [num_pixels > MAX_DECODED * fraction**2 for fraction in FRACTIONS[:-1]]
+    index = tf.reduce_sum(tf.cast(tf.stack(too_large), tf.int32))
+    image = tf.switch_case(index, [at(fraction) for fraction in FRACTIONS])
     return upright(image, encoded)
 
 

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from kerasood.errors import InvalidInputError
-from kerasood.export.graph.encoded import decode_images
+from kerasood.export.graph.encoded import MAX_PIXELS, decode_images
 
 SIGNATURE = "serving_default"
 SHORT_SIGNATURE = "classify"
@@ -11,12 +11,13 @@ ENCODED_SIGNATURE = "serving_bytes"
 SHORT_ENCODED_SIGNATURE = "classify_bytes"
 
 
-def build_endpoints(ood_model, class_names=None):
+def build_endpoints(ood_model, class_names=None, max_pixels=MAX_PIXELS):
     """The signatures of a model; those on encoded images need a network on fixed RGB squares.
 
     Args:
         ood_model: OODModel.
         class_names: K str for the output "label", or None for the numbers 0 to K - 1.
+        max_pixels: int, pixels of the largest JPEG file that is decoded.
 
     Returns:
         dict of signature name to (function of one tensor, its tf.TensorSpec).
@@ -36,8 +37,8 @@ def build_endpoints(ood_model, class_names=None):
     height, width, channels = ood_model.image_shape
     if height is not None and height == width and channels == 3:
         encoded = tf.TensorSpec((None,), tf.string, name="image_bytes")
-        endpoints[ENCODED_SIGNATURE] = (_on_files(answer, height), encoded)
-        endpoints[SHORT_ENCODED_SIGNATURE] = (_on_files(shorten, height), encoded)
+        endpoints[ENCODED_SIGNATURE] = (_on_files(answer, height, max_pixels), encoded)
+        endpoints[SHORT_ENCODED_SIGNATURE] = (_on_files(shorten, height, max_pixels), encoded)
     return endpoints
 
 
@@ -79,7 +80,7 @@ def short_answer(outputs, class_names):
     }
 
 
-def _on_files(answer, image_size):
+def _on_files(answer, image_size, max_pixels):
     """`answer` on encoded images.
 
     Where a file is no image, "valid" is false, "is_ood" is true for clients that look no further,
@@ -89,7 +90,7 @@ def _on_files(answer, image_size):
 
     def serve(image_bytes):
         image_bytes = tf.ensure_shape(image_bytes, (None,))
-        images, valid = decode_images(image_bytes, image_size)
+        images, valid = decode_images(image_bytes, image_size, max_pixels)
         outputs = {name: _blanked(output, valid) for name, output in answer(images).items()}
         return {**outputs, "is_ood": outputs["is_ood"] | ~valid, "valid": valid}
 

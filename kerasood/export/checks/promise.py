@@ -1,0 +1,48 @@
+"""Does the finished file accept as many in-distribution images as its threshold promises?"""
+
+import dataclasses
+
+import numpy as np
+
+from kerasood.export.errors import ExportMismatch
+from kerasood.export.formats import run_exported
+from kerasood.export.metadata import read_calibration
+
+CONFIDENCE = 0.9999
+
+
+def verify_promise(path, images):
+    """Runs an exported file on in-distribution images and counts how many it accepts.
+
+    It is the last net under differences between the images that a threshold was calibrated on and
+    those that the file sees, such as a normalisation outside of the model.
+
+    Args:
+        path: str or Path of an exported file or a SavedModel folder, its metadata beside it.
+        images: uint8 array (N, H, W, 3), pixels 0-255, or a list of such batches, of the images
+            that the threshold was calibrated on, or others of their kind.
+
+    Returns:
+        float, the share of images that it accepts.
+
+    Raises:
+        ExportMismatch: a share that samples from the calibration's distribution do not have, but
+            in one case of 10,000.
+        InvalidInputError: it was exported without a calibration.
+    """
+    threshold = read_calibration(path)
+    pooled = getattr(threshold, "pooled", threshold)
+    batches = [images] if isinstance(images, np.ndarray) else images
+    is_ood = np.concatenate([run_exported(path, batch)["is_ood"] for batch in batches])
+    share = float(np.mean(~is_ood))
+    # The guarantee decides about the rank alone, which has been chosen.
+    wide = dataclasses.replace(pooled, confidence=CONFIDENCE, guarantee="average")
+    low, high = wide.interval_for(len(is_ood))
+    if not low <= share <= high:
+        raise ExportMismatch(
+            f"Expected {path} to accept {low:.1%} to {high:.1%} of {len(is_ood)} calibration "
+            f"images, since its threshold was calibrated to accept {pooled.tpr:.1%}. "
+            f"Received: {share:.1%}. "
+            "Are they the pixels 0-255 that the model and its calibration were given?"
+        )
+    return share
