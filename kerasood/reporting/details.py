@@ -12,13 +12,19 @@ def choices(findings: Findings) -> list[str]:
         f"{model['label']}: {name}, {chosen_text(choice)}"
         for model in findings.models
         for name, choice in model.get("choices", {}).items()
+        if choice["chosen"]
     ]
 
 
 def chosen_text(choice: dict) -> str:
     """Choice of a detector, and from what: "T = 1000, magnitude = 0.0014, chosen on ..."."""
+    default = choice.get("default")
+    beside = ""
+    if default:
+        values = {"chosen": {key: default[key] for key in choice["chosen"]}}
+        beside = f" (by default {values_text(values)})"
     return (
-        f"{values_text(choice)}, chosen on {choice['images']} and outliers made from them "
+        f"{values_text(choice)}{beside}, chosen on {choice['images']} and outliers made from them "
         f"({', '.join(choice['outliers'])}) by {choice['criterion']}"
     )
 

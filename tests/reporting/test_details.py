@@ -58,6 +58,16 @@ def test_choices_say_what_was_chosen_and_on_what():
     )
 
 
+def test_the_default_stands_beside_what_was_chosen():
+    results, _ = detailed()
+    default = {"temperature": 1.0, "magnitude": 0.0, "auroc": 0.8}
+    results["models"][0]["choices"] = {
+        "odin": {**CHOICE, "default": default}, "msp": {**CHOICE, "chosen": {}, "default": None}
+    }
+    (line,) = choices(Findings(results))
+    assert "magnitude = 0.0014 (by default T = 1, magnitude = 0), chosen on 200 images" in line
+
+
 def test_both_reports_show_images_and_choices():
     results, scores = detailed()
     page = reporting.page(results, scores)
