@@ -8,13 +8,20 @@ from keras import layers
 from kerasood.errors import InvalidInputError
 from kerasood.extractor._keras import has_graph
 from kerasood.extractor.capturing_extractor import CapturingExtractor
-from kerasood.extractor.graph import TensorInGraph, all_calls, find_layer, resolve, tensors_at
+from kerasood.extractor.graph import (
+    TensorInGraph,
+    all_calls,
+    find_layer,
+    is_input,
+    resolve,
+    tensors_at,
+)
 from kerasood.extractor.graph_head import check_single, find_head
-from kerasood.extractor.head import LinearHead, weighted_layer, weights_of
+from kerasood.extractor.head import LinearHead, is_softmax, weighted_layer, weights_of
 from kerasood.extractor.precision import computes_in_float32, in_float32
 from kerasood.extractor.preprocessing import warn_of_raw_pixels, with_preprocessing
 from kerasood.extractor.recorded_head import plan_capture
-from kerasood.extractor.stages import LayerOutput, height_of, last_of_stages
+from kerasood.extractor.stages import LayerOutput, channels_last, height_of, last_of_stages
 
 LESS_THAN_FLOAT32 = (
     "The model {!r} computes in less than float32 and cannot be rebuilt from its configuration: it "
@@ -110,7 +117,25 @@ def is_extractor(model):
     """True for a model that returns features and logits by name, as of `build_extractor`."""
     if isinstance(model, CapturingExtractor):
         return True
-    return has_graph(model) and isinstance(getattr(model, "output", None), dict)
+    if not has_graph(model) or not isinstance(getattr(model, "output", None), dict):
+        return False
+    # One output, whatever its name, is that of a classifier.
+    return len(model.output) > 1
+
+
+def check_logits(extractor):
+    """Raises ValueError where the output "logits" of an extractor are probabilities."""
+    if has_graph(extractor):
+        logits = resolve(extractor, TensorInGraph((), extractor.output["logits"]))
+        if is_input(extractor, logits):
+            return
+        operation = logits.call.operation
+        activation = getattr(operation, "activation", None)
+        if is_softmax(activation) or type(operation).__name__ in ("Softmax", "LogSoftmax"):
+            raise InvalidInputError(
+                "Expected logits in the output 'logits'. Received: the softmax of layer "
+                f"{operation.name!r} in model={extractor.name!r}"
+            )
 
 
 def output_names(extractor):
@@ -174,8 +199,9 @@ def _graph_extractor(model, head, feature_layer, hidden_layers):
         if len(shape) != 2:
             raise InvalidInputError(f"Expected features of shape (N, D). Received: shape={shape}")
         outputs["features"] = _vectors(tensors["features"], "features")
-    for number, name in enumerate(hidden):
-        outputs[f"hidden/{name}"] = _vectors(tensors[name], f"hidden_{number}")
+    for number, (name, place) in enumerate(hidden.items()):
+        layout = _data_format(model, place)
+        outputs[f"hidden/{name}"] = _vectors(tensors[name], f"hidden_{number}", layout)
     return keras.Model(model.inputs[0], outputs, name=f"{model.name}_extractor")
 
 
@@ -189,11 +215,26 @@ def _hidden_places(model, names):
             f"shape={model.inputs[0].shape}"
         )
     outputs = [
-        LayerOutput(name, place.tensor.shape, place.call.operation, place)
+        LayerOutput(
+            name,
+            channels_last(place.tensor.shape, _data_format(model, place) == "channels_first"),
+            place.call.operation,
+            place,
+        )
         for name, place in all_calls(model)
         if not has_graph(place.call.operation)
     ]
     return {one.name: one.place for one in last_of_stages(outputs, size)}
+
+
+def _data_format(model, place):
+    """Where the channels of an activation lie: as in the nearest layer before it that says so."""
+    while not is_input(model, place):
+        found = getattr(place.call.operation, "data_format", None)
+        if found is not None:
+            return found
+        place = resolve(model, TensorInGraph(place.calls, place.call.input_tensors[0]))
+    return "channels_last"
 
 
 def _vectors(tensor, name, data_format=None):

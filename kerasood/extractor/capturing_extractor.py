@@ -30,6 +30,7 @@ class CapturingExtractor(keras.Model):
         self.network = network
         self._plan = _Plain(plan)
         self._layers_of = _Plain(sublayers(network))
+        self._channels_first = channels_first(network)
         self.built = True
 
     @property
@@ -58,13 +59,13 @@ class CapturingExtractor(keras.Model):
         listened = [self._layer(number) for number in (plan["head"], *others)]
         with recorded(listened) as calls:
             output = self.network(images, training=training)
-        seen = as_vectors(self._call(calls, plan["head"], plan["head_call"], output).inputs)
+        seen = self._vectors(self._call(calls, plan["head"], plan["head_call"], output).inputs)
         outputs = {"features": seen, "logits": linear(self.head_layer, seen)}
         if plan["features"] is not None:
             found = self._call(calls, plan["features"], -1, output)
             outputs["features"] = ops.cast(found.output, "float32")
         for name, number in hidden.items():
-            outputs[name] = as_vectors(self._call(calls, number, -1, output).output)
+            outputs[name] = self._vectors(self._call(calls, number, -1, output).output)
         return outputs
 
     def with_network(self, network):
@@ -76,6 +77,9 @@ class CapturingExtractor(keras.Model):
         if plan["features"] is not None:
             plan["features"] = numbers[id(self._layer(plan["features"]))]
         return type(self)(network, plan, name=self.name)
+
+    def _vectors(self, activations):
+        return as_vectors(activations, self._channels_first)
 
     def _layer(self, number):
         return self._layers_of.value[number]
@@ -121,14 +125,20 @@ class _Plain:
         self.value = value
 
 
-def as_vectors(activations):
+def channels_first(network):
+    """Whether the layers of a model keep channels before height and width."""
+    formats = {getattr(layer, "data_format", None) for layer in sublayers(network)} - {None}
+    return "channels_first" in formats
+
+
+def as_vectors(activations, channels_first=False):
     """Activations (N, ..., C) as float32 (N, C), averaged over what lies between."""
     activations = ops.cast(activations, "float32")
     rank = len(activations.shape)
     if rank == 2:
         return activations
-    first = rank == 4 and keras.config.image_data_format() == "channels_first"
-    return ops.mean(activations, axis=tuple(range(2, rank) if first else range(1, rank - 1)))
+    between = range(2, rank) if channels_first and rank == 4 else range(1, rank - 1)
+    return ops.mean(activations, axis=tuple(between))
 
 
 def graph_of(tensor):

@@ -9,7 +9,14 @@ from keras import layers
 from kerasood.errors import InvalidInputError
 from kerasood.extractor._keras import has_graph, sublayers
 from kerasood.extractor.graph import TensorInGraph, is_input, resolve
-from kerasood.extractor.head import is_head, is_linear, is_softmax, num_classes
+from kerasood.extractor.head import (
+    is_head,
+    is_linear,
+    is_sigmoid,
+    is_softmax,
+    num_units,
+    output_width,
+)
 
 # What may follow the head and leaves the logits as they are at inference. Layers and the
 # operations of keras.ops share these names.
@@ -25,6 +32,11 @@ _IDENTITIES = {
 }
 _RESHAPES = {"ExpandDims", "Flatten", "Reshape", "Squeeze"}
 _SOFTMAXES = {"LogSoftmax", "Softmax"}
+MULTI_LABEL = (
+    "Expected a classifier of images of one class each, that ends in logits or a softmax. "
+    "Received: a sigmoid over {count} outputs in {name!r}, which is a multi-label head: energies "
+    "and thresholds would be needed for each label, which kerasood does not have"
+)
 _POOLINGS = {"GlobalAveragePooling1D", "GlobalAveragePooling2D"}
 
 
@@ -71,8 +83,9 @@ def find_head(model, output=None):
         passed.append(effect)
         if is_head(operation):
             # A convolution's map that is flattened has more logits than the layer has weights for.
-            count = num_classes(operation) if "pooling" in passed else _size(place.tensor)
-            if not count == num_classes(operation) == output.shape[-1]:
+            width = output_width(operation)
+            count = width if "pooling" in passed else _size(place.tensor)
+            if not count == width == output.shape[-1]:
                 raise InvalidInputError(_refusal(operation))
             return FoundHead(operation, inputs, _is_plain(operation, inputs, output, passed))
         place = inputs
@@ -119,14 +132,18 @@ def _effect(operation, output, given, count):
     """Effect of an operation on the logits on their way out; None: it hides them."""
     kind, activation = type(operation).__name__, getattr(operation, "activation", None)
     if is_head(operation) or isinstance(operation, layers.Activation):
+        if is_sigmoid(activation):
+            return _sigmoid(operation, count)
         if is_softmax(activation):
-            return "softmax"
+            return "softmax" if count > 1 else None
         return "same" if is_linear(activation) else None
     if not type(operation).__module__.startswith("keras."):
         return None
+    if kind == "Sigmoid":
+        return _sigmoid(operation, count)
     if kind in _SOFTMAXES:
         last = (-1, len(output.shape) - 1)
-        return "softmax" if operation.axis in last else None
+        return "softmax" if operation.axis in last and count > 1 else None
     if kind in _POOLINGS:
         return "pooling"
     if kind in _RESHAPES:
@@ -136,6 +153,13 @@ def _effect(operation, output, given, count):
     return "same" if kind in _IDENTITIES else None
 
 
+def _sigmoid(operation, count):
+    """As a softmax over (0, z), of a binary classifier."""
+    if count > 1:
+        raise InvalidInputError(MULTI_LABEL.format(count=count, name=operation.name))
+    return "softmax"
+
+
 def _size(tensor):
     """Number of values of one image in a tensor; 0 where that depends on the image."""
     return math.prod(size or 0 for size in tensor.shape[1:])
@@ -143,7 +167,8 @@ def _size(tensor):
 
 def _is_plain(head, inputs, output, passed):
     dtypes = {inputs.tensor.dtype, output.dtype, getattr(head, "compute_dtype", None)}
-    return dtypes == {"float32"} and set(passed) == {"same"} and len(inputs.tensor.shape) == 2
+    as_it_is = dtypes == {"float32"} and set(passed) == {"same"} and num_units(head) > 1
+    return as_it_is and len(inputs.tensor.shape) == 2
 
 
 def _is_opaque(operation):

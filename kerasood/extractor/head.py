@@ -1,4 +1,8 @@
-"""The linear head of a classifier: its weights, and the layer that applies them in float32."""
+"""The linear head of a classifier: its weights, and the layer that applies them in float32.
+
+A head of one unit is a binary classifier: its logit z is that of the second class and the first has
+logit 0, so that softmax((0, z)) = (1 - sigmoid(z), sigmoid(z)).
+"""
 
 import typing
 
@@ -90,28 +94,45 @@ def is_convolution(layer):
     return isinstance(layer, layers.Conv2D) and type(layer).call is layers.Conv2D.call
 
 
-def num_classes(layer):
-    """K of a head layer."""
+def num_units(layer):
+    """How many values a head layer gives: K, or 1 for a binary classifier."""
     layer = weighted_layer(layer)
     return layer.filters if is_convolution(layer) else layer.units
+
+
+def output_width(layer):
+    """Columns of what a head layer itself returns."""
+    return num_classes(layer) if isinstance(layer, LinearHead) else num_units(layer)
+
+
+def num_classes(layer):
+    """K of a head layer; 2 of one with a single unit."""
+    return max(num_units(layer), 2)
 
 
 def linear(layer, features):
     """Logits (N, K) of features (N, D), both float32, by the weights of a head layer."""
     layer = weighted_layer(layer)
-    kernel = ops.reshape(layer.kernel, (-1, num_classes(layer)))
+    kernel = ops.reshape(layer.kernel, (-1, num_units(layer)))
     logits = ops.matmul(features, ops.cast(kernel, "float32"))
-    return logits if layer.bias is None else logits + ops.cast(layer.bias, "float32")
+    if layer.bias is not None:
+        logits = logits + ops.cast(layer.bias, "float32")
+    if num_units(layer) > 1:
+        return logits
+    return ops.concatenate([ops.zeros_like(logits), logits], axis=-1)
 
 
 def weights_of(layer):
     """The weights of a head layer as a Head."""
     layer = weighted_layer(layer)
-    count = num_classes(layer)
+    count = num_units(layer)
     kernel = ops.convert_to_numpy(ops.cast(layer.kernel, "float32")).reshape(-1, count)
-    if layer.bias is None:
-        return Head(kernel, np.zeros(count, "float32"))
-    return Head(kernel, ops.convert_to_numpy(ops.cast(layer.bias, "float32")))
+    bias = np.zeros(count, "float32")
+    if layer.bias is not None:
+        bias = ops.convert_to_numpy(ops.cast(layer.bias, "float32"))
+    if count > 1:
+        return Head(kernel, bias)
+    return Head(np.pad(kernel, ((0, 0), (1, 0))), np.pad(bias, (1, 0)))
 
 
 def weighted_layer(layer):
@@ -121,6 +142,10 @@ def weighted_layer(layer):
 
 def is_linear(activation):
     return activation is None or activation is keras.activations.linear
+
+
+def is_sigmoid(activation):
+    return activation in (keras.activations.sigmoid, ops.sigmoid)
 
 
 def is_softmax(activation):

@@ -6,10 +6,10 @@ from keras import ops
 
 from kerasood.errors import InvalidInputError
 from kerasood.extractor._keras import sublayers
-from kerasood.extractor.capturing_extractor import as_vectors
-from kerasood.extractor.head import is_head, weights_of
+from kerasood.extractor.capturing_extractor import as_vectors, channels_first
+from kerasood.extractor.head import is_head, num_units, weights_of
 from kerasood.extractor.recording import recorded
-from kerasood.extractor.stages import LayerOutput, height_of, last_of_stages
+from kerasood.extractor.stages import LayerOutput, channels_last, height_of, last_of_stages
 
 _ANY_SIZE = 64  # pixels, for a model that takes images of any size
 
@@ -41,7 +41,7 @@ def plan_capture(network, image_shape, head_layer, feature_layer, hidden_layers)
     head = None if head_layer is None else find_by_name(network, layers, head_layer)
     number, head_call = _find_head(network, layers, calls, output, head)
     if hidden_layers == "auto":
-        hidden = _stages(calls, image_shape)
+        hidden = _stages(network, calls, image_shape)
     else:
         found = {name: find_by_name(network, layers, name) for name in hidden_layers}
         hidden = {name: _called_once(calls, layer, name) for name, layer in found.items()}
@@ -105,6 +105,8 @@ def _run(network, layers, image_shape):
         0, 256, (4, *(size or _ANY_SIZE for size in image_shape))
     )
     images = images * np.linspace(0.1, 1, 4).reshape(-1, *(1 for _ in image_shape))
+    # A layer in training mode, whatever it is told, would learn from these images.
+    states = [(weight, ops.convert_to_numpy(weight)) for weight in network.non_trainable_weights]
     failure = None
     for dtype in ("float32", "uint8"):
         try:
@@ -113,6 +115,9 @@ def _run(network, layers, image_shape):
             break
         except Exception as error:
             failure = failure or error
+        finally:
+            for weight, state in states:
+                weight.assign(state)
     else:
         raise InvalidInputError(
             f"Expected a model of images of shape {image_shape}. Received: "
@@ -155,17 +160,29 @@ def _find_head(network, layers, calls, output, only):
 def _explains(call, expected):
     if not is_head(call.layer) or len(call.inputs.shape) < 2:
         return False
-    features = ops.convert_to_numpy(as_vectors(call.inputs)).astype("float64")
+    first = getattr(call.layer, "data_format", None) == "channels_first"
+    features = ops.convert_to_numpy(as_vectors(call.inputs, first)).astype("float64")
     logits = weights_of(call.layer).logits(features)
+    if num_units(call.layer) == 1:
+        # The output is z or sigmoid(z), where the logits are (0, z).
+        odds = np.exp(-np.logaddexp(0, -logits[:, 1:]))
+        return _is_any_of(expected, (logits[:, 1:], odds), call.layer)
     if logits.shape != expected.shape:
         return False
     shifted = logits - logits.max(axis=-1, keepdims=True)
     log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return _is_any_of(
+        expected, (logits, log_probabilities, np.exp(log_probabilities)), call.layer
+    )
+
+
+def _is_any_of(expected, outputs, layer):
     # Accelerators multiply float32 matrices to three digits (TF32); bfloat16 has two.
-    tolerance = 5e-3 if call.layer.compute_dtype == "float32" else 5e-2
+    tolerance = 5e-3 if layer.compute_dtype == "float32" else 5e-2
     return any(
-        np.all(np.abs(values - expected) <= tolerance * np.abs(values).max())
-        for values in (logits, log_probabilities, np.exp(log_probabilities))
+        values.shape == expected.shape
+        and np.all(np.abs(values - expected) <= tolerance * np.abs(values).max())
+        for values in outputs
     )
 
 
@@ -178,10 +195,11 @@ def _called_once(calls, layer, name):
     return layer
 
 
-def _stages(calls, image_shape):
+def _stages(network, calls, image_shape):
     """{name: layer} of the last layers before each downsampling."""
+    first = channels_first(network)
     outputs = [
-        LayerOutput(call.layer.name, tuple(call.output.shape), call.layer)
+        LayerOutput(call.layer.name, channels_last(call.output.shape, first), call.layer)
         for call in calls
         if hasattr(call.output, "shape") and not sublayers(call.layer)
     ]

@@ -3,8 +3,6 @@
 import math
 import typing
 
-import keras
-
 _MERGES = {"Add", "Concatenate"}
 _PADDINGS = {"Cropping2D", "ZeroPadding2D"}  # they prepare a convolution of the next stage
 
@@ -53,8 +51,12 @@ def height_of(shape):
     return _height_and_width(shape)[0]
 
 
+def channels_last(shape, channels_first):
+    """A shape (N, C, H, W) as (N, H, W, C) where channels come first; any other as it is."""
+    if len(shape) == 4 and channels_first:
+        return (shape[0], *shape[2:], shape[1])
+    return tuple(shape)
+
+
 def _height_and_width(shape):
-    if len(shape) != 4:
-        return None, None
-    first = keras.config.image_data_format() == "channels_first"
-    return shape[2:] if first else shape[1:3]
+    return tuple(shape[1:3]) if len(shape) == 4 else (None, None)

@@ -11,7 +11,7 @@ from keras import ops
 from kerasood.detectors import Detector
 from kerasood.detectors.saving import fitted_arrays, from_config, restore_arrays, to_config
 from kerasood.errors import InvalidInputError
-from kerasood.extractor.build import build_extractor, is_extractor, output_names
+from kerasood.extractor.build import build_extractor, check_logits, is_extractor, output_names
 from kerasood.extractor.input_gradient import SteppedExtractor
 from kerasood.extractor.precision import in_float32
 from kerasood.extractor.preprocessing import preprocessing_of
@@ -272,6 +272,7 @@ def _as_extractor(network, preprocessing):
     outputs = sorted(_output_shapes(extractor))
     if "logits" not in outputs:
         raise InvalidInputError(f"Expected an output 'logits'. Received: {outputs=}")
+    check_logits(extractor)
     image_shape = extractor.inputs[0].shape
     if len(image_shape) != 4:
         raise InvalidInputError(

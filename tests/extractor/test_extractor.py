@@ -210,7 +210,8 @@ def test_an_extractor_survives_the_round_trip_through_a_file(tmp_path):
 
 def test_an_extractor_without_features_has_no_head_for_them():
     vectors = keras.Input((4,))
-    extractor = keras.Model(vectors, {"logits": layers.Dense(3)(vectors)}, name="mine")
+    outputs = {"logits": layers.Dense(3)(vectors), "logits_2": layers.Dense(3)(vectors)}
+    extractor = keras.Model(vectors, outputs, name="mine")
     with pytest.raises(ValueError, match="Received: extractor='mine' with the features of another"):
         head_of(extractor)
 
@@ -263,13 +264,13 @@ REFUSED = {
     "two outputs": (two_outputs, ONE, "1 inputs and 2 outputs of model='mine'"),
     "sigmoid": (
         lambda: vectors_to(layers.Dense(3, activation="sigmoid", name="head")),
-        HEAD,
-        "'head' of class Dense with activation='sigmoid'",
+        "Expected a classifier of images of one class each",
+        "a sigmoid over 3 outputs in 'head', which is a multi-label head",
     ),
     "sigmoid layer": (
         lambda: vectors_to(layers.Dense(3), layers.Activation("sigmoid", name="last")),
-        HEAD,
-        "'last' of class Activation with activation='sigmoid'",
+        "Expected a classifier of images of one class each",
+        "a sigmoid over 3 outputs in 'last', which is a multi-label head",
     ),
     "temperature": (
         lambda: vectors_to(layers.Dense(3), lambda logits: logits / 2),

@@ -283,9 +283,12 @@ def test_a_detector_that_cannot_answer_is_refused_at_once(network, detector, mes
         OODModel(network, detector, 0.0)
 
 
-def test_a_single_logit_is_refused_at_once():
-    with pytest.raises(ValueError, match=r"K >= 2. Received: shape=\(None, 1\)"):
-        OODModel(small_network(num_classes=1), Energy(), 0.0)
+def test_a_single_logit_is_that_of_the_second_class():
+    zeros = np.zeros((1, 8, 8, 3), "uint8")
+    outputs = answers(OODModel(constant_network([np.log(3.0)]), Energy(), 0.0), zeros)
+    np.testing.assert_allclose(outputs["logits"], [[0, np.log(3.0)]], rtol=1e-6)
+    np.testing.assert_allclose(outputs["probabilities"], [[0.25, 0.75]], rtol=1e-6)
+    np.testing.assert_allclose(outputs["energy"], [-np.log(4.0)], rtol=1e-6)
 
 
 def test_networks_that_are_no_image_classifier_are_refused():
@@ -294,5 +297,6 @@ def test_networks_that_are_no_image_classifier_are_refused():
         OODModel(keras.Model(vectors, keras.layers.Dense(2)(vectors)), Energy(), 0.0)
     images = keras.Input((8, 8, 3))
     features = keras.layers.Flatten()(images)
-    with pytest.raises(ValueError, match="output 'logits'. Received: outputs=.'features'."):
-        OODModel(keras.Model(images, {"features": features}), Energy(), 0.0)
+    with pytest.raises(ValueError, match="output 'logits'. Received: outputs=.'features', 'hi"):
+        outputs = {"features": features, "hidden/a": features}
+        OODModel(keras.Model(images, outputs), Energy(), 0.0)

@@ -5,6 +5,7 @@ from scipy import sparse
 from scipy.linalg.blas import dsyrk
 
 from kerasood.detectors._math.rows import row_blocks
+from kerasood.errors import InvalidInputError
 
 # Directions with less than this share of the largest variance are dropped, since rounding weighs
 # most there. The features of a small network had a condition number of 8e6, which it has to span.
@@ -77,6 +78,12 @@ class Moments:
     def within_covariance(self):
         """(D, D) covariance of the rows around their class mean, divided by their number."""
         present = self._counts > 0
+        if self._counts.sum() <= present.sum():
+            # The deviations from the class means would all be zero, and so would every score.
+            raise InvalidInputError(
+                "Expected more than one image of a class, to see how classes vary. Received: "
+                f"{self._counts.sum():g} images of {present.sum()} classes"
+            )
         weighted = self._sums[present] / np.sqrt(self._counts[present])[:, None]
         return (self._scatter - weighted.T @ weighted) / self._counts.sum()
 
