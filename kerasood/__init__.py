@@ -3,14 +3,18 @@
 What one needs, each loaded when it is first used:
 
     build_extractor, head_of   a classifier as a map from images to features and logits
-    DETECTORS, detectors       scores over them; `fit`, `score`
-    calibrate                  a threshold with what it promises
+    Preprocessing              what pixels go through first, kept inside the model
+    DETECTORS, detectors       scores over them; `fit`, `score`; `detectors.register`
+    calibrate                  a Threshold with what it promises
     OODModel, recalibrate      classifier, detector and threshold as one Keras model
     drift_check                is traffic still flagged as often as promised?
     export_model               SavedModel and TFLite, verified
     score_files                a row of answers for every file, from an exported model
     benchmark                  models x OOD sets x detectors -> tables and a report
-    zoo                        trained networks: `zoo.names()`, `zoo.load(name)`
+    WideResNet, zoo            the paper's network; trained ones: `zoo.names()`, `zoo.load(name)`
+    CrossEntropyTraining, SparsityFineTuning
+                               Keras models that train any classifier by the paper's objectives
+    KerasoodError              base of every error that is raised on purpose
 
 Importing kerasood registers its layers and models with Keras, so that `keras.saving.load_model`
 finds them. TensorFlow's native code is silent from then on, unless it was imported before or
@@ -27,23 +31,41 @@ __version__ = "0.1.0"
 
 if typing.TYPE_CHECKING:
     from kerasood.benchmarking import benchmark
-    from kerasood.detectors import DETECTORS
+    from kerasood.detectors import DETECTORS, Detector
+    from kerasood.errors import KerasoodError
     from kerasood.export import export_model
-    from kerasood.extractor.build import build_extractor, head_of
+    from kerasood.extractor import Preprocessing, build_extractor, head_of
+    from kerasood.networks.wide_resnet import WideResNet
     from kerasood.scoring import score_files
     from kerasood.serving import OODModel, recalibrate
-    from kerasood.thresholds import calibrate, calibrate_per_class, drift_check
+    from kerasood.thresholds import (
+        PerClassThreshold,
+        Threshold,
+        calibrate,
+        calibrate_per_class,
+        drift_check,
+    )
+    from kerasood.training.trainers.cross_entropy import CrossEntropyTraining
+    from kerasood.training.trainers.fine_tuning import SparsityFineTuning
 
 _PLACES = {
+    "CrossEntropyTraining": "kerasood.training.trainers.cross_entropy",
     "DETECTORS": "kerasood.detectors",
+    "Detector": "kerasood.detectors",
+    "KerasoodError": "kerasood.errors",
     "OODModel": "kerasood.serving",
+    "PerClassThreshold": "kerasood.thresholds",
+    "Preprocessing": "kerasood.extractor",
+    "SparsityFineTuning": "kerasood.training.trainers.fine_tuning",
+    "Threshold": "kerasood.thresholds",
+    "WideResNet": "kerasood.networks.wide_resnet",
     "benchmark": "kerasood.benchmarking",
-    "build_extractor": "kerasood.extractor.build",
+    "build_extractor": "kerasood.extractor",
     "calibrate": "kerasood.thresholds",
     "calibrate_per_class": "kerasood.thresholds",
     "drift_check": "kerasood.thresholds",
     "export_model": "kerasood.export",
-    "head_of": "kerasood.extractor.build",
+    "head_of": "kerasood.extractor",
     "recalibrate": "kerasood.serving",
     "score_files": "kerasood.scoring",
 }
@@ -64,8 +86,16 @@ _WITH_CLASSES_OF_FILES = (
 )
 
 __all__ = [
+    "CrossEntropyTraining",
     "DETECTORS",
+    "Detector",
+    "KerasoodError",
     "OODModel",
+    "PerClassThreshold",
+    "Preprocessing",
+    "SparsityFineTuning",
+    "Threshold",
+    "WideResNet",
     "benchmark",
     "build_extractor",
     "calibrate",
