@@ -7,12 +7,18 @@ import pytest
 import tensorflow as tf
 from encoded_images import encode, huge_png, noise, picture
 from PIL import Image
+from tiny_models import small_network
 
 from kerasood.data import decoding
 from kerasood.data.decoding import decode
+from kerasood.detectors import Energy
 from kerasood.export.graph import encoded
 from kerasood.export.graph.encoded import decode_images
+from kerasood.export.graph.endpoints import build_endpoints
 from kerasood.export.graph.exif import orientation
+from kerasood.extractor.build import build_extractor
+from kerasood.extractor.preprocessing import Preprocessing
+from kerasood.serving import OODModel
 
 SIDE = 32
 PALETTE = Image.fromarray(noise(SIDE, SIDE)).quantize(16)
@@ -261,3 +267,32 @@ def test_the_limit_is_a_parameter():
     files = tf.constant([encode(noise(20, 20)), encode(picture(20, 21), "JPEG")])
     assert decode_images(files, SIDE, max_pixels=400)[1].numpy().tolist() == [True, False]
     assert decode_images(files, SIDE, max_pixels=420)[1].numpy().tolist() == [True, True]
+
+
+@pytest.mark.parametrize("antialias", [True, False])
+@pytest.mark.parametrize("method", ["crop", "stretch", "pad"])
+@pytest.mark.parametrize("size", [(50, 81), (90, 33), (20, 11), (32, 32)])
+def test_each_way_of_resizing_as_offline(size, method, antialias):
+    resizing = decoding.Resizing(method=method, antialias=antialias)
+    file = encode(noise(*size))
+    images, valid = decode_images(tf.constant([file]), SIDE, resizing=resizing)
+    expected = decode(file, SIDE, resizing)
+    assert valid.numpy().tolist() == [True]
+    assert np.abs(images[0].numpy().astype(int) - expected).max() <= 1
+
+
+def test_the_graph_resizes_as_the_model_was_trained(tmp_path):
+    """Stretched without antialiasing, as `image_dataset_from_directory` does."""
+    preprocessing = Preprocessing("none", resizing="stretch", antialias=False)
+    network = build_extractor(small_network(), preprocessing=preprocessing)
+    model = OODModel(network, Energy(), 0.0)
+    assert model.preprocessing.resizing == "stretch"
+    file = encode(noise(20, 31))
+    pixels = decode(file, 8, decoding.Resizing(method="stretch", antialias=False))
+    serve, _ = build_endpoints(model)["serving_bytes"]
+    outputs = serve(tf.constant([file]))
+    np.testing.assert_allclose(
+        outputs["logits"], model(pixels[None])["logits"], rtol=1e-2, atol=0.1
+    )
+    cropped = model(decode(file, 8)[None])["logits"]
+    assert np.abs(outputs["logits"] - cropped).max() > 0.5

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from kerasood.data.decoding import MAX_PIXELS
+from kerasood.data.decoding import DEFAULT, MAX_PIXELS
 from kerasood.errors import InvalidInputError
 from kerasood.export.graph.exif import upright
 
@@ -26,7 +26,7 @@ def check_max_pixels(max_pixels):
         )
 
 
-def decode_images(encoded, image_size, max_pixels=MAX_PIXELS):
+def decode_images(encoded, image_size, max_pixels=MAX_PIXELS, resizing=DEFAULT):
     """Decodes a batch; what cannot be decoded is marked and does not disturb the others.
 
     The images are decoded one after the other, so that memory is bounded whatever their number.
@@ -35,6 +35,7 @@ def decode_images(encoded, image_size, max_pixels=MAX_PIXELS):
         encoded: string tensor (N,), each a JPEG or PNG file; N may be 0.
         image_size: int, side of the squares, pixels.
         max_pixels: int, pixels of the largest JPEG; of a PNG at most MAX_DECODED of them.
+        resizing: Resizing of images of other sizes.
 
     Returns:
         Tuple of images, uint8 (N, S, S, 3), zeros where invalid, and valid, bool (N,).
@@ -42,7 +43,9 @@ def decode_images(encoded, image_size, max_pixels=MAX_PIXELS):
     # A failing op fails the whole graph everywhere but in a dataset.
     num_images = tf.shape(encoded)[0]
     decoded = tf.data.Dataset.from_tensor_slices((tf.range(num_images), encoded))
-    decoded = decoded.map(lambda row, item: (row, decode_image(item, image_size, max_pixels)))
+    decoded = decoded.map(
+        lambda row, item: (row, decode_image(item, image_size, max_pixels, resizing))
+    )
     blank = tf.zeros((image_size, image_size, 3), tf.uint8)
     blank = tf.data.Dataset.from_tensors((num_images, blank))
     together = decoded.ignore_errors().concatenate(blank).batch(tf.int64.max)
@@ -54,7 +57,7 @@ def decode_images(encoded, image_size, max_pixels=MAX_PIXELS):
     return tf.gather(images, positions), positions < num_rows - 1
 
 
-def decode_image(encoded, image_size, max_pixels=MAX_PIXELS):
+def decode_image(encoded, image_size, max_pixels=MAX_PIXELS, resizing=DEFAULT):
     """Decodes one JPEG or PNG file as kerasood.data.decoding does.
 
     The decoders give the same pixels as Pillow, 16-bit ones up to one grey level; the resizing
@@ -65,6 +68,7 @@ def decode_image(encoded, image_size, max_pixels=MAX_PIXELS):
         encoded: string tensor, scalar.
         image_size: int, pixels.
         max_pixels: int, pixels of the largest JPEG; of a PNG at most MAX_DECODED of them.
+        resizing: Resizing of images of other sizes.
 
     Returns:
         uint8 tensor (S, S, 3), pixels 0-255.
@@ -80,44 +84,59 @@ def decode_image(encoded, image_size, max_pixels=MAX_PIXELS):
     limit = tf.where(is_png, min(max_pixels, MAX_DECODED), max_pixels)
     with tf.control_dependencies([_refuse_huge(size, image_size, limit)]):
         image = tf.cond(is_png, lambda: _decode_png(encoded), lambda: _decode_jpeg(encoded, size))
-    return fit_to_square(image, image_size)
+    return fit_to_square(image, image_size, resizing)
 
 
-def fit_to_square(image, image_size):
-    """The short side becomes `image_size`, antialiased, then the centre is cropped.
+def fit_to_square(image, image_size, resizing=DEFAULT):
+    """Makes an image square as kerasood.data.decoding does with a user's own images.
 
     Args:
         image: uint8 tensor (H, W, 3).
         image_size: int, pixels.
+        resizing: Resizing; its `method` and `antialias` count.
 
     Returns:
         uint8 tensor (S, S, 3).
     """
-    height, width = tf.unstack(_resized(tf.shape(image)[:2], image_size))
-    image = tf.transpose(_resize_rows(tf.transpose(image, (1, 0, 2)), width), (1, 0, 2))
-    image = _resize_rows(image, height)
-    top, left = (height - image_size) // 2, (width - image_size) // 2
-    image = image[top : top + image_size, left : left + image_size]
+    height, width = tf.unstack(_resized(tf.shape(image)[:2], image_size, resizing.method))
+    if resizing.antialias:
+        image = tf.transpose(_resize_rows(tf.transpose(image, (1, 0, 2)), width), (1, 0, 2))
+        image = _resize_rows(image, height)
+    else:
+        image = _resample(image, height, width, antialias=False)
+    if resizing.method == "pad":
+        top, left = (image_size - height) // 2, (image_size - width) // 2
+        bottom, right = image_size - height - top, image_size - width - left
+        image = tf.pad(image, [[top, bottom], [left, right], [0, 0]])
+    else:
+        top, left = (height - image_size) // 2, (width - image_size) // 2
+        image = image[top : top + image_size, left : left + image_size]
     return tf.ensure_shape(image, (image_size, image_size, 3))
 
 
 def _resize_rows(image, num_rows):
     """Resamples (H, W, C) along H with a triangle filter as wide as the shrink factor."""
-    height, width = tf.unstack(tf.shape(image)[:2])
-    scale = tf.cast(num_rows, tf.float32) / tf.cast(height, tf.float32)
+    return _resample(image, num_rows, tf.shape(image)[1], antialias=True)
+
+
+def _resample(image, height, width, antialias):
+    size = tf.stack([height, width])
     resized = tf.raw_ops.ScaleAndTranslate(
         images=image[None],
-        size=[num_rows, width],
-        scale=[scale, 1.0],
+        size=size,
+        scale=tf.cast(size, tf.float32) / tf.cast(tf.shape(image)[:2], tf.float32),
         translation=[0.0, 0.0],
         kernel_type="triangle",
-        antialias=True,
+        antialias=antialias,
     )[0]
     return tf.cast(tf.clip_by_value(tf.floor(resized + 0.5), 0, 255), tf.uint8)
 
 
-def _resized(size, image_size):
-    return size * image_size // tf.reduce_min(size)
+def _resized(size, image_size, method="crop"):
+    if method == "stretch":
+        return tf.fill([2], tf.cast(image_size, size.dtype))
+    side = tf.reduce_min(size) if method == "crop" else tf.reduce_max(size)
+    return tf.maximum(size * image_size // side, 1)
 
 
 def _refuse_huge(size, image_size, limit):

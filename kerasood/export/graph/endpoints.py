@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from kerasood.data.decoding import DEFAULT
 from kerasood.errors import InvalidInputError
 from kerasood.export.graph.encoded import MAX_PIXELS, decode_images
 
@@ -34,11 +35,12 @@ def build_endpoints(ood_model, class_names=None, max_pixels=MAX_PIXELS):
         return short_answer(answer(images), class_names)
 
     endpoints = {SIGNATURE: (answer, spec), SHORT_SIGNATURE: (shorten, spec)}
+    preparation = max_pixels, _resizing_of(ood_model)
     height, width, channels = ood_model.image_shape
     if height is not None and height == width and channels == 3:
         encoded = tf.TensorSpec((None,), tf.string, name="image_bytes")
-        endpoints[ENCODED_SIGNATURE] = (_on_files(answer, height, max_pixels), encoded)
-        endpoints[SHORT_ENCODED_SIGNATURE] = (_on_files(shorten, height, max_pixels), encoded)
+        endpoints[ENCODED_SIGNATURE] = (_on_files(answer, height, *preparation), encoded)
+        endpoints[SHORT_ENCODED_SIGNATURE] = (_on_files(shorten, height, *preparation), encoded)
     return endpoints
 
 
@@ -80,7 +82,15 @@ def short_answer(outputs, class_names):
     }
 
 
-def _on_files(answer, image_size, max_pixels):
+def _resizing_of(ood_model):
+    """The Resizing that the model's Preprocessing says photographs had in its training."""
+    preprocessing = ood_model.preprocessing
+    if preprocessing is None:
+        return DEFAULT
+    return DEFAULT._replace(method=preprocessing.resizing, antialias=preprocessing.antialias)
+
+
+def _on_files(answer, image_size, max_pixels, resizing):
     """`answer` on encoded images.
 
     Where a file is no image, "valid" is false, "is_ood" is true for clients that look no further,
@@ -90,7 +100,7 @@ def _on_files(answer, image_size, max_pixels):
 
     def serve(image_bytes):
         image_bytes = tf.ensure_shape(image_bytes, (None,))
-        images, valid = decode_images(image_bytes, image_size, max_pixels)
+        images, valid = decode_images(image_bytes, image_size, max_pixels, resizing)
         outputs = {name: _blanked(output, valid) for name, output in answer(images).items()}
         return {**outputs, "is_ood": outputs["is_ood"] | ~valid, "valid": valid}
 
