@@ -183,6 +183,13 @@ class OODModel(keras.Model):
     def load_own_variables(self, store):
         arrays = {name.replace(".", "/"): np.asarray(store[name]) for name in store.keys()}
         restore_arrays(self.detector, arrays)
+        for name, values in arrays.items():
+            if np.isnan(values).any():
+                raise InvalidInputError(
+                    f"Expected numbers of {type(self.detector).__name__} in the file. "
+                    f"Received: NaN in {name!r}"
+                )
+        self.detector.check_fits(_output_shapes(self.network))
 
     def get_config(self):
         return {

@@ -3,8 +3,10 @@ import numpy as np
 import pytest
 from tiny_models import random_images, small_network
 
-from kerasood.detectors import Energy
+from kerasood.detectors import Energy, Mahalanobis
+from kerasood.detectors.saving import fitted_arrays
 from kerasood.export import export_model, read_calibration, read_metadata
+from kerasood.extractor import build_extractor
 from kerasood.serving import OODModel, recalibrate
 from kerasood.thresholds import PerClassThreshold, Threshold, calibrate, calibrate_per_class
 
@@ -111,3 +113,23 @@ def test_what_is_no_ood_model_is_refused(tmp_path):
         export_model(small_network(), tmp_path, images=random_images((8, 8, 3)))
     with pytest.raises(ValueError, match="Expected images.* Received: None"):
         OODModel(small_network(), Energy(), 0.0).predict(None)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda store: store["widths_"] - 1, "Expected features of shape"),
+        (lambda store: np.full_like(store["widths_"], np.nan, "float32"), "Expected numbers of Mahalanobis"),
+    ],
+    ids=["another width", "not a number"],
+)
+def test_a_file_whose_detector_was_changed_is_refused(change, message):
+    network, images = small_network(), random_images((8, 8, 3), 20)
+    outputs = build_extractor(network).predict(images, verbose=0)
+    detector = Mahalanobis().fit(outputs, np.arange(20) % 4)
+    model = OODModel(network, detector, 0.0)
+    store = fitted_arrays(detector)
+    model.load_own_variables(store)
+    store["widths_"] = change(store)
+    with pytest.raises(ValueError, match=message):
+        model.load_own_variables(store)
