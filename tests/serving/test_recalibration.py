@@ -119,7 +119,7 @@ def test_what_is_no_ood_model_is_refused(tmp_path):
     ("change", "message"),
     [
         (lambda store: store["widths_"] - 1, "Expected features of shape"),
-        (lambda store: np.full_like(store["widths_"], np.nan, "float32"), "Expected numbers of Mahalanobis"),
+        (lambda store: np.full_like(store["widths_"], np.nan, "float32"), "Expected numbers"),
     ],
     ids=["another width", "not a number"],
 )
