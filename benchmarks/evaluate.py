@@ -27,7 +27,8 @@ from kerasood.data.generated import GeneratedSource
 from kerasood.data.open import open_source
 from kerasood.detectors import DETECTORS
 from kerasood.evaluation import protocols
-from kerasood.evaluation.measure import Candidate, Settings, evaluate_candidate
+from kerasood.evaluation.measure import Settings, measure
+from kerasood.evaluation.subject import Subject, divide
 from kerasood.extractor.build import build_extractor, head_of
 from kerasood.networks.wide_resnet import WideResNet
 
@@ -133,11 +134,10 @@ def _evaluate(extractor, folder, names, config):
     # Divisible files would be split: "ood" means all of a file's images.
     sources = {name: open_source(str(pathlib.Path(folder, f"{name}.npz")), "ood") for name in names}
     training, test = sources.pop("train"), sources.pop("test")
-    candidate = Candidate(
-        "model", "model", "", extractor, training=training, head=head_of(extractor)
+    subject = Subject(
+        "model", "model", "", extractor, divide(test, training), head=head_of(extractor)
     )
-    settings = Settings(detectors_of(config), protocols.find("paper"))
-    return evaluate_candidate(candidate, test, sources, settings)
+    return measure(subject, sources, detectors_of(config), Settings("paper", tune=False))
 
 
 def measure_metrics(num_scores):

@@ -11,8 +11,14 @@ import sys
 from kerasood.config import StageConfig
 from kerasood.errors import InvalidInputError
 from kerasood.files import is_temporary, read_json, visible, write_json
+from kerasood.networks import zoo
+from kerasood.networks.fingerprint import weights_hash
+from kerasood.networks.saving import load_network, save_network
 
 PACKAGES = ("kerasood", "keras", "tensorflow", "jax", "numpy", "scikit-learn")
+# Where networks of the zoo become run directories. Not below runs/, where the newest run is the
+# one that was trained last.
+UNPACKED = pathlib.Path("zoo-runs")
 
 
 class RunConflictError(InvalidInputError):
@@ -72,6 +78,18 @@ class Run:
     @property
     def complete(self):
         return self.model.exists()
+
+    def check_complete(self):
+        """Refuses a run whose training has not finished.
+
+        Raises:
+            ValueError: it has not.
+        """
+        if not self.complete:
+            raise InvalidInputError(
+                f"Expected a complete run. Received: {self.path}, whose training has not finished "
+                "(continue it with `train.py --resume`)"
+            )
 
     def check(self, resume=False):
         """Refuses a directory that this run must not write to; changes nothing.
@@ -190,10 +208,15 @@ def _counted(digest):
     return f"{digest['count']} of sha256 {digest['sha256'][:12]}"
 
 
-def complete_models(root):
-    """The `model.keras` of complete runs under a folder, the newest last: list of Paths."""
-    found = [path for path in pathlib.Path(root).glob("**/model.keras") if not is_temporary(path)]
-    return sorted(found, key=lambda path: path.stat().st_mtime)
+def complete_runs(root="runs"):
+    """The complete run directories under `root`, the one finished last first: iterator of Runs."""
+    found = [
+        path
+        for path in pathlib.Path(root).glob("**/model.keras")
+        if not is_temporary(path) and (path.parent / "config.json").is_file()
+    ]
+    found.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    return (Run.open(path.parent) for path in found)
 
 
 def newest_run(root="runs"):
@@ -202,13 +225,68 @@ def newest_run(root="runs"):
     Raises:
         ValueError: there is none.
     """
-    models = complete_models(root)
-    if not models:
+    run = next(complete_runs(root), None)
+    if run is None:
         raise InvalidInputError(
             f"No complete run under {root}/: train one with `python train.py`, or name one "
             "with --run."
         )
-    return Run.open(models[-1].parent)
+    return run
+
+
+def open_run(path):
+    """Opens a run directory; a network of the zoo is unpacked into one first.
+
+    Args:
+        path: str, of a run directory, or "zoo:NAME".
+
+    Returns:
+        Run.
+
+    Raises:
+        ValueError: there is no such run or network.
+        RunConflictError: where the network is unpacked to there is something else.
+    """
+    name = zoo.name_in(path)
+    return Run.open(path) if name is None else _unpacked(name)
+
+
+def _unpacked(name):
+    entry = zoo.describe(name)
+    config = StageConfig(**entry["config"])
+    if entry["base"]:
+        config = dataclasses.replace(config, init=f"{zoo.PREFIX}{entry['base']}")
+    run = Run(UNPACKED / name, config)
+    run.check()
+    network = zoo.load(name)
+    if run.complete:
+        if weights_hash(load_network(run.model)) != weights_hash(network):
+            raise RunConflictError(
+                f"{run.path} holds other weights than the zoo's {name}: delete that directory"
+            )
+        return run
+    told = {key: entry[key] for key in ("images", "command", "commit", "versions")}
+    write_json(run.path / "config.json", {"config": dataclasses.asdict(config), **told})
+    if entry["base"]:
+        save_network(zoo.load(entry["base"]), run.initial_model)
+    save_network(network, run.model)
+    return run
+
+
+def base_config(config):
+    """The StageConfig of what a fine-tune starts from; None where nothing tells it any more.
+
+    Args:
+        config: StageConfig or TrainConfig.
+    """
+    if not config.init:
+        return None
+    name = zoo.name_in(config.init)
+    if name is not None:
+        return StageConfig(**zoo.describe(name)["config"])
+    folder = pathlib.Path(config.init)
+    folder = folder.parent if folder.suffix == ".keras" else folder
+    return Run.open(folder).config if (folder / "config.json").is_file() else None
 
 
 def versions():

@@ -2,11 +2,9 @@
 
 import pathlib
 
-from kerasood.config import StageConfig
 from kerasood.errors import InvalidInputError
 from kerasood.networks import zoo
 from kerasood.networks.saving import load_network
-from kerasood.runs import Run
 
 
 def check_base(init):
@@ -47,19 +45,3 @@ def load_base(init):
     """
     name = zoo.name_in(init)
     return load_network(base_model_path(init)) if name is None else zoo.load(name)
-
-
-def base_config(config):
-    """The StageConfig of what a fine-tune starts from; None where nothing tells it any more.
-
-    Args:
-        config: StageConfig or TrainConfig.
-    """
-    if not config.init:
-        return None
-    name = zoo.name_in(config.init)
-    if name is not None:
-        return StageConfig(**zoo.describe(name)["config"])
-    folder = pathlib.Path(config.init)
-    folder = folder.parent if folder.suffix == ".keras" else folder
-    return Run.open(folder).config if (folder / "config.json").is_file() else None

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import importlib
 import logging as python_logging
 import sys
@@ -106,9 +107,13 @@ def errors_as_lines(debug=False):
         sys.exit(1)
 
 
-def progress_bar():
-    """A progress bar for scoring images; silent where the output is no terminal."""
-    return Progress(
+@contextlib.contextmanager
+def image_progress():
+    """Yields what shows passes over images: function of (title, number) -> function of images done.
+
+    Silent where the output is no terminal.
+    """
+    bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
@@ -117,3 +122,5 @@ def progress_bar():
         disable=not console.is_terminal,
         transient=True,
     )
+    with bar:
+        yield lambda title, total: functools.partial(bar.advance, bar.add_task(title, total=total))

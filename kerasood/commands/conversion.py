@@ -1,18 +1,14 @@
 """What `python -m export` adds for a quantised file: its threshold, and what it costs."""
 
-import dataclasses
 import functools
 
 import numpy as np
 
 from kerasood.commands.common import console
-from kerasood.commands.ood_sets import wanted_sets
-from kerasood.data.division import OOD_SPLIT
-from kerasood.data.open import open_source
+from kerasood.commands.named_sets import named_sets
 from kerasood.data.registry import ood_names
-from kerasood.data.splits import halves
 from kerasood.errors import InvalidInputError
-from kerasood.evaluation.fitting import calibrating_rows
+from kerasood.evaluation.ood_sets import open_sets
 from kerasood.export import Quantization, run_exported
 from kerasood.export.formats.converted import (
     compare_with_keras,
@@ -20,20 +16,18 @@ from kerasood.export.formats.converted import (
     spread_batches,
 )
 from kerasood.files import write_json
-from kerasood.serving import calibrate_outputs
+from kerasood.thresholds import Promise, calibrate_outputs
 
 NUM_REPRESENTATIVE = 128
 COMPARISON_FILE = "conversion.json"
 
 
-def quantization_of(config, candidate, test, detector):
+def quantization_of(config, subject):
     """The Quantization of an ExportConfig, or None.
 
     Args:
         config: ExportConfig.
-        candidate: Candidate.
-        test: ImageSource of the test images.
-        detector: Detector, fitted.
+        subject: Subject.
 
     Raises:
         ValueError: int8 needs training images, and they are not at hand.
@@ -42,63 +36,36 @@ def quantization_of(config, candidate, test, detector):
         return None
     representative = None
     if config.quantization == "int8":
-        if candidate.training is None:
+        if subject.images.training is None:
             raise InvalidInputError(
                 "Expected training images that are at hand, for the ranges of the layers in int8. "
-                f"Received: none for {candidate.label}"
+                f"Received: none for {subject.label}"
             )
-        batches = spread_batches(candidate.training, NUM_REPRESENTATIVE)
+        batches = spread_batches(subject.images.training, NUM_REPRESENTATIVE)
         representative = np.concatenate([images for images, _ in batches])
-    recalibrate = functools.partial(_recalibrated, config, candidate, test, detector)
+    recalibrate = functools.partial(_recalibrated, config, subject.images.calibrating)
     return Quantization(config.quantization, representative, recalibrate)
 
 
-def _recalibrated(config, candidate, test, detector, answer):
+def _recalibrated(config, calibrating, answer):
     """The threshold of a converted file, from its own answers to the calibration images."""
-    batches = calibration_images(config, candidate, test, detector)
-    answers = [answer(images) for images in batches]
+    answers = [answer(images) for images, _ in calibrating.batches(config.batch_size)]
     scores, logits = (np.concatenate([a[name] for a in answers]) for name in ("score", "logits"))
-    return calibrate_outputs(
-        scores, logits, config.tpr, config.confidence, config.guarantee, config.per_class
-    )
-
-
-def calibration_images(config, candidate, test, detector, num_images=None):
-    """The images that a detector's threshold is calibrated on: batches, as a generator.
-
-    Those are not among them that had a say in the detector's parameters.
-
-    Args:
-        config: ExportConfig.
-        candidate: Candidate.
-        test: ImageSource of the test images.
-        detector: Detector, fitted.
-        num_images: int, at most that many, evenly spaced; None: all.
-    """
-    if config.calibration:
-        source = open_source(config.calibration, OOD_SPLIT, config.data)
-        rows = np.arange(source.num_images)
-    elif candidate.calibration is not None:
-        source = candidate.calibration
-        rows = calibrating_rows(detector, source.num_images)
-    else:
-        source, rows = test, np.sort(halves(test.num_images, config.seed)[0])
-    if num_images is not None and len(rows) > num_images:
-        rows = rows[np.linspace(0, len(rows) - 1, num_images).astype(int)]
-    for images, _ in source.subset(rows).batches(config.batch_size):
-        yield images
+    promise = Promise(config.tpr, config.confidence, config.guarantee, config.per_class)
+    return calibrate_outputs(scores, logits, promise)
 
 
 def evaluation_sets(config, dataset):
     """{name: ImageSource} of the OOD sets that a quantised file is evaluated on."""
     if config.quantization == "none":
         return {}
-    at_hand = dataclasses.replace(config, download=False)
-    wanted, _ = wanted_sets(at_hand, ood_names(dataset))
-    return {
-        name: open_source(path, OOD_SPLIT, at_hand.data)
-        for name, path in wanted.items()
-    }
+    sources, _ = open_sets(
+        named_sets(config.ood),
+        ood_names(dataset),
+        config.data.replace(download=False),
+        required=False,
+    )
+    return sources
 
 
 def report_conversion(config, ood_model, exported, test, sources):

@@ -1,32 +1,18 @@
 """`python -m export`: a run's model, detector and threshold as files for other runtimes."""
 
-import dataclasses
 import pathlib
 
 import numpy as np
 
-from kerasood import thresholds
-from kerasood.commands.candidates import run_candidates
 from kerasood.commands.common import console, run_command
-from kerasood.commands.conversion import (
-    calibration_images,
-    evaluation_sets,
-    quantization_of,
-    report_conversion,
-)
-from kerasood.commands.measuring import checked_detector
-from kerasood.commands.zoo_runs import open_run
+from kerasood.commands.conversion import evaluation_sets, quantization_of, report_conversion
 from kerasood.config import ExportConfig
-from kerasood.data.division import OOD_SPLIT
-from kerasood.data.open import open_source
-from kerasood.detectors import build
-from kerasood.detectors.saving import load_detector, save_detector
-from kerasood.evaluation.fitting import CandidateOutputs, FittedDetectors
-from kerasood.evaluation.measure import CalibrationScores, calibration_scores
+from kerasood.evaluation.calibration import calibrate_run
 from kerasood.export import ExportMismatch, describe_signature, export_model, verify_export
-from kerasood.files import read_json, write_json
-from kerasood.runs import git_commit, newest_run, versions
-from kerasood.serving import OODModel, calibrate_outputs
+from kerasood.files import read_json
+from kerasood.runs import git_commit, newest_run, open_run, versions
+from kerasood.serving import OODModel
+from kerasood.thresholds import Promise
 
 NUM_VERIFIED = 256
 NUM_COUNTED = 1000
@@ -52,24 +38,28 @@ def export(config):
     if config.verify:
         return _verify(config.verify)
     run = open_run(config.run) if config.run else newest_run()
-    name = checked_detector(config.detector)
-    candidate = run_candidates(run, config.data)[-1]
-    outputs = CandidateOutputs(candidate, config.batch_size)
-    detector, is_new = _detector(run, config, outputs, name)
-    test = open_source(run.config.dataset, "test", config.data)
+    promise = Promise(config.tpr, config.confidence, config.guarantee, config.per_class)
+    calibrated = calibrate_run(
+        run, config.detector, promise, calibration=config.calibration, options=config.data,
+        tune=config.tune, num_choosing=config.validation_images, batch_size=config.batch_size,
+        seed=config.seed,
+    )
+    subject, threshold = calibrated.subject, calibrated.threshold
+    test = subject.images.testing
     sets = evaluation_sets(config, run.config.dataset)
-    threshold, calibrated_on = _threshold(run, config, outputs, name, detector, test, is_new)
     console.print(
-        f"{run.path}: {name}, {_in_words(threshold)}; calibrated on {calibrated_on}", markup=False
+        f"{run.path}: {calibrated.name}, {_in_words(threshold)}; "
+        f"calibrated on {calibrated.calibrated_on}",
+        markup=False,
     )
     model_name = config.model or pathlib.Path(run.config.dataset).stem
-    ood_model = OODModel(candidate.extractor, detector, threshold.value)
+    ood_model = OODModel(subject.extractor, calibrated.detector, threshold.value)
     exported = export_model(
         ood_model,
         config.out,
         images=_images_to_verify(test),
         metadata={
-            "calibration": {**threshold.to_json(), "calibrated_on": calibrated_on},
+            "calibration": {**threshold.to_json(), "calibrated_on": calibrated.calibrated_on},
             "class_names": list(test.class_names or map(str, range(test.num_classes))),
             "dataset": run.config.dataset,
             "run": run.path.name,
@@ -80,11 +70,9 @@ def export(config):
         model_name=model_name,
         formats=None if config.format == "all" else (config.format,),
         version=config.version,
-        quantization=quantization_of(config, candidate, test, detector),
+        quantization=quantization_of(config, subject),
         max_pixels=config.max_megapixels * 1_000_000,
-        calibration_images=list(
-            calibration_images(config, candidate, test, detector, NUM_COUNTED)
-        ),
+        calibration_images=_spread(subject.images.calibrating, NUM_COUNTED, config.batch_size),
     )
     _print_exported(exported)
     if config.quantization != "none" and "tflite" in exported.paths:
@@ -92,57 +80,11 @@ def export(config):
     return exported
 
 
-def _detector(run, config, outputs, name):
-    """The detector that the evaluation fitted, or a new one; and whether it is new."""
-    path = run.detectors / f"{name}.npz"
-    if path.exists():
-        return load_detector(path), False
-    fitter = FittedDetectors(outputs, config.tune, config.validation_images, config.seed)
-    detector = fitter.fit(build(name))
-    save_detector(path, detector)
-    return detector, True
-
-
-def _threshold(run, config, outputs, name, detector, test, is_new):
-    """The threshold the evaluation stored for this detector and promise, or a new one.
-
-    What the evaluation did not ask for, thresholds per class or from other images, stays out of
-    its file.
-    """
-    stored = read_json(run.thresholds) if run.thresholds.exists() else {}
-    is_usual = not (config.per_class or config.calibration)
-    if is_usual and name in stored and not is_new:
-        threshold = thresholds.read_threshold(stored[name]["threshold"])
-        promise = threshold.tpr, threshold.confidence, threshold.guarantee
-        if promise == (config.tpr, config.confidence, config.guarantee):
-            return threshold, stored[name]["calibrated_on"]
-    calibration = _calibration(config, outputs, detector, test)
-    threshold = calibrate_outputs(
-        calibration.scores,
-        calibration.logits,
-        config.tpr,
-        config.confidence,
-        config.guarantee,
-        config.per_class,
-    )
-    if is_usual:
-        entry = {"threshold": threshold.to_json(), "calibrated_on": calibration.described}
-        write_json(run.thresholds, {**stored, name: entry})
-    return threshold, calibration.described
-
-
-def _calibration(config, outputs, detector, test):
-    """Scores of the run's own calibration images, or of those of --calibration."""
-    if not config.calibration:
-        return calibration_scores(detector, outputs, test, config.seed)
-    source = open_source(config.calibration, OOD_SPLIT, config.data)
-    candidate = dataclasses.replace(outputs.candidate, calibration=source, cache=None)
-    outputs = CandidateOutputs(candidate, config.batch_size)
-    # All of them: parameters were chosen on other images.
-    scores = outputs.scores(detector, source, "calibration")
-    logits = outputs.collect(source, "calibration").outputs["logits"]
-    described = f"{len(scores):,} images of {source.name}"
-    return CalibrationScores(scores, logits, None, described)
+def _spread(source, num_images, batch_size):
+    """At most so many evenly spaced images of a source: list of batches."""
+    total = source.num_images
+    rows = np.unique(np.linspace(0, total - 1, min(num_images, total)).astype(int))
+    return [images for images, _ in source.subset(rows).batches(batch_size)]
 
 
 def _in_words(threshold):

@@ -3,13 +3,13 @@
 import dataclasses
 import pathlib
 
-from kerasood.commands.bases import base_config, check_base, load_base
+from kerasood.commands.bases import check_base, load_base
 from kerasood.config import stage_config
 from kerasood.errors import InvalidInputError
 from kerasood.networks import zoo
 from kerasood.networks.fingerprint import weights_hash
 from kerasood.networks.wide_resnet import WideResNet
-from kerasood.runs import Run
+from kerasood.runs import Run, base_config
 from kerasood.training.processor import fast_precision
 
 

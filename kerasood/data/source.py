@@ -31,9 +31,12 @@ class ImageSource:
         skipped: list of (file, reason) of the files left out as unreadable so far.
         resized_from: (height, width) of all images before they were resized, pixels; None where
             they were not, or where they come in sizes of their own.
+        whole, rows: of a subset, the source it was taken from and the rows there; else None.
     """
 
     resized_from = None
+    whole = None
+    rows = None
     _known_labels = None
     _rows = None
 
@@ -122,6 +125,7 @@ class ImageSource:
                 f"Received: {rows.size} rows, shape={rows.shape}, dtype={rows.dtype}"
             )
         part = copy.copy(self)
+        part.whole, part.rows = self, rows
         part.name = name or self.name
         part.skipped = []
         part.num_images = part._num_rows = len(rows)

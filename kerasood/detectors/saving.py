@@ -1,5 +1,6 @@
 """A detector as plain values: a JSON configuration and named arrays; and as one file of both."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -72,6 +73,10 @@ def restore_arrays(detector, arrays):
     inner: dict[str, dict] = {}
     for key, array in arrays.items():
         name, _, rest = key.partition("/")
+        if not (name.isidentifier() and name.endswith("_")) or name.startswith("_"):
+            raise InvalidInputError(
+                f"Expected attributes of a fit, whose names end in _. Received: {name!r}"
+            )
         if rest:
             inner.setdefault(name, {})[rest] = array
         else:
@@ -83,6 +88,15 @@ def restore_arrays(detector, arrays):
             setattr(detector, f"{name}_", fitted)
 
 
+def fingerprint(detector):
+    """sha256 of what a detector is and learned: str of 64 hexadecimal digits."""
+    digest = hashlib.sha256(json.dumps(to_config(detector), sort_keys=True).encode())
+    for name, array in sorted(fitted_arrays(detector).items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
 def save_detector(path, detector):
     """Writes a fitted detector to an .npz file, atomically.
 
@@ -91,8 +105,9 @@ def save_detector(path, detector):
         detector: Detector.
     """
     config = np.array(json.dumps(to_config(detector)))
+    sha256 = np.array(fingerprint(detector))
     with atomic_path(path) as temporary:
-        np.savez(temporary, config=config, **{
+        np.savez(temporary, config=config, sha256=sha256, **{
             f"fitted/{name}": array for name, array in fitted_arrays(detector).items()
         })
 
@@ -101,17 +116,21 @@ def load_detector(path):
     """Reads what `save_detector` wrote; nothing is unpickled.
 
     Raises:
-        ValueError: the file holds no detector.
+        ValueError: the file holds no detector, or another than was written.
     """
     with open_npz(path, "a detector") as stored:
-        config = json.loads(str(stored["config"]))
+        config, sha256 = json.loads(str(stored["config"])), str(stored["sha256"])
         arrays = {
             name.removeprefix("fitted/"): stored[name]
             for name in stored.files
-            if name != "config"
+            if name.startswith("fitted/")
         }
     detector = from_config(config)
     restore_arrays(detector, arrays)
+    if fingerprint(detector) != sha256:
+        raise InvalidInputError(
+            f"Expected {config['detector']} as it was fitted in {path}. Received: changed contents"
+        )
     return detector
 
 

@@ -1,8 +1,8 @@
 """Chooses a detector's parameters on in-distribution images and outliers made from them."""
 
 import copy
-import dataclasses
 import itertools
+import typing
 
 import numpy as np
 from sklearn.base import clone
@@ -13,11 +13,10 @@ from kerasood.extractor import with_float_input
 from kerasood.extractor.input_gradient import InputSign, stepped
 from kerasood.metrics import all_metrics
 
-CRITERION = "lowest mean FPR95 over the kinds of generated outliers, then highest mean AUROC"
+CRITERION = "highest mean AUROC over the kinds of generated outliers, then lowest mean FPR95"
 
 
-@dataclasses.dataclass(frozen=True)
-class Fitting:
+class Fitting(typing.NamedTuple):
     """What a detector is fitted on; see `Detector.fit`."""
 
     outputs: dict | None
@@ -30,14 +29,13 @@ class Validation:
 
     Args:
         extractor: keras.Model, images -> {"features", "logits"}.
-        images: uint8 (N, H, W, 3), in-distribution, of the training data, never of a test set.
-        kept_out: bool, whether the images were kept out of training rather than trained on.
+        images: uint8 (N, H, W, 3), in-distribution. A network answers the images that it was
+            trained on too surely: kept out of training, and never tested on, they choose better.
         seed: int >= 0, of the outliers.
         batch_size: int.
     """
 
-    def __init__(self, extractor, images, kept_out=False, seed=0, batch_size=250):
-        self.kept_out = kept_out
+    def __init__(self, extractor, images, seed=0, batch_size=250):
         self.images = {"in": np.asarray(images), **validation_outliers(images, seed)}
         self._extractor = extractor
         self._batch_size = batch_size
@@ -47,12 +45,6 @@ class Validation:
     @property
     def num_images(self):
         return len(self.images["in"])
-
-    @property
-    def described(self):
-        """What the images are, in words."""
-        origin = "images kept out of training" if self.kept_out else "training images"
-        return f"{self.num_images:,} {origin}"
 
     @property
     def outputs(self):
@@ -116,24 +108,21 @@ def choose(detector, fitting, validation):
         A new, fitted detector with `choice_`: JSON values that say what was chosen from what, on
         which images, and by which numbers.
     """
-    grid = detector.GRID
     trials = []
-    for params, fitted, outputs in _points(detector, grid, fitting, validation):
-        fpr95, auroc = _measure(fitted, outputs)
-        trials.append((fpr95, -auroc, len(trials), params, fitted))
-    fpr95, negative_auroc, _, params, best = min(trials, key=lambda trial: trial[:3])
+    for params, fitted, outputs in _points(detector, detector.GRID, fitting, validation):
+        trials.append(({**params, **mean_metrics(fitted, outputs)}, fitted))
+    tried, best = min(trials, key=lambda trial: (-trial[0]["auroc"], trial[0]["fpr95"]))
+    default = {name: getattr(detector, name) for name in detector.GRID}
     best.choice_ = {
-        "chosen": params,
+        "chosen": {name: tried[name] for name in default},
         "criterion": CRITERION,
-        "fpr95": fpr95,
-        "auroc": -negative_auroc,
-        "images": validation.described,
-        "num_kept_out": validation.num_images if validation.kept_out else 0,
+        "fpr95": tried["fpr95"],
+        "auroc": tried["auroc"],
+        "images": f"{validation.num_images:,} images that are neither trained nor tested on",
+        "num_images": validation.num_images,
         "outliers": [name for name in validation.images if name != "in"],
-        "tried": [
-            {**tried, "fpr95": trial_fpr95, "auroc": -trial_auroc}
-            for trial_fpr95, trial_auroc, _, tried, _ in trials
-        ],
+        "default": next((each for each, _ in trials if default.items() <= each.items()), None),
+        "tried": [each for each, _ in trials],
     }
     return best
 
@@ -156,12 +145,17 @@ def _points(detector, grid, fitting, validation):
             yield {**params, "magnitude": step}, at_step, outputs
 
 
-def _measure(detector, outputs):
-    """Mean FPR95 and AUROC over the kinds of outliers."""
+def mean_metrics(detector, outputs):
+    """{"fpr95", "auroc"} of a fitted detector, means over the kinds of outliers.
+
+    Args:
+        detector: Detector.
+        outputs: {"in" or kind: outputs}.
+    """
     scores = {name: np.asarray(detector.score(parts)) for name, parts in outputs.items()}
     measured = [
         all_metrics(scores["in"], values) for name, values in scores.items() if name != "in"
     ]
-    return tuple(
-        float(np.mean([metrics[name] for metrics in measured])) for name in ("fpr95", "auroc")
-    )
+    return {
+        name: float(np.mean([metrics[name] for metrics in measured])) for name in ("fpr95", "auroc")
+    }

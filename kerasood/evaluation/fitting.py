@@ -1,8 +1,11 @@
-"""What a model answers to each data set, and detectors fitted to it."""
+"""A model's answers to each of its sets of images, and detectors fitted to it."""
+
+import dataclasses
 
 import numpy as np
 from sklearn.base import clone
 
+from kerasood.data.source import TakenSource
 from kerasood.detectors import Detector
 from kerasood.errors import InvalidInputError
 from kerasood.evaluation.choosing import Fitting, Validation, choose
@@ -11,22 +14,22 @@ from kerasood.evaluation.outputs_cache import OutputsCache
 from kerasood.extractor.input_gradient import SteppedExtractor
 
 
-class CandidateOutputs:
-    """A model's outputs and scores, each set of images computed once.
+class SubjectOutputs:
+    """A subject's outputs and scores, each image computed once.
 
     Args:
-        candidate: what has extractor, training, calibration, head and cache; see
-            `kerasood.evaluation.measure.Candidate`.
+        subject: Subject.
         batch_size: int.
-        progress: function of (set name, images done), or None.
+        progress: function of (title, number of images) -> function of images done, or None.
     """
 
-    def __init__(self, candidate, batch_size=250, progress=None):
-        self.candidate = candidate
+    def __init__(self, subject, batch_size=250, progress=None):
+        self.subject = subject
         self.images = {}
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._progress = progress
-        self._cache = OutputsCache(candidate.cache)
+        self._cache = OutputsCache(subject.cache)
+        # Each with its source or detector, so that an id stays its own.
         self._collected = {}
         self._stepped_scores = {}
         self._stepping = None
@@ -34,39 +37,47 @@ class CandidateOutputs:
     def collect(self, source, name):
         """Outputs and labels of a set: Collected.
 
+        What is taken from a set that is there already is rows of it.
+
         Args:
             source: ImageSource.
-            name: str, its name in results; the same name means the same images.
+            name: str, its name in results.
         """
-        if name not in self._collected:
+        if id(source) in self._collected:
+            return self._collected[id(source)][1]
+        whole = self._collected.get(id(getattr(source, "source", None)))
+        if isinstance(source, TakenSource) and whole is not None:
+            collected = _rows_of(whole[1], source.rows)
+        else:
             collected = self._cache.collect(
-                self.candidate.extractor, source, self._batch_size, self._step(name)
+                self.subject.extractor, source, self.batch_size, self._step(name, source)
             )
-            self._collected[name] = collected
-            self.images[name] = {
-                "num_images": collected.num_images, "sha256": collected.sha256
-            }
-        return self._collected[name]
+            self.images[name] = {"num_images": collected.num_images, "sha256": collected.sha256}
+        self._collected[id(source)] = source, collected
+        return collected
 
     def scores(self, detector, source, name):
         """Scores of a fitted detector for a set: (N,) float32."""
         if not detector.input_step:
             return score(detector, self.collect(source, name).outputs)
-        if (id(detector), name) not in self._stepped_scores:
-            # The detector is kept too, so that its id stays its own.
+        whole = self._stepped_scores.get((id(detector), id(getattr(source, "source", None))))
+        if isinstance(source, TakenSource) and whole is not None:
+            return whole[-1][source.rows[source.rows < len(whole[-1])]]
+        key = id(detector), id(source)
+        if key not in self._stepped_scores:
             stepped = self._collect_stepped(detector, source, name)
-            self._stepped_scores[id(detector), name] = detector, score(detector, stepped.outputs)
-        return self._stepped_scores[id(detector), name][1]
+            self._stepped_scores[key] = detector, source, score(detector, stepped.outputs)
+        return self._stepped_scores[key][-1]
 
     def _collect_stepped(self, detector, source, name):
         # Compiled once for all sets, which a detector scores one after the other.
         if self._stepping is None or self._stepping[0] is not detector:
             self._stepping = detector, SteppedExtractor(
-                self.candidate.extractor, detector.input_loss, detector.input_step
+                self.subject.extractor, detector.input_loss, detector.input_step
             )
         _, extractor = self._stepping
-        step = self._step(f"{name}, {type(detector).__name__}'s step on the image")
-        return collect_source(extractor, source, self._batch_size, step)
+        step = self._step(f"{name}, {type(detector).__name__}'s step on the image", source)
+        return collect_source(extractor, source, self.batch_size, step)
 
     def fitting(self, detector):
         """What the detector is fitted on: Fitting.
@@ -76,100 +87,67 @@ class CandidateOutputs:
         """
         if not detector.learns:
             return Fitting(None, None, None)
-        kind = type(detector).__name__
-        if self.candidate.training is None:
+        kind, subject = type(detector).__name__, self.subject
+        if subject.images.training is None:
             raise InvalidInputError(
                 f"Expected training images that are at hand, since {kind} learns from them. "
-                f"Received: none for {self.candidate.label}"
+                f"Received: none for {subject.label}"
             )
-        if detector.needs_head and self.candidate.head is None:
+        if detector.needs_head and subject.head is None:
             raise InvalidInputError(
                 f"Expected a classifier that ends in a Dense layer, whose weights {kind} needs. "
-                f"Received: {self.candidate.label}, whose head cannot be read"
+                f"Received: {subject.label}, whose head cannot be read"
             )
-        collected = self.collect(self.candidate.training, "train")
-        return Fitting(collected.outputs, collected.labels, self.candidate.head)
+        collected = self.collect(subject.images.training, "train")
+        return Fitting(collected.outputs, collected.labels, subject.head)
 
-    def validation(self, num_images, seed):
-        """In-distribution images and outliers made from them, to choose parameters on.
-
-        Images kept out of training where there are some, at most a quarter of them, since the
-        rest calibrate the threshold; else training images, at most half of them; never test images.
-
-        Returns:
-            (Validation, rows of the training images that it consists of, or None).
-        """
-        kept_out, training = self.candidate.calibration, self.candidate.training
-        source = kept_out or training
-        if source is None:
-            raise InvalidInputError(
-                "Expected training images that are at hand, to choose parameters on. "
-                f"Received: none for {self.candidate.label}"
-            )
-        if kept_out is not None:
-            # Counted by reading them: which are unreadable is known only then.
-            total = self.collect(kept_out, "calibration").num_images
-            num_images = min(num_images, max(2, total // 4))
-        else:
-            total = training.num_images
-            num_images = min(num_images, max(2, total // 2))
-        rows, images = _images_of(source, choosing_rows(total, num_images))
-        validation = Validation(
-            self.candidate.extractor, images, kept_out is not None, seed, self._batch_size
-        )
-        return validation, rows if kept_out is None else None
-
-    def _step(self, name):
+    def _step(self, name, source):
         if self._progress is None:
             return None
-        return lambda count: self._progress(name, count)
+        return self._progress(f"{self.subject.label}: {name}", source.num_images)
 
 
 class FittedDetectors:
     """Fits detectors to one model; the images they choose parameters on are made once.
 
     Args:
-        outputs: CandidateOutputs.
+        outputs: SubjectOutputs.
         tune: whether detectors with a grid choose their parameters on generated outliers.
-        validation_images: int, see `CandidateOutputs.validation`.
-        seed: int.
+        seed: int, of the outliers.
     """
 
-    def __init__(self, outputs, tune, validation_images, seed):
+    def __init__(self, outputs, tune, seed):
         self._outputs = outputs
         self._tune = tune
-        self._validation_arguments = (validation_images, seed)
+        self._seed = seed
         self._validation = None
 
     def fit(self, detector: Detector):
-        """A fitted copy of a detector, its parameters chosen where that is wanted.
-
-        A detector may remember what it was fitted on, such as the nearest neighbours do: while it
-        chooses, it is fitted without the images that judge it, and afterwards on all.
-        """
+        """A fitted copy of a detector, its parameters chosen where that is wanted."""
         fitting = self._outputs.fitting(detector)
-        if not (self._tune and detector.GRID):
-            return _fitted(clone(detector), fitting)
+        if self._tune and detector.GRID:
+            return choose(detector, fitting, self.validation)
+        return clone(detector).fit(*fitting)
+
+    @property
+    def validation(self):
+        """The images that choose parameters, and outliers made from them: Validation.
+
+        Raises:
+            ValueError: the subject was divided without any.
+        """
         if self._validation is None:
-            self._validation = self._outputs.validation(*self._validation_arguments)
-        validation, rows = self._validation
-        if rows is None or not detector.learns:
-            return choose(detector, fitting, validation)
-        best = choose(detector, _without_rows(fitting, rows), validation)
-        choice = best.choice_
-        _fitted(best, fitting).choice_ = choice
-        return best
-
-
-def _fitted(detector, fitting):
-    return detector.fit(fitting.outputs, fitting.labels, fitting.head)
-
-
-def _without_rows(fitting, rows):
-    """A Fitting on all other images."""
-    outputs = {name: np.delete(array, rows, axis=0) for name, array in fitting.outputs.items()}
-    labels = None if fitting.labels is None else np.delete(fitting.labels, rows)
-    return Fitting(outputs, labels, fitting.head)
+            subject = self._outputs.subject
+            if subject.images.choosing is None:
+                raise InvalidInputError(
+                    "Expected images to choose parameters on (validation_images > 0). "
+                    f"Received: none for {subject.label}"
+                )
+            images, _ = subject.images.choosing.load()
+            self._validation = Validation(
+                subject.extractor, images, self._seed, self._outputs.batch_size
+            )
+        return self._validation
 
 
 def score(detector, outputs):
@@ -177,23 +155,8 @@ def score(detector, outputs):
     return np.asarray(detector.score(outputs), dtype="float32")
 
 
-def choosing_rows(total, num_images):
-    """The rows of a source that parameters are chosen on: evenly spaced, increasing."""
-    return np.unique(np.linspace(0, total - 1, min(num_images, total)).astype(int))
-
-
-def calibrating_rows(detector, total):
-    """The rows of the images kept out of training that had no say in a detector's parameters."""
-    chosen_on = getattr(detector, "choice_", {}).get("num_kept_out", 0)
-    return np.setdiff1d(np.arange(total), choosing_rows(total, chosen_on))
-
-
-def _images_of(source, rows):
-    """Rows of a source that there are, and their images (N, H, W, 3) uint8, in bounded memory."""
-    parts, start = [], 0
-    for images, _ in source.batches(1024):
-        inside = rows[(rows >= start) & (rows < start + len(images))] - start
-        parts.append(images[inside])
-        start += len(images)
-    # Unreadable files are counted until they are met.
-    return rows[rows < start], np.concatenate(parts)
+def _rows_of(collected, rows):
+    rows = rows[rows < collected.num_images]
+    outputs = {name: array[rows] for name, array in collected.outputs.items()}
+    labels = None if collected.labels is None else collected.labels[rows]
+    return dataclasses.replace(collected, outputs=outputs, labels=labels)

@@ -157,41 +157,6 @@ def find(name: str) -> Protocol:
     return PROTOCOLS[choose("protocol", name, PROTOCOLS)]
 
 
-def means_by_role(metrics: list[dict], sets: list[dict]) -> list[dict]:
-    """Plain means over the sets of each role, for every model and detector.
-
-    Args:
-        metrics: entries with model, detector, set and for each metric its mean.
-        sets: entries with name and role.
-
-    Returns:
-        One entry per model, detector and role that has a set: model, detector, role, num_sets,
-        fpr95, auroc, aupr_in, aupr_out; models and detectors in the order of `metrics`.
-    """
-    role_of = {entry["name"]: entry["role"] for entry in sets}
-    groups: dict[tuple, list[dict]] = {}
-    for entry in metrics:
-        pair = (entry["model"], entry["detector"])
-        for role in ROLES:
-            group = groups.setdefault((*pair, role), [])
-            if role_of[entry["set"]] == role:
-                group.append(entry)
-    return [
-        {
-            "model": model,
-            "detector": detector,
-            "role": role,
-            "num_sets": len(group),
-            **{
-                name: float(np.mean([entry[name]["mean"] for entry in group]))
-                for name in METRICS
-            },
-        }
-        for (model, detector, role), group in groups.items()
-        if group
-    ]
-
-
 def _draw_size(num_in: int) -> int:
     return max(1, num_in // 5)
 

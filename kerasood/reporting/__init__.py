@@ -6,9 +6,9 @@ import pathlib
 
 import numpy as np
 
+from kerasood.evaluation.records import records
 from kerasood.files import atomic_path, write_json, write_text
 from kerasood.reporting import html, latex, markdown, terminal
-from kerasood.reporting.records import records
 from kerasood.reporting.sections import report, summary
 
 __all__ = ["load_scores", "page", "print_summary", "records", "to_markdown", "write_report"]

@@ -1,7 +1,7 @@
 """The decision that an evaluation leads to: the detector to take, and what fine-tuning did."""
 
+from kerasood.evaluation.means import spread
 from kerasood.reporting.findings import Findings, Group, count_of_sets, percent
-from kerasood.reporting.seeds import spread
 
 _LISTED = 6
 

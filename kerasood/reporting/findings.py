@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 
+from kerasood.evaluation.means import spread
 from kerasood.evaluation.protocols import ROLES
 from kerasood.reporting.blocks import Cell
-from kerasood.reporting.seeds import spread
 
 ROLE_TITLES = {
     "far": "Far OOD",

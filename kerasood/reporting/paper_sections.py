@@ -1,5 +1,6 @@
 """The sections of the suite's report: measured numbers beside the paper's, as blocks."""
 
+from kerasood.evaluation.means import SPREAD
 from kerasood.reporting.blocks import (
     Bullets,
     Cell,
@@ -22,7 +23,6 @@ from kerasood.reporting.findings import COLUMNS, Findings, cell_of, percent
 from kerasood.reporting.paper import TITLES, mean_title, row_title, status_text
 from kerasood.reporting.paper_numbers import METRICS, MISPRINT, NETWORK
 from kerasood.reporting.paper_plots import figures_of
-from kerasood.reporting.seeds import SPREAD
 
 TITLE = "The paper's comparison, measured"
 HOW_TO_READ = (

@@ -1,5 +1,6 @@
 """The sections of a report, each written once: results JSON -> blocks."""
 
+from kerasood.evaluation.means import SPREAD, spread
 from kerasood.reporting.blocks import (
     Bullets,
     Cell,
@@ -26,7 +27,6 @@ from kerasood.reporting.findings import (
     with_best,
 )
 from kerasood.reporting.plots import density_figure, roc_figure
-from kerasood.reporting.seeds import SPREAD, spread
 from kerasood.reporting.threshold_sections import thresholds
 
 # A figure shows the base and at most three others, so that no curves lie over each other unseen.

@@ -2,11 +2,10 @@
 
 from kerasood.serving.checks import check_images
 from kerasood.serving.ood_model import OODModel, is_beyond, threshold_per_image
-from kerasood.serving.recalibration import calibrate_outputs, recalibrate
+from kerasood.serving.recalibration import recalibrate
 
 __all__ = [
     "OODModel",
-    "calibrate_outputs",
     "check_images",
     "is_beyond",
     "recalibrate",

@@ -43,9 +43,8 @@ def recalibrate(
     outputs = ood_model.predict(images, batch_size=batch_size)
     if per_class is None:
         per_class = not isinstance(ood_model.threshold, float)
-    threshold = calibrate_outputs(
-        outputs["score"], outputs["logits"], tpr, confidence, guarantee, per_class
-    )
+    promise = thresholds.Promise(tpr, confidence, guarantee, per_class)
+    threshold = thresholds.calibrate_outputs(outputs["score"], outputs["logits"], promise)
     again = OODModel(
         ood_model.network,
         ood_model.detector,
@@ -54,20 +53,3 @@ def recalibrate(
         class_names=ood_model.class_names,
     )
     return again, threshold
-
-
-def calibrate_outputs(scores_in, logits, tpr, confidence, guarantee, per_class):
-    """One threshold for all images, or one for each predicted class; see `thresholds.calibrate`.
-
-    Args:
-        scores_in: (N,) scores.
-        logits: (N, K).
-        per_class: bool.
-    """
-    if not per_class:
-        return thresholds.calibrate(scores_in, tpr, confidence, guarantee)
-    predicted = thresholds.predicted_classes(logits)
-    num_classes = logits.shape[-1]
-    return thresholds.calibrate_per_class(
-        scores_in, predicted, num_classes, tpr, confidence, guarantee
-    )

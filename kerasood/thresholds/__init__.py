@@ -3,6 +3,8 @@
 from kerasood.thresholds.drift import DriftReport, drift_check, drift_evidence, spent_significance
 from kerasood.thresholds.per_class import (
     PerClassThreshold,
+    Promise,
+    calibrate_outputs,
     calibrate_per_class,
     predicted_classes,
     read_threshold,
@@ -14,8 +16,10 @@ __all__ = [
     "GUARANTEES",
     "DriftReport",
     "PerClassThreshold",
+    "Promise",
     "Threshold",
     "calibrate",
+    "calibrate_outputs",
     "calibrate_per_class",
     "drift_check",
     "drift_evidence",

@@ -138,6 +138,41 @@ def calibrate_per_class(
     return PerClassThreshold(pooled, per_class, tuple(map(int, counts)))
 
 
+@dataclasses.dataclass(frozen=True)
+class Promise:
+    """What a threshold shall promise; see `calibrate`.
+
+    Args:
+        tpr: share of in-distribution images that it shall accept, in (0, 1).
+        confidence: in (0, 1).
+        guarantee: "average" or "confidence".
+        per_class: whether each predicted class gets a threshold of its own.
+    """
+
+    tpr: float = 0.95
+    confidence: float = 0.95
+    guarantee: str = "average"
+    per_class: bool = False
+
+
+def calibrate_outputs(scores_in, logits, promise: Promise) -> Threshold | PerClassThreshold:
+    """One threshold for all images, or one for each predicted class.
+
+    Args:
+        scores_in: (N,) scores of ID images that the model was never trained on.
+        logits: (N, K) of the same images.
+        promise: what it shall promise.
+
+    Raises:
+        ValueError: as `calibrate`.
+    """
+    wanted = promise.tpr, promise.confidence, promise.guarantee
+    if not promise.per_class:
+        return calibrate(scores_in, *wanted)
+    predicted = predicted_classes(logits)
+    return calibrate_per_class(scores_in, predicted, np.shape(logits)[-1], *wanted)
+
+
 def predicted_classes(logits) -> np.ndarray:
     """The predicted class of each image, (N,) int; of equal logits (N, K) the first."""
     return np.argmax(np.asarray(logits, dtype=np.float32), axis=-1)

@@ -124,26 +124,54 @@ class Threshold:
 
     @classmethod
     def from_json(cls, content: dict) -> "Threshold":
-        """The threshold that `to_json` described; `guarantee` may be missing, as it once was.
+        """The threshold that `to_json` described.
 
         Raises:
-            ValueError: keys missing or unknown, a value that is no float32 number, or an impossible
-                promise.
+            ValueError: keys missing or unknown, a value that is no float32 number, an impossible
+                promise, or counts and an interval that no calibration gives.
         """
         expected = {field.name for field in dataclasses.fields(cls)}
-        if not isinstance(content, dict) or set(content) | {"guarantee"} != expected:
+        if not isinstance(content, dict) or set(content) != expected:
             raise InvalidInputError(
                 f"A threshold has exactly the keys {sorted(expected)}. Received: {content!r}"
             )
-        threshold = cls(**{**content, "interval": tuple(content["interval"])})
-        as_float32 = float(np.float32(threshold.value))
-        if not math.isfinite(as_float32) or as_float32 != threshold.value:
+        try:
+            threshold = cls(**{**content, "interval": tuple(content["interval"])})
+            threshold._check()
+        except TypeError as error:
+            raise InvalidInputError(
+                f"Expected numbers in a threshold. Received: {content!r}"
+            ) from error
+        return threshold
+
+    def _check(self):
+        as_float32 = float(np.float32(self.value))
+        if not math.isfinite(as_float32) or as_float32 != self.value:
             raise InvalidInputError(
                 f"A threshold's value must be a finite float32 number. "
-                f"Received: value={threshold.value!r}"
+                f"Received: value={self.value!r}"
             )
-        check_promise(threshold.tpr, threshold.confidence, threshold.guarantee)
-        return threshold
+        check_promise(self.tpr, self.confidence, self.guarantee)
+        counts = self.rank, self.num_images
+        if set(map(type, counts)) != {int} or not 1 <= self.rank <= self.num_images or (
+            self.rank < self.required_rank
+        ):
+            raise InvalidInputError(
+                "Expected counts of a calibration that keeps its promise. "
+                f"Received: num_images={self.num_images!r}, rank={self.rank!r}"
+            )
+        if not np.allclose(self.interval, self._expected_interval, rtol=0, atol=1e-6):
+            raise InvalidInputError(
+                f"Expected the interval {self._expected_interval}. Received: {self.interval!r}"
+            )
+
+    @property
+    def _expected_interval(self):
+        tail = (1 - self.confidence) / 2
+        return (
+            _share_at(tail, self.required_rank, self.num_images),
+            _share_at(1 - tail, self.rank + 1, self.num_images),
+        )
 
 
 def calibrate(
@@ -185,19 +213,16 @@ def calibrate(
             f"Received: scores_in with {scores.size}"
         )
     rank = int(np.searchsorted(scores, scores[required - 1], side="right"))
-    tail = (1 - confidence) / 2
-    return Threshold(
+    threshold = Threshold(
         value=float(_clear_of(scores, rank)),
         tpr=float(tpr),
-        interval=(
-            _share_at(tail, required, scores.size),
-            _share_at(1 - tail, rank + 1, scores.size),
-        ),
+        interval=(0.0, 1.0),
         confidence=float(confidence),
         num_images=scores.size,
         rank=rank,
         guarantee=guarantee,
     )
+    return dataclasses.replace(threshold, interval=threshold._expected_interval)
 
 
 def realised_rate(scores, threshold, predicted=None) -> float:

@@ -10,8 +10,8 @@ from kerasood.data.splits import halves
 from kerasood.data.validation_outliers import validation_outliers
 from kerasood.detectors import build
 from kerasood.evaluation import protocols
-from kerasood.evaluation.fitting import CandidateOutputs
-from kerasood.evaluation.measure import Candidate
+from kerasood.evaluation.fitting import SubjectOutputs
+from kerasood.evaluation.subject import Subject, divide
 from kerasood.extractor.build import build_full_extractor, head_of
 from kerasood.metrics import all_metrics
 from kerasood.reporting.paper import stand_ins
@@ -73,11 +73,11 @@ def measure(network, dataset, data_dir, detectors=DETECTORS, choosing=True):
     options = DataOptions(data_dir, download=False)
     extractor = build_full_extractor(network)
     training = open_source(dataset, "train", options)
-    candidate = Candidate(
-        "network", "network", "", extractor, training=training, head=head_of(extractor)
-    )
-    outputs = CandidateOutputs(candidate)
     test = open_source(dataset, "test", options)
+    images = divide(test, training)
+    outputs = SubjectOutputs(
+        Subject("network", "network", "", extractor, images, head=head_of(extractor))
+    )
     tested = outputs.collect(test, "in")
     right = tested.outputs["logits"].argmax(axis=1) == tested.labels
     half, _ = halves(len(right), SEED)

@@ -5,12 +5,12 @@ import pathlib
 import numpy as np
 
 from kerasood.data import registry
+from kerasood.evaluation.means import SPREAD, spread
 from kerasood.files import read_json
 from kerasood.reporting import paper_numbers
 from kerasood.reporting.findings import COLUMNS, cell_of, percent
 from kerasood.reporting.markdown import table
 from kerasood.reporting.paper import TITLES, mean_title, row_title
-from kerasood.reporting.seeds import SPREAD, spread
 from scripts.gpu.ablation import BASE, MARGIN, choices, ranking, results_of
 from scripts.gpu.measuring import choosing_mean, judged_mean, judged_sets
 from scripts.gpu.paper_jobs import FINE_TUNES

@@ -94,20 +94,20 @@ def test_few_images_are_resized_at_a_time(folder, monkeypatch):
     assert counts == [5, 4]
 
 
-def test_a_model_of_another_size_on_named_sets(folder, capsys):
+def test_a_model_of_another_size_on_named_sets(folder, caplog):
     model, where = network(48), {"data_dir": str(folder), "download": False}
-    sets = ["svhn", "textures", "blobs", f"mine={folder}/mine.npy"]
+    sets = {name: name for name in ("svhn", "textures", "blobs")}
+    sets["mine"] = f"{folder}/mine.npy"
     result = kerasood.benchmark(
         model, "cifar10", sets, ["energy", "mahalanobis"], tpr=0.8, tune=False, **where
     )
-    notes = {entry["name"]: entry["note"] for entry in result.results["sets"]}
+    notes = {entry["name"]: entry["note"] for entry in result.results.sets}
     for name in ("svhn", "mine"):
         assert "resized from 32x32 to 48x48 pixels" in notes[name]
     assert not any("resized" in notes[name] for name in ("textures", "blobs"))
-    assert "resized from 32x32 to 48x48" in result.results["dataset"]["note"]
+    assert "resized from 32x32 to 48x48" in result.results.dataset["note"]
     assert "resized from 32x32 to 48x48 pixels" in result.table()
-    printed = capsys.readouterr().out
-    assert "svhn: resized from 32x32" in printed and "cifar10: resized from 32x32" in printed
+    assert "svhn: resized from 32x32" in caplog.text and "cifar10: resized from" in caplog.text
     # The same images, resized beforehand.
     with np.load(folder / "cifar10.npz") as stored:
         pairs = {

@@ -32,9 +32,9 @@ def measured(network):
 
 
 def test_every_detector_is_measured_on_every_set(measured):
-    entries = {(m["model"], m["detector"], m["set"]) for m in measured.results["metrics"]}
+    entries = {(m["model"], m["detector"], m["set"]) for m in measured.results.metrics}
     assert entries == {("model", d, s) for d in DETECTORS for s in OOD_SETS}
-    for entry in measured.results["metrics"]:
+    for entry in measured.results.metrics:
         scores_in, scores_out = (
             measured.scores["model", entry["detector"], name] for name in ("in", entry["set"])
         )
@@ -74,7 +74,7 @@ def test_several_models_side_by_side(network):
     result = kerasood.benchmark(
         {"a": network, "b": other}, {"test": (IMAGES, LABELS)}, OOD_SETS, ["energy"], tpr=0.8
     )
-    assert [model["key"] for model in result.results["models"]] == ["a", "b"]
+    assert [model["key"] for model in result.results.models] == ["a", "b"]
     assert np.abs(result.scores["a", "energy", "in"] - result.scores["b", "energy", "in"]).max() > 1
 
 
@@ -106,23 +106,23 @@ def test_softmax_and_subclassed_models():
     logits = pixels @ np.asarray(model.head.kernel) + np.asarray(model.head.bias)
     expected = -np.log(np.exp(logits).sum(axis=1))
     np.testing.assert_allclose(result.scores["model", "energy", "in"], expected, rtol=1e-4)
-    (threshold,) = result.results["thresholds"]
+    (threshold,) = result.results.thresholds
     assert threshold["calibrated_on"] == "30 images kept out of training"
 
 
 @pytest.mark.parametrize("tune", [False, True])
-def test_all_leaves_out_what_needs_training_images(network, capsys, tune):
+def test_all_leaves_out_what_needs_training_images(network, caplog, tune):
     result = kerasood.benchmark(
         network, {"test": (IMAGES, LABELS)}, {"dark": OOD_SETS["dark"]}, tpr=0.8, tune=tune
     )
-    used, choosing = set(result.results["detectors"]), {"odin", "gen"}
+    used, choosing = set(result.results.detectors), {"odin", "gen"}
     assert used >= {"msp", "energy"}
-    assert used & choosing == (set() if tune else choosing)
+    assert used >= choosing
     assert not used & {"mahalanobis", "vim", "react", "mcd"}
-    printed = capsys.readouterr().out
-    assert "left out, since training images are not at hand" in printed
-    reason = "left out, since there are no training images to choose parameters on"
-    assert (reason in printed) == tune
+    assert "left out, since training images are not at hand" in caplog.text
+    (model,) = result.results.models
+    assert bool(model["choices"]) == tune
+    assert result.results.dataset["num_images"] == (53 if tune else 60)
 
 
 def test_names_of_data_sets_and_files(tmp_path, empty_places):
@@ -133,8 +133,8 @@ def test_names_of_data_sets_and_files(tmp_path, empty_places):
     result = kerasood.benchmark(
         network, path, ["blobs"], ["energy", "mahalanobis"], tpr=0.8, tune=False, download=False
     )
-    assert result.results["dataset"]["num_images"] == 40
-    assert [entry["name"] for entry in result.results["sets"]] == ["blobs"]
+    assert result.results.dataset["num_images"] == 40
+    assert [entry["name"] for entry in result.results.sets] == ["blobs"]
 
 
 def test_detectors_with_parameters_of_ones_own_keep_them(network):
@@ -152,7 +152,7 @@ def test_one_name_and_labels_as_keras_datasets_have_them(network):
     expected = kerasood.benchmark(
         network, IN_DATA, OOD_SETS, ["mahalanobis"], tpr=0.8, tune=False
     )
-    assert result.results["detectors"] == ["mahalanobis"]
+    assert result.results.detectors == ["mahalanobis"]
     for key, scores in expected.scores.items():
         np.testing.assert_array_equal(result.scores[key], scores)
 
@@ -167,12 +167,13 @@ def test_networks_that_some_detectors_are_made_for(tmp_path):
     result = kerasood.benchmark(
         network, IN_DATA, OOD_SETS, ["g_odin", "mcd", "knn"], tpr=0.8, validation_images=8
     )
-    answers = network.predict(IMAGES, verbose=0)
+    tested = np.setdiff1d(np.arange(60), np.linspace(0, 59, 7).astype(int))
+    answers = network.predict(IMAGES[tested], verbose=0)
     first, second = (softmax(answers[name]) for name in ("logits", "logits_2"))
     np.testing.assert_allclose(
         result.scores["model", "mcd", "in"], np.abs(first - second).sum(axis=1), rtol=1e-4
     )
-    chosen = result.results["models"][0]["choices"]["g_odin"]["chosen"]
+    chosen = result.results.models[0]["choices"]["g_odin"]["chosen"]
     assert chosen.keys() == {"scored", "magnitude"}
     assert f"scored = {chosen['scored']}" in result.table()
     assert result.report(tmp_path).exists()

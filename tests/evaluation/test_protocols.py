@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from kerasood.data import registry
-from kerasood.evaluation.protocols import PROTOCOLS, find, means_by_role
+from kerasood.evaluation.means import means_by_role
+from kerasood.evaluation.protocols import PROTOCOLS, find
 from kerasood.metrics import all_metrics, all_metrics_out
 
 

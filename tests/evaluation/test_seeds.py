@@ -11,13 +11,13 @@ from example_results import example
 from report_checks import Balance, printed
 
 from kerasood import reporting
-from kerasood.commands.candidates import seed_groups
 from kerasood.config import TrainConfig, stage_config
-from kerasood.evaluation.measure import Candidate
+from kerasood.evaluation.means import over_seeds, spread
+from kerasood.evaluation.run_subjects import seed_groups
+from kerasood.evaluation.subject import Subject
 from kerasood.reporting.decision import told
 from kerasood.reporting.findings import Findings
 from kerasood.reporting.plots import roc_figure
-from kerasood.reporting.seeds import over_seeds, spread
 from kerasood.runs import Run
 
 GROUPS = [
@@ -50,17 +50,17 @@ def rewrite(run, **values):
     return Run.open(run.path)
 
 
-def candidates_of(runs):
-    """Candidates as `compared_candidates` makes them, keyed by their place."""
+def subjects_of(runs):
+    """Subjects as `compared_subjects` makes them, keyed by their place."""
     return [
-        Candidate(str(path.relative_to(run.path.parents[1])), kind, str(path), None)
+        Subject(str(path.relative_to(run.path.parents[1])), kind, str(path), None, None)
         for run in runs
         for kind, path in (("base", run.initial_model), ("tuned", run.model))
     ]
 
 
 def grouped(runs):
-    return [(g["label"], g["seeds"]) for g in seed_groups(runs, candidates_of(runs))]
+    return [(g["label"], g["seeds"]) for g in seed_groups(runs, subjects_of(runs))]
 
 
 def test_runs_that_differ_in_the_seed_alone_are_one_group(tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tiny_data import images_of
 
-from kerasood.commands import suite as suite_command
+from kerasood.benchmarking import paper_suite as suite_command
 from kerasood.commands.evaluate import evaluate
 from kerasood.config import EvaluateConfig, TrainConfig, stage_config
 from kerasood.networks.saving import save_network

@@ -46,7 +46,7 @@ def test_odin_chooses_the_best_of_all_forty_points(extractor, validation):
     points = [(point["temperature"], point["magnitude"]) for point in tried]
     assert len(points) == len(set(points)) == 40
     assert {t for t, _ in points} == {1, 10, 100, 1000}
-    best = min(range(40), key=lambda i: (tried[i]["fpr95"], -tried[i]["auroc"], i))
+    best = min(range(40), key=lambda i: (-tried[i]["auroc"], tried[i]["fpr95"], i))
     assert chosen.get_params() == chosen.choice_["chosen"]
     assert (chosen.temperature, chosen.magnitude) == points[best]
     assert (chosen.choice_["fpr95"], chosen.choice_["auroc"]) == (
@@ -87,7 +87,7 @@ def test_ties_go_to_the_first_point(validation):
 
 def test_the_choice_says_on_what_it_rests(validation):
     choice = choose(ODIN(), Fitting(None, None, None), validation).choice_
-    assert choice["images"] == "20 training images"
+    assert choice["images"] == "20 images that are neither trained nor tested on"
     assert choice["outliers"] == [
         "uniform_noise", "pairwise_means", "jigsaw", "speckle", "pixelate", "rgb_ghost", "invert"
     ]

@@ -1,5 +1,6 @@
 """`python -m export`: which threshold ships, and what is written about it."""
 
+import dataclasses
 import json
 import shutil
 
@@ -9,10 +10,12 @@ from tiny_data import contents, images_of
 
 from kerasood.commands.export import export
 from kerasood.config import ExportConfig
+from kerasood.detectors import Energy
+from kerasood.evaluation.calibration import store_thresholds
 from kerasood.export import Exported, read_calibration
 from kerasood.export.metadata import write_metadata
 from kerasood.runs import Run
-from kerasood.thresholds import PerClassThreshold, calibrate, read_threshold
+from kerasood.thresholds import PerClassThreshold, Threshold, calibrate, read_threshold
 
 pytestmark = pytest.mark.usefixtures("empty_places")
 
@@ -46,6 +49,11 @@ def stored(run):
     return json.loads(run.thresholds.read_text())["energy"]["threshold"]
 
 
+def usual_threshold(metadata):
+    fields = {field.name for field in dataclasses.fields(Threshold)}
+    return {name: value for name, value in metadata["calibration"].items() if name in fields}
+
+
 def test_the_stored_threshold_is_used_until_another_promise_is_asked_for(run, exported, capsys):
     _, usual = exported()
     assert usual["calibration"]["guarantee"] == "average"
@@ -54,9 +62,12 @@ def test_the_stored_threshold_is_used_until_another_promise_is_asked_for(run, ex
     assert usual["training_commit"] == trained["commit"]
     assert "on average over calibrations (two-sided 95% interval" in capsys.readouterr().out
     entry = json.loads(run.thresholds.read_text())
-    entry["energy"]["calibrated_on"] = "what was there"
-    del entry["energy"]["threshold"]["guarantee"]
+    entry["energy"]["threshold"]["value"] = 1e9
     run.thresholds.write_text(json.dumps(entry))
+    with pytest.raises(ValueError, match="the threshold of energy as an evaluation left it"):
+        exported()
+    run.thresholds.unlink()
+    store_thresholds(run, {"energy": (Energy(), usual_threshold(usual), "what was there")})
     _, again = exported()
     assert again["calibration"] == {**usual["calibration"], "calibrated_on": "what was there"}
     model, sure = exported(guarantee="confidence", confidence=0.9)

@@ -12,7 +12,7 @@ from kerasood import export, metrics
 from kerasood.commands.export import export as export_command
 from kerasood.config import ExportConfig
 from kerasood.data.source import ArraySource
-from kerasood.evaluation.measure import halves
+from kerasood.data.splits import halves
 from kerasood.export.formats.converted import (
     compare_with_keras,
     comparison_table,
@@ -134,7 +134,7 @@ def test_a_quantised_version_can_be_verified(quantised, capsys):
 
 def test_int8_needs_training_images(base, tmp_path, refused, monkeypatch):
     monkeypatch.setattr(
-        "kerasood.commands.candidates.training_source", lambda *_, **__: None
+        "kerasood.evaluation.run_subjects.training_source", lambda *_, **__: None
     )
     config = ExportConfig(
         run=str(base.path), out=str(tmp_path / "out"), quantization="int8", ood=("blobs",)

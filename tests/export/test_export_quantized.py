@@ -15,7 +15,8 @@ from kerasood.export import ExportMismatch
 from kerasood.export.formats import tflite
 from kerasood.export.graph.quantization import float16_pieces
 from kerasood.extractor.build import build_extractor, head_of
-from kerasood.serving import OODModel, calibrate_outputs
+from kerasood.serving import OODModel
+from kerasood.thresholds import Promise, calibrate_outputs
 
 TFLITE = export.FORMATS["tflite"]
 KINDS = export.QUANTIZATIONS[1:]
@@ -44,7 +45,7 @@ def case(request, tmp_path_factory):
     def recalibrate(answer):
         outputs = answer(CALIBRATION)
         asked.append(outputs)
-        return calibrate_outputs(outputs["score"], outputs["logits"], 0.8, 0.95, "average", False)
+        return calibrate_outputs(outputs["score"], outputs["logits"], Promise(0.8))
 
     exported = export.export_model(
         model,

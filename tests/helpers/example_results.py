@@ -4,6 +4,7 @@ import numpy as np
 
 from kerasood import thresholds
 from kerasood.evaluation import protocols
+from kerasood.evaluation.means import means_by_role
 
 MODELS = (
     ("base", "Base", 0.912, 1.0),
@@ -49,7 +50,7 @@ def example(num_models=2, sets=SETS, protocol="full", num_in=400, num_out=150):
         "sets": described,
         "missing": [{"name": "isun", "title": "iSUN", "how_to_get": "put iSUN.tar.gz in data/"}],
         "metrics": entries,
-        "means": protocols.means_by_role(entries, described),
+        "means": means_by_role(entries, described),
         "thresholds": [
             example_threshold(scores, model, detector, sets)
             for model, *_ in models

@@ -5,12 +5,12 @@ from tiny_data import tiny_config
 from tiny_models import random_images
 from torch_states import TorchTwin, torch_state
 
-from kerasood.commands.candidates import run_candidates
 from kerasood.commands.convert import convert
 from kerasood.commands.flags import define_flags, from_flags
 from kerasood.commands.train import train
 from kerasood.config import ConvertConfig
 from kerasood.data.options import DataOptions
+from kerasood.evaluation.run_subjects import subjects_of_run
 from kerasood.networks.augmentation import CIFAR_MEAN, CIFAR_STD
 from kerasood.networks.saving import load_network
 from kerasood.networks.wide_resnet import WideResNet
@@ -49,7 +49,7 @@ def test_a_fine_tune_starts_from_it_and_is_compared_with_it(
 ):
     path = convert(config_for(checkpoint, tmp_path))
     (run,) = train(tiny_config(tmp_path, stage="finetune", init=str(path)))
-    base, tuned = run_candidates(Run.open(run.path), DataOptions(download=False))
+    base, tuned = subjects_of_run(Run.open(run.path), DataOptions(download=False))
     images = random_images((32, 32, 3), 4)
     logits = np.asarray(base.extractor(images)["logits"])
     np.testing.assert_allclose(logits, TorchTwin(STATE)(images), rtol=1e-5, atol=1e-5)

@@ -15,9 +15,7 @@ import kerasood
 from kerasood.commands import planning
 from kerasood.commands.evaluate import evaluate
 from kerasood.commands.export import export
-from kerasood.commands.suite import suite
 from kerasood.commands.train import train
-from kerasood.commands.zoo_runs import open_run
 from kerasood.config import EvaluateConfig, ExportConfig, StageConfig, TrainConfig
 from kerasood.data.options import DataOptions
 from kerasood.export import Exported
@@ -25,7 +23,7 @@ from kerasood.networks import zoo
 from kerasood.networks.fingerprint import weights_hash
 from kerasood.networks.saving import load_network, save_network
 from kerasood.networks.zoo.weights import read_weights, write_weights
-from kerasood.runs import Run
+from kerasood.runs import Run, open_run
 
 BASE, TUNED = "cifar10-wrn10-1-base", "cifar10-wrn10-1-sparsity-logits"
 
@@ -265,7 +263,7 @@ def test_where_a_network_is_unpacked_nothing_else_may_be(place, refused):
 
 def test_the_papers_suite_wants_a_fine_tune_of_the_zoo(place, refused):
     config = EvaluateConfig(suite="paper", run=(f"zoo:{BASE}",))
-    line = refused(suite, config)
+    line = refused(evaluate, config)
     assert "Expected a fine-tune that keeps the model it started from" in line
     assert f"Received: zoo-runs/{BASE}" in line
 

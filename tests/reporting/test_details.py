@@ -8,9 +8,9 @@ from example_results import example
 from report_checks import Balance, printed
 
 from kerasood import reporting
-from kerasood.commands.ood_sets import overlaps_with
 from kerasood.config import TrainConfig, stage_config
 from kerasood.data import registry
+from kerasood.evaluation.ood_sets import overlaps_with
 from kerasood.reporting.details import choices, images_used
 from kerasood.reporting.findings import Findings
 from kerasood.reporting.plots import roc_figure

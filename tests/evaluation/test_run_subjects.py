@@ -5,10 +5,10 @@ import shutil
 import numpy as np
 import pytest
 
-from kerasood.commands.candidates import compared_candidates, seed_groups
 from kerasood.commands.evaluate import evaluate
 from kerasood.config import EvaluateConfig
 from kerasood.data.options import DataOptions
+from kerasood.evaluation.run_subjects import compared_subjects, seed_groups
 from kerasood.networks.saving import load_network, save_network
 from kerasood.runs import Run
 
@@ -38,23 +38,23 @@ def three_runs(base, tmp_path):
 
 
 def test_a_base_that_runs_share_is_evaluated_once(three_runs):
-    candidates, final_keys = compared_candidates(three_runs, OPTIONS)
-    keys = [candidate.key for candidate in candidates]
+    subjects, final_keys = compared_subjects(three_runs, OPTIONS)
+    keys = [subject.key for subject in subjects]
     assert keys == ["base", "finetune", "finetune:x", "finetune:2"]
     assert [candidate.base for candidate in candidates] == [None, "base", "base", "base"]
     assert list(final_keys.values()) == keys[1:]
-    assert seed_groups(three_runs, candidates) == [
+    assert seed_groups(three_runs, subjects) == [
         {"label": "base", "models": ["base"], "seeds": [1]},
         {"label": "+ ce", "models": keys[1:], "seeds": [1, 1, 1]},
     ]
-    labels = [candidate.label for candidate in candidates]
+    labels = [subject.label for subject in subjects]
     assert labels == ["base", "+ ce", "+ ce x", "+ ce 2"]
 
 
 def test_a_fine_tune_that_changed_nothing_is_its_base(base, tmp_path):
     run = copied(base, tmp_path / "same", shift=0.0)
-    candidates, final_keys = compared_candidates([run], OPTIONS)
-    assert [candidate.key for candidate in candidates] == ["base"]
+    subjects, final_keys = compared_subjects([run], OPTIONS)
+    assert [subject.key for subject in subjects] == ["base"]
     assert final_keys == {run.path: "base"}
 
 
@@ -62,8 +62,8 @@ def test_models_know_the_seed_of_their_own_training(base, tmp_path):
     run = copied(base, tmp_path / "tuned", shift=1.0)
     assert base.config.seed == 1
     other = Run(run.path, dataclasses.replace(run.config, seed=7))
-    candidates, _ = compared_candidates([other], OPTIONS)
-    assert [(candidate.key, candidate.seed) for candidate in candidates] == [
+    subjects, _ = compared_subjects([other], OPTIONS)
+    assert [(subject.key, subject.seed) for subject in subjects] == [
         ("base", 1), ("tuned", 7)
     ]
 

@@ -1,0 +1,85 @@
+"""Models x OOD sets x detectors in one call, for any Keras classifier and any images."""
+
+import collections.abc
+import dataclasses
+
+from kerasood.benchmarking.evaluating import evaluate_subjects, num_choosing
+from kerasood.benchmarking.progress import progress_of
+from kerasood.data.options import DataOptions
+from kerasood.evaluation.measure import Settings
+from kerasood.evaluation.ood_sets import open_sets, size_note
+from kerasood.evaluation.subject import check_shapes, subjects_of
+from kerasood.logs import log
+from kerasood.names import choose
+
+OF_DATA = ("data_dir", "download", "strict")
+
+
+def benchmark(
+    model, in_data, ood_sets="all", detectors="all", *,
+    preprocessing=None, cache=None, verbose="auto", expected_accuracy=None, **options,
+):
+    """Measures how well detectors tell in-distribution from OOD images.
+
+    Every image is computed once per model, and once more per detector with a step on the image.
+    Sets that are given by name or path come in the size that the models take: for models of other
+    than 32x32 pixels all are resized (antialiased bilinear), which the report says of sets whose
+    images are all stored in one other size. Arrays are taken as they are.
+    Thresholds are calibrated too, and what they promise is checked. What the library has to say
+    beside the result goes to Python's logger "kerasood".
+
+    Args:
+        model: keras.Model of any kind, or {label: keras.Model} to compare several; they stay as
+            they are. A model of more outputs by name, "logits" among them, is taken as its own
+            extractor, as detectors that read more than features and logits need it.
+        in_data: name of a data set, path of an .npz file or image folder, or arrays {"train":
+            (images, labels), "test": (images, labels), "calibration": images}: uint8 (N, H, W, 3)
+            and int (N,). Without "train", detectors that learn are left out of "all"; without
+            "calibration", test images choose parameters (those are not tested on) and calibrate.
+        ood_sets: "all" registered sets that are at hand, a name or path, a list of these, or
+            {name: images, name or path}.
+        detectors: "all", a name as `kerasood.detectors.build` takes it, a list of names, or {name:
+            Detector}, whose parameters stay as they are.
+        preprocessing: what pixels 0-255 go through first, for models that were trained on others;
+            see `kerasood.build_extractor`.
+        cache: folder that keeps outputs by the hash of model and images, so that a second call
+            computes them no more; or None.
+        verbose: "auto", 0 or 1: whether a progress bar is printed, "auto" in a terminal alone.
+        expected_accuracy: accuracy that the model is known to have, as a share; one that differs by
+            more than five standard errors and a hundredth means that it sees other pixels or
+            labels than in training, and is an error.
+        **options: protocol, tpr, tune, validation_images, batch_size and seed of
+            `kerasood.evaluation.measure.Settings`; data_dir, download and strict of
+            `kerasood.data.DataOptions`.
+
+    Returns:
+        Benchmark.
+
+    Raises:
+        ValueError: a name, shape or option that does not exist or fit, or another accuracy.
+    """
+    settings, data = _options(options)
+    if isinstance(detectors, collections.abc.Mapping):
+        settings = dataclasses.replace(settings, tune=False)
+    subjects, dataset, data = subjects_of(
+        model, in_data, data, num_choosing(detectors, settings), settings.seed, cache,
+        preprocessing,
+    )
+    sources, missing = open_sets(ood_sets, settings.protocol.set_names(dataset), data)
+    check_shapes(subjects, sources)
+    for name, source in {dataset: subjects[0].images.testing, **sources}.items():
+        if note := size_note(source):
+            log.warning("%s: %s", name, note)
+    return evaluate_subjects(
+        subjects, dataset, sources, missing, detectors, settings,
+        progress=progress_of(verbose), expected_accuracy=expected_accuracy,
+    )
+
+
+def _options(options):
+    """(Settings, DataOptions) of options by name."""
+    names = [*(field.name for field in dataclasses.fields(Settings)), *OF_DATA]
+    for name in options:
+        choose("option", name, names)
+    of_data = {name: options.pop(name) for name in OF_DATA if name in options}
+    return Settings(**options), DataOptions(**of_data)

@@ -1,0 +1,188 @@
+"""Thresholds of fitted detectors, and detector and threshold of a run for a promise."""
+
+import dataclasses
+import hashlib
+import json
+
+import numpy as np
+
+from kerasood import thresholds
+from kerasood.data.open import open_source
+from kerasood.data.options import DEFAULTS
+from kerasood.data.source import OOD_SPLIT
+from kerasood.detectors import Detector, build
+from kerasood.detectors.saving import fingerprint, load_detector, save_detector
+from kerasood.errors import InvalidInputError
+from kerasood.evaluation.fitting import FittedDetectors, SubjectOutputs
+from kerasood.evaluation.run_subjects import subject_of_run
+from kerasood.files import read_json, write_json
+from kerasood.logs import log
+
+
+@dataclasses.dataclass(frozen=True)
+class CalibrationScores:
+    """Scores to calibrate a threshold on.
+
+    Args:
+        scores: (n,) float32, of images the model never trained on.
+        logits: (n, K) float32, of the same images.
+        described: str, what they are.
+    """
+
+    scores: np.ndarray
+    logits: np.ndarray
+    described: str
+
+
+def calibration_scores(detector, outputs):
+    """Scores of the images that calibrate, without evaluating anything else: CalibrationScores.
+
+    Args:
+        detector: Detector, fitted.
+        outputs: SubjectOutputs.
+    """
+    images = outputs.subject.images
+    scores = outputs.scores(detector, images.calibrating, "calibration")
+    logits = outputs.collect(images.calibrating, "calibration").outputs["logits"]
+    return CalibrationScores(scores, logits, f"{len(scores):,} {images.calibrated_on}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibrated:
+    """A run's network with a fitted detector and its threshold.
+
+    Args:
+        subject: Subject; its `images.calibrating` are those of the threshold.
+        name: str, of the detector.
+        detector: Detector, fitted.
+        threshold: Threshold or PerClassThreshold.
+        calibrated_on: str, what the threshold was calibrated on.
+    """
+
+    subject: object
+    name: str
+    detector: Detector
+    threshold: thresholds.Threshold | thresholds.PerClassThreshold
+    calibrated_on: str
+
+
+def calibrate_run(
+    run, name="energy", promise=None, *, calibration=None, options=DEFAULTS,
+    tune=True, num_choosing=200, batch_size=250, seed=1, progress=None,
+):
+    """Detector and threshold of a run for a promise; what an evaluation stored is taken from there.
+
+    Args:
+        run: Run, complete.
+        name: name that `detectors.build` takes.
+        promise: thresholds.Promise; by default 95 % on average.
+        calibration: name or path of other in-distribution images, never trained on: all of them
+            calibrate, and none chooses parameters.
+        options: DataOptions.
+        tune: whether a detector that is not fitted yet chooses its parameters.
+        num_choosing: int, images to choose them on.
+        batch_size: int.
+        seed: int, of the division of images and of generated outliers.
+        progress: see `SubjectOutputs`.
+
+    Returns:
+        Calibrated.
+
+    Raises:
+        ValueError: no such detector, too few images, or a stored file that is not what it claims.
+    """
+    promise = promise or thresholds.Promise()
+    new = build(name)
+    path = run.detectors / f"{name}.npz"
+    stored = _stored_detector(path, new) if path.exists() else None
+    if stored is not None:
+        # The images that chose its parameters, however many these were, must not calibrate.
+        num_choosing = getattr(stored, "choice_", {}).get("num_images", 0)
+    elif not (tune and new.GRID):
+        num_choosing = 0
+    subject = subject_of_run(run, options, num_choosing=num_choosing, seed=seed)
+    outputs = SubjectOutputs(subject, batch_size, progress)
+    detector = stored
+    if detector is None:
+        detector = FittedDetectors(outputs, tune, seed).fit(new)
+        save_detector(path, detector)
+    if calibration is not None:
+        subject = subject.calibrated_on(open_source(calibration, OOD_SPLIT, options))
+        outputs = SubjectOutputs(subject.replace(cache=None), batch_size, progress)
+    usual = calibration is None and not promise.per_class
+    if usual and stored is not None and (found := stored_threshold(run, name, detector, promise)):
+        return Calibrated(subject, name, detector, *found)
+    scores = calibration_scores(detector, outputs)
+    threshold = thresholds.calibrate_outputs(scores.scores, scores.logits, promise)
+    if usual:
+        store_thresholds(run, {name: (detector, threshold.to_json(), scores.described)})
+    return Calibrated(subject, name, detector, threshold, scores.described)
+
+
+def _stored_detector(path, new):
+    """The detector in a file, if it is of the kind that its name promises.
+
+    Raises:
+        ValueError: it is of another kind.
+    """
+    stored = load_detector(path)
+    if type(stored) is not type(new):
+        raise InvalidInputError(
+            f"Expected {type(new).__name__} in {path}. Received: {type(stored).__name__}"
+        )
+    return stored
+
+
+def stored_threshold(run, name, detector, promise):
+    """(Threshold, what it was calibrated on) that `store_thresholds` left; None where others are.
+
+    Raises:
+        ValueError: the file is damaged, or holds what no calibration gives.
+    """
+    entry = _stored(run).get(name)
+    if entry is None:
+        return None
+    if not isinstance(entry, dict) or entry.get("sha256") != _digest(entry):
+        raise InvalidInputError(
+            f"Expected the threshold of {name} as an evaluation left it in {run.thresholds}; "
+            f"delete the file to calibrate again. Received: {entry!r}"
+        )
+    if entry["detector"] != fingerprint(detector):
+        log.warning("%s: the threshold of %s is of another fit and calibrated again",
+                    run.thresholds, name)
+        return None
+    threshold = thresholds.read_threshold(entry["threshold"])
+    kept = thresholds.Promise(threshold.tpr, threshold.confidence, threshold.guarantee)
+    return (threshold, entry["calibrated_on"]) if kept == promise else None
+
+
+def store_thresholds(run, calibrated):
+    """Leaves thresholds where exports find them, those of other detectors as they are.
+
+    Args:
+        run: Run.
+        calibrated: {name: (Detector, Threshold in JSON values, what it was calibrated on)}.
+    """
+    stored = _stored(run)
+    for name, (detector, threshold, calibrated_on) in calibrated.items():
+        entry = {
+            "threshold": threshold,
+            "calibrated_on": calibrated_on,
+            "detector": fingerprint(detector),
+        }
+        stored[name] = {**entry, "sha256": _digest(entry)}
+    write_json(run.thresholds, stored)
+
+
+def _stored(run):
+    stored = read_json(run.thresholds) if run.thresholds.exists() else {}
+    if not isinstance(stored, dict):
+        raise InvalidInputError(
+            f"Expected thresholds by detector in {run.thresholds}. Received: {stored!r}"
+        )
+    return stored
+
+
+def _digest(entry):
+    content = {name: value for name, value in entry.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,140 @@
+"""OOD sets of an evaluation: found, opened, and what its reports must say about each."""
+
+import collections.abc
+import pathlib
+
+import numpy as np
+
+from kerasood.data import registry
+from kerasood.data.open import availability, open_source
+from kerasood.data.source import OOD_SPLIT
+from kerasood.errors import InvalidInputError
+from kerasood.evaluation.subject import array_source
+
+# What a model's other sets are called in results; no OOD set may be.
+OWN_SETS = ("in", "train", "calibration")
+
+
+def open_sets(ood_sets, names, options, required=True):
+    """OOD sets by name; those of "all" that are at hand, and what is missing of them.
+
+    Args:
+        ood_sets: "all", a name or path, a list of these, or {name: images, name or path}; the
+            key "all" with the value "all" stands for all.
+        names: registered names that "all" means.
+        options: DataOptions.
+        required: bool, whether having none is an error.
+
+    Returns:
+        ({name: ImageSource}, [{"name", "title", "how_to_get"}] of those missing).
+
+    Raises:
+        ValueError: a set named by the user is not at hand, or has a name of a model's own sets.
+    """
+    sources, missing = {}, []
+    for name, value in _by_name(ood_sets).items():
+        if isinstance(value, str | pathlib.Path) and str(value) == name == "all":
+            at_hand, lacking = at_hand_or_missing(names, options)
+            sources |= at_hand
+            missing += lacking
+        else:
+            sources[name] = _opened(name, value, options)
+    if (required and not sources) or not sources.keys().isdisjoint(OWN_SETS):
+        raise InvalidInputError(
+            f"Expected OOD sets that are at hand, none named {', '.join(OWN_SETS)}. "
+            f"Received: {', '.join(sources) or 'none'}"
+            + "".join(f"; {entry['how_to_get']}" for entry in missing)
+        )
+    return sources, missing
+
+
+def at_hand_or_missing(names, options):
+    """Registered sets: ({name: ImageSource} of those at hand, entries of the rest).
+
+    Sets that may be downloaded are, so that what cannot be had is known before the work begins.
+    """
+    at_hand, missing = {}, []
+    for name in names:
+        lack = availability(name, OOD_SPLIT, options)
+        try:
+            if lack is None:
+                at_hand[name] = open_source(name, OOD_SPLIT, options)
+                continue
+        except OSError as error:
+            lack = str(error)
+        title = registry.DATASETS[name].title
+        missing.append({"name": name, "title": title, "how_to_get": lack})
+    return at_hand, missing
+
+
+def _by_name(ood_sets):
+    if isinstance(ood_sets, collections.abc.Mapping):
+        return ood_sets
+    if isinstance(ood_sets, np.ndarray):
+        raise InvalidInputError(
+            "Expected names of OOD sets, or {name: images}. "
+            f"Received: an array of shape={ood_sets.shape}"
+        )
+    listed = [ood_sets] if isinstance(ood_sets, str | pathlib.Path) else ood_sets
+    return {str(item): item for item in listed}
+
+
+def _opened(name, value, options):
+    if not isinstance(value, str | pathlib.Path):
+        return array_source(name, value)
+    lack = availability(str(value), OOD_SPLIT, options)
+    if lack is not None:
+        raise InvalidInputError(f"Expected an OOD set that is at hand. Received: {lack}")
+    return open_source(str(value), OOD_SPLIT, options)
+
+
+def set_entry(name, source, dataset, num_in, protocol, overlaps=()):
+    """The entry of results["sets"]; its note is what a reader of its numbers must know.
+
+    Args:
+        name: str, under which it was asked for.
+        source: ImageSource.
+        dataset: name or path of the in-distribution set.
+        num_in: int, number of in-distribution test images.
+        protocol: Protocol.
+        overlaps: str per model that was trained on images of this set.
+    """
+    spec = registry.DATASETS.get(name)
+    notes = [registry.count_note(name, source.num_images)]
+    notes += [protocol.note(num_in, source.num_images), size_note(source)]
+    if spec is not None and spec.stand_in_for:
+        notes.append(f"stand-in for {spec.stand_in_for}, not that set")
+    if source.skipped:
+        notes.append(f"{len(source.skipped)} unreadable files left out")
+    return {
+        "name": name,
+        "title": spec.title if spec is not None else name,
+        "role": protocol.role(name, dataset),
+        "num_images": source.num_images,
+        "published_images": spec.published_images if spec is not None else None,
+        "note": "; ".join(note for note in (*notes, *overlaps) if note),
+    }
+
+
+def size_note(source):
+    """Says from which size all images of a source were resized, where they were: str or None."""
+    if source.resized_from is None:
+        return None
+    height, width = source.resized_from
+    return f"resized from {height}x{width} to {source.image_size}x{source.image_size} pixels"
+
+
+def overlaps_with(runs, name):
+    """What to say of runs whose training outliers share images with an OOD set: list of str.
+
+    Args:
+        runs: list of Runs.
+        name: str, of the OOD set.
+    """
+    said = []
+    for run in runs:
+        outliers = getattr(run.config, "outliers", None)
+        shared = registry.overlap(outliers, name) if outliers else None
+        if shared:
+            said.append(f"NO FAIR TEST of {run.path.name}, trained on {outliers}: {shared}")
+    return said

@@ -1,0 +1,152 @@
+"""Run directories as subjects: the trained model, what it started from, and their images."""
+
+import dataclasses
+import itertools
+
+from kerasood.data.options import DEFAULTS
+from kerasood.data.splits import calibration_source, training_source
+from kerasood.evaluation.subject import Subject, divide, open_test
+from kerasood.extractor.build import build_full_extractor, head_of
+from kerasood.networks.fingerprint import model_hash
+from kerasood.networks.saving import load_network
+from kerasood.runs import base_config
+
+
+def subject_of_run(run, options=DEFAULTS, **division):
+    """The trained model of a run with its images; see `subjects_of_run`."""
+    return subjects_of_run(run, options, **division)[-1]
+
+
+def subjects_of_run(run, options=DEFAULTS, cache=True, test=None, num_choosing=0, seed=1):
+    """The trained model of a run, and before it the one that its fine-tune started from.
+
+    Args:
+        run: Run.
+        options: DataOptions of its images.
+        cache: whether outputs are kept in the run directory.
+        test: ImageSource of labelled test images; opened where it is None.
+        num_choosing, seed: see `divide`.
+
+    Returns:
+        list of one or two Subjects with the same images.
+
+    Raises:
+        ValueError: training has not finished.
+    """
+    run.check_complete()
+    images = divide(
+        test or open_test(run.config.dataset, options),
+        training_source(run.config, options),
+        calibration_source(run.config, options),
+        num_choosing,
+        seed,
+    )
+    paths = [("base", run.initial_model)] if run.initial_model.exists() else []
+    paths.append((_label(run.config), run.model))
+    subjects = []
+    for label, path in paths:
+        extractor = build_full_extractor(load_network(path))
+        before = base_config(run.config) if path == run.initial_model else None
+        subjects.append(
+            Subject(
+                key=label if label == "base" else run.path.name,
+                label=label,
+                description=f"{path}",
+                extractor=extractor,
+                images=images,
+                head=head_of(extractor),
+                cache=run.outputs if cache else None,
+                seed=(before or run.config).seed,
+                base=subjects[0].key if subjects else None,
+            )
+        )
+    return subjects
+
+
+def compared_subjects(runs, options=DEFAULTS, **opening):
+    """All models of some runs, each once: equal bases are one model.
+
+    Args:
+        runs: list of complete Runs.
+        options: DataOptions.
+        **opening: see `subjects_of_run`.
+
+    Returns:
+        (subjects, {run path: key of its trained model}), with unique keys.
+    """
+    subjects, keys_by_digest, final_keys = [], {}, {}
+    for run in runs:
+        base = None
+        for subject in subjects_of_run(run, options, **opening):
+            digest = model_hash(subject.extractor) or id(subject.extractor)
+            if digest not in keys_by_digest:
+                subject = _with_own_key(subject.replace(base=base), run, keys_by_digest.values())
+                keys_by_digest[digest] = subject.key
+                subjects.append(subject)
+            final_keys[run.path] = base = keys_by_digest[digest]
+    return subjects, final_keys
+
+
+def seed_groups(runs, subjects):
+    """Which of the compared models are one recipe trained with several seeds.
+
+    Fine-tunes belong together when their configurations and those of their bases differ in the
+    seed alone.
+
+    Args:
+        runs: list of Runs.
+        subjects: their Subjects, from `compared_subjects`.
+
+    Returns:
+        [{"label", "models": keys, "seeds"}], every model in one group, in the order of subjects.
+    """
+    recipes = {}
+    for run in runs:
+        recipes[str(run.model)] = (recipe_of(run.config), run.config.seed)
+        base = base_config(run.config)
+        recipes[str(run.initial_model)] = (
+            (recipe_of(base), base.seed) if base else (_seedless(run.config), run.config.seed)
+        )
+    groups = {}
+    for subject in subjects:
+        recipe, seed = recipes[subject.description]
+        group = groups.setdefault(recipe, {"label": subject.label, "models": [], "seeds": []})
+        group["models"].append(subject.key)
+        group["seeds"].append(seed)
+    return list(groups.values())
+
+
+def recipe_of(config):
+    """Everything that decides a run's result but the seed, as a hashable value.
+
+    What follows from the seed is left out as well: the base's weights, the images it did not see
+    and the margins derived from it.
+    """
+    fields = dataclasses.asdict(config)
+    dependent = ["seed", "init", "init_hash", "holdout_seed"]
+    if config.margins is not None:
+        dependent += ["margin_in", "margin_out"]
+    for name in dependent:
+        del fields[name]
+    base = base_config(config)
+    return (*fields.items(), recipe_of(base) if base else _seedless(config))
+
+
+def _seedless(config):
+    return (config.init or "").replace(f"seed{config.seed}", "seed*")
+
+
+def _with_own_key(subject, run, taken):
+    """The subject, told apart by its run's parent folder, or by a number, where it must be."""
+    key, label = subject.key, subject.label
+    suffixes = itertools.chain([run.path.parent.name], itertools.count(2))
+    while key in taken:
+        suffix = next(suffixes)
+        key, label = f"{subject.key}:{suffix}", f"{subject.label} {suffix}"
+    return subject.replace(key=key, label=label)
+
+
+def _label(config):
+    if config.stage == "pretrain":
+        return "base"
+    return f"+ {config.objective}" + (f" ({config.site})" if config.site else "")

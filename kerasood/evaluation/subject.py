@@ -1,0 +1,298 @@
+"""A model and its images, divided once: train | choose parameters | calibrate | test."""
+
+import collections.abc
+import dataclasses
+import pathlib
+import typing
+
+import keras
+import numpy as np
+
+from kerasood.data.decoding import PUBLISHED_SIZE
+from kerasood.data.open import availability, open_source
+from kerasood.data.options import DEFAULTS
+from kerasood.data.source import ArraySource
+from kerasood.data.splits import halves
+from kerasood.errors import InvalidInputError
+from kerasood.extractor.build import build_full_extractor, head_of, is_extractor, output_names
+from kerasood.extractor.precision import in_float32
+
+OWN_IMAGES = "your images"
+# Of images that could calibrate or test, at most these shares choose parameters.
+SHARE_OF_KEPT_OUT = 4
+SHARE_OF_TEST = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Images:
+    """In-distribution images of a model, each with one job.
+
+    Args:
+        testing: labelled ImageSource that metrics are computed on.
+        training: labelled ImageSource that the model was trained on, for detectors that learn; or
+            None.
+        choosing: ImageSource that parameters are chosen on; None where none shall be.
+        calibrating: ImageSource of a threshold.
+        checking: ImageSource that its promise is checked on.
+        calibrated_on: str, what the calibrating images are.
+    """
+
+    testing: typing.Any
+    training: typing.Any
+    choosing: typing.Any
+    calibrating: typing.Any
+    checking: typing.Any
+    calibrated_on: str = "images kept out of training"
+
+
+def divide(testing, training=None, kept_out=None, num_choosing=0, seed=1):
+    """Divides in-distribution images, so that none has two jobs that would flatter it.
+
+    Where images were kept out of training, at most a quarter of them chooses and the others
+    calibrate; all test images test. Else at most an eighth of the test images chooses and is not
+    tested on; of the rest one half calibrates too, and the other checks the promise.
+
+    Args:
+        testing, training, kept_out: ImageSources; the last two may be None.
+        num_choosing: int, images wanted to choose parameters on; 0: none.
+        seed: int, of the halves.
+
+    Returns:
+        Images.
+    """
+    if kept_out is not None:
+        choosing, calibrating = _parted(kept_out, num_choosing, SHARE_OF_KEPT_OUT)
+        return Images(testing, training, choosing, calibrating, testing)
+    choosing, testing = _parted(testing, num_choosing, SHARE_OF_TEST)
+    half, others = halves(testing.num_images, seed)
+    described = f"of the {testing.num_images:,} test images, checked on the others"
+    return Images(
+        testing, training, choosing, testing.subset(half), testing.subset(others), described
+    )
+
+
+def _parted(source, num_images, share):
+    """Evenly spaced images of a source, or None, and the others."""
+    total = source.num_images
+    if not num_images or total < 2:
+        return None, source
+    count = min(num_images, max(2, total // share))
+    rows = np.unique(np.linspace(0, total - 1, count).astype(int))
+    return source.subset(rows), source.subset(np.setdiff1d(np.arange(total), rows))
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A model to be evaluated, and its images.
+
+    Args:
+        key: str, unique, names it in results.
+        label: str, heads its columns.
+        description: str, one line.
+        extractor: keras.Model, images -> {"features", "logits"}.
+        images: Images.
+        head: Head of the classifier, or None when there is none to be had.
+        cache: folder for outputs, or None.
+        seed: int, seed of its training run.
+        base: str, key of the subject that its training started from, or None.
+    """
+
+    key: str
+    label: str
+    description: str
+    extractor: typing.Any
+    images: Images
+    head: typing.Any = None
+    cache: typing.Any = None
+    seed: int | None = None
+    base: str | None = None
+
+    def replace(self, **changes):
+        """The same subject but for `changes`."""
+        return dataclasses.replace(self, **changes)
+
+    def calibrated_on(self, source):
+        """The subject with all images of `source` for its threshold, and none for parameters.
+
+        Args:
+            source: ImageSource of in-distribution images that the model never trained on.
+        """
+        images = dataclasses.replace(
+            self.images, calibrating=source, calibrated_on=f"images of {source.name}"
+        )
+        return self.replace(images=images)
+
+
+def subjects_of(
+    models, in_data, options=DEFAULTS, num_choosing=0, seed=1, cache=None, preprocessing=None
+):
+    """Any Keras models with in-distribution images that they share.
+
+    Args:
+        models: keras.Model, or {label: keras.Model}.
+        in_data: name of a data set, path of an .npz file or image folder, or arrays {"train":
+            (images, labels), "test": (images, labels), "calibration": images}.
+        options: DataOptions; the size of images is that which the models take.
+        num_choosing, seed: see `divide`.
+        cache: folder for outputs, or None.
+        preprocessing: see `build_extractor`.
+
+    Returns:
+        (list of Subjects, str: name of the data set, DataOptions with that size).
+
+    Raises:
+        ValueError: a model, name or array that does not fit.
+    """
+    models = models if isinstance(models, collections.abc.Mapping) else {"model": models}
+    extractors = {label: _extractor(label, model, preprocessing) for label, model in models.items()}
+    options = options.replace(image_size=_image_size(extractors))
+    if isinstance(in_data, str | pathlib.Path):
+        name = str(in_data)
+        sources = _opened(name, options)
+    else:
+        name, sources = OWN_IMAGES, _arrays(in_data)
+    images = divide(num_choosing=num_choosing, seed=seed, **sources)
+    subjects = [
+        Subject(
+            key=label,
+            label=label,
+            description=f"{model.name}, {model.count_params():,} parameters",
+            extractor=extractors[label],
+            images=images,
+            head=_head_or_none(extractors[label]) if is_extractor(model)
+            else head_of(extractors[label]),
+            cache=cache,
+        )
+        for label, model in models.items()
+    ]
+    check_shapes(subjects, {role: source for role, source in sources.items() if source})
+    return subjects, name, options
+
+
+def open_test(dataset, options=DEFAULTS):
+    """The labelled in-distribution test images of a data set: ImageSource.
+
+    Raises:
+        ValueError: they have no labels.
+    """
+    test = open_source(dataset, "test", options)
+    if test.num_classes is None:
+        raise InvalidInputError(
+            f"Expected labelled test images. Received: {dataset} without labels"
+        )
+    return test
+
+
+def check_shapes(subjects, sources):
+    """Refuses images of another size than a model takes: some models answer them all the same.
+
+    Raises:
+        ValueError: an image of a source does not fit.
+    """
+    for name, source in sources.items():
+        images, _ = next(iter(source.batches(1)))
+        for subject in subjects:
+            expected = tuple(subject.extractor.inputs[0].shape[1:])
+            pairs = zip(images.shape[1:], expected, strict=False)
+            if len(expected) != 3 or any(None not in pair and pair[0] != pair[1] for pair in pairs):
+                raise InvalidInputError(
+                    f"Expected images of shape {expected}, which {subject.label!r} takes. "
+                    f"Received: shape={images.shape[1:]} in {name!r}"
+                )
+
+
+def array_source(name, value):
+    """Images in memory, or images and labels, as an ImageSource.
+
+    Args:
+        name: str, for messages.
+        value: uint8 (N, H, W, 3), or a pair of them and int (N,) or (N, 1).
+
+    Raises:
+        ValueError: another dtype or shape.
+    """
+    images, labels = value if _is_pair(value) else (value, None)
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
+        raise InvalidInputError(
+            f"Expected uint8 images (N, H, W, 3), pixels 0-255, for {name!r}. "
+            f"Received: dtype={images.dtype}, shape={images.shape}"
+        )
+    if labels is None:
+        return ArraySource(name, images)
+    labels = np.asarray(labels)
+    # As `keras.datasets` has them.
+    labels = labels[:, 0] if labels.shape == (len(images), 1) else labels
+    if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
+        raise InvalidInputError(
+            f"Expected {len(images)} integer labels for {name!r}. "
+            f"Received: dtype={labels.dtype}, shape={labels.shape}"
+        )
+    return ArraySource(name, images, labels.astype("int32"), int(labels.max()) + 1)
+
+
+def _opened(name, options):
+    training = None
+    if availability(name, "train", options) is None:
+        training = open_source(name, "train", options)
+    return {"testing": open_test(name, options), "training": training, "kept_out": None}
+
+
+def _arrays(in_data):
+    if not isinstance(in_data, collections.abc.Mapping):
+        raise InvalidInputError(
+            'Expected a name, a path or {"test": (images, labels), ...}. '
+            f"Received: {type(in_data).__name__}"
+        )
+    if set(in_data) - {"train", "test", "calibration"} or "test" not in in_data:
+        raise InvalidInputError(
+            'Expected arrays "test" and, if wanted, "train" and "calibration". '
+            f"Received: {', '.join(map(str, in_data)) or 'none'}"
+        )
+    sources = {name: array_source(name, value) for name, value in in_data.items()}
+    test, training = sources["test"], sources.get("train")
+    for source in filter(None, (test, training)):
+        if source.num_classes is None:
+            raise InvalidInputError(
+                f"Expected (images, labels) for {source.name!r}. Received: images"
+            )
+    return {"testing": test, "training": training, "kept_out": sources.get("calibration")}
+
+
+def _extractor(label, model, preprocessing):
+    if not isinstance(model, keras.Model):
+        raise InvalidInputError(
+            f"Expected a keras.Model. Received: {type(model).__name__} for {label!r}"
+        )
+    if is_extractor(model) and preprocessing is None:
+        extractor = in_float32(model)
+    else:
+        extractor = build_full_extractor(model, preprocessing)
+    if "logits" not in output_names(extractor):
+        raise InvalidInputError(
+            f"Expected an output 'logits'. Received: {output_names(extractor)} of {label!r}"
+        )
+    return extractor
+
+
+def _head_or_none(extractor):
+    """The weights of a head; None for one that is not linear, such as G-ODIN's."""
+    try:
+        return head_of(extractor)
+    except ValueError:
+        return None
+
+
+def _image_size(extractors):
+    """Side of the squares that all models take, pixels; 32 where they take any size.
+
+    Models that take other images than squares of one size are left to `check_shapes`.
+    """
+    shapes = [each.inputs[0].shape for each in extractors.values()]
+    sides = {side for shape in shapes if len(shape) == 4 for side in shape[1:3]} - {None}
+    return sides.pop() if len(sides) == 1 else PUBLISHED_SIZE
+
+
+def _is_pair(value):
+    """Whether it is (images, labels)."""
+    return isinstance(value, tuple) or isinstance(value, list) and np.ndim(value[0]) == 4
