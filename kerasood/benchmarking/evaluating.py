@@ -6,6 +6,8 @@ import math
 from kerasood.benchmarking.benchmark_result import Benchmark
 from kerasood.detectors import DETECTORS, Detector, build
 from kerasood.errors import InvalidInputError
+from kerasood.evaluation.auto import choose_detector
+from kerasood.evaluation.fitting import FittedDetectors, SubjectOutputs
 from kerasood.evaluation.measure import measure
 from kerasood.evaluation.ood_sets import set_entry
 from kerasood.evaluation.results import results_of
@@ -38,7 +40,13 @@ def evaluate_subjects(
     Returns:
         Benchmark.
     """
-    usable = asked_for(detectors)
+    chosen, outputs_of = None, {}
+    if is_auto(detectors):
+        outputs = SubjectOutputs(subjects[-1], settings.batch_size, progress)
+        outputs_of[subjects[-1].key] = outputs
+        usable, chosen = _auto(outputs, settings.seed)
+    else:
+        usable = asked_for(detectors)
     if detectors == "all" or tuple(detectors) == ("all",):
         usable = usable_detectors(usable, subjects, settings.tune)
     _announce_gradients(usable, settings)
@@ -48,7 +56,9 @@ def evaluate_subjects(
             continue
         names = usable if detectors_of is None else detectors_of.get(subject.key, usable)
         own = {name: usable[name] for name in names if name in usable}
-        measured[subject.key] = measure(subject, sources, own, settings, progress)
+        measured[subject.key] = measure(
+            subject, sources, own, settings, progress, outputs_of.get(subject.key)
+        )
         _check_accuracy(measured[subject.key], subject, expected_accuracy)
     num_in = subjects[0].images.testing.num_images
     sets = []
@@ -58,7 +68,7 @@ def evaluate_subjects(
         sets.append({**entry, "role": (roles or {}).get(name, entry["role"])})
     measured = {subject.key: measured[subject.key] for subject in subjects}
     return Benchmark(
-        results_of(measured, dataset, subjects, settings, sets, missing, groups),
+        results_of(measured, dataset, subjects, settings, sets, missing, groups, chosen),
         {key: values for each in measured.values() for key, values in each.scores.items()},
         {key: each.detectors for key, each in measured.items()},
         {subject.key: subject.extractor for subject in subjects},
@@ -73,6 +83,8 @@ def num_choosing(detectors, settings):
         detectors: as asked for, see `benchmark`.
         settings: Settings.
     """
+    if is_auto(detectors):
+        return settings.validation_images
     own = isinstance(detectors, collections.abc.Mapping)
     return settings.validation_images if not own and settings.tune and any(
         each.GRID for each in asked_for(detectors).values()
@@ -98,6 +110,17 @@ def asked_for(detectors):
             f"Received: {received}"
         )
     return {name: build(name) for name in (DETECTORS if names == ("all",) else names)}
+
+
+def is_auto(detectors):
+    """Whether the detector is to be chosen from in-distribution images."""
+    return detectors == "auto" or tuple(detectors) == ("auto",)
+
+
+def _auto(outputs, seed):
+    """({name: Detector} of what is chosen, with the energy beside it; what the choice says)."""
+    detector, chosen = choose_detector(outputs, FittedDetectors(outputs, True, seed))
+    return {"energy": build("energy"), chosen["detector"]: detector}, chosen
 
 
 def usable_detectors(detectors, subjects, tune):

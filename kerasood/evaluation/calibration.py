@@ -13,6 +13,7 @@ from kerasood.data.source import OOD_SPLIT
 from kerasood.detectors import Detector, build
 from kerasood.detectors.saving import fingerprint, load_detector, save_detector
 from kerasood.errors import InvalidInputError
+from kerasood.evaluation.auto import choose_detector
 from kerasood.evaluation.fitting import FittedDetectors, SubjectOutputs
 from kerasood.evaluation.run_subjects import subject_of_run
 from kerasood.files import read_json, write_json
@@ -74,7 +75,7 @@ def calibrate_run(
 
     Args:
         run: Run, complete.
-        name: name that `detectors.build` takes.
+        name: name that `detectors.build` takes, or "auto"; see `choose_detector`.
         promise: thresholds.Promise; by default 95 % on average.
         calibration: name or path of other in-distribution images, never trained on: all of them
             calibrate, and none chooses parameters.
@@ -92,20 +93,19 @@ def calibrate_run(
         ValueError: no such detector, too few images, or a stored file that is not what it claims.
     """
     promise = promise or thresholds.Promise()
-    new = build(name)
     path = run.detectors / f"{name}.npz"
-    stored = _stored_detector(path, new) if path.exists() else None
+    stored = _stored_detector(path, build(name)) if name != "auto" and path.exists() else None
     if stored is not None:
         # The images that chose its parameters, however many these were, must not calibrate.
         num_choosing = getattr(stored, "choice_", {}).get("num_images", 0)
-    elif not (tune and new.GRID):
+    elif name != "auto" and not (tune and build(name).GRID):
         num_choosing = 0
     subject = subject_of_run(run, options, num_choosing=num_choosing, seed=seed)
     outputs = SubjectOutputs(subject, batch_size, progress)
     detector = stored
     if detector is None:
-        detector = FittedDetectors(outputs, tune, seed).fit(new)
-        save_detector(path, detector)
+        name, detector = _new_detector(name, outputs, FittedDetectors(outputs, tune, seed))
+        save_detector(run.detectors / f"{name}.npz", detector)
     if calibration is not None:
         subject = subject.calibrated_on(open_source(calibration, OOD_SPLIT, options))
         outputs = SubjectOutputs(subject.replace(cache=None), batch_size, progress)
@@ -117,6 +117,15 @@ def calibrate_run(
     if usual:
         store_thresholds(run, {name: (detector, threshold.to_json(), scores.described)})
     return Calibrated(subject, name, detector, threshold, scores.described)
+
+
+def _new_detector(name, outputs, fitter):
+    """(name, fitted Detector), chosen where the name is "auto"."""
+    detector = None
+    if name == "auto":
+        detector, chosen = choose_detector(outputs, fitter)
+        name = chosen["detector"]
+    return name, fitter.fit(detector or build(name))
 
 
 def _stored_detector(path, new):

@@ -47,6 +47,16 @@ class Validation:
         return len(self.images["in"])
 
     @property
+    def described(self):
+        """What the images are, in words."""
+        return f"{self.num_images:,} images that are neither trained nor tested on"
+
+    @property
+    def kinds(self):
+        """Names of the kinds of outliers: list of str."""
+        return [name for name in self.images if name != "in"]
+
+    @property
     def outputs(self):
         """{"in" or kind: outputs} of the images as they are; computed once."""
         if self._outputs is None:
@@ -96,31 +106,33 @@ class Validation:
         return (images[start : start + size] for start in range(0, len(images), size))
 
 
-def choose(detector, fitting, validation):
+def choose(detector, fitting, validation, grid=None):
     """Fits a detector for every point of its grid and returns the best.
 
     Args:
         detector: Detector whose class has a `GRID`, {parameter: values}.
         fitting: Fitting.
         validation: Validation.
+        grid: {parameter: values}, instead of the class's.
 
     Returns:
         A new, fitted detector with `choice_`: JSON values that say what was chosen from what, on
         which images, and by which numbers.
     """
+    grid = detector.GRID if grid is None else grid
     trials = []
-    for params, fitted, outputs in _points(detector, detector.GRID, fitting, validation):
+    for params, fitted, outputs in _points(detector, grid, fitting, validation):
         trials.append(({**params, **mean_metrics(fitted, outputs)}, fitted))
     tried, best = min(trials, key=lambda trial: (-trial[0]["auroc"], trial[0]["fpr95"]))
-    default = {name: getattr(detector, name) for name in detector.GRID}
+    default = {name: getattr(detector, name) for name in grid}
     best.choice_ = {
         "chosen": {name: tried[name] for name in default},
         "criterion": CRITERION,
         "fpr95": tried["fpr95"],
         "auroc": tried["auroc"],
-        "images": f"{validation.num_images:,} images that are neither trained nor tested on",
+        "images": validation.described,
         "num_images": validation.num_images,
-        "outliers": [name for name in validation.images if name != "in"],
+        "outliers": validation.kinds,
         "default": next((each for each, _ in trials if default.items() <= each.items()), None),
         "tried": [each for each, _ in trials],
     }

@@ -123,8 +123,15 @@ class FittedDetectors:
         self._validation = None
 
     def fit(self, detector: Detector):
-        """A fitted copy of a detector, its parameters chosen where that is wanted."""
+        """A fitted copy of a detector, its parameters chosen where that is wanted.
+
+        One that has chosen already, and says so in `choice_`, keeps its parameters.
+        """
         fitting = self._outputs.fitting(detector)
+        if hasattr(detector, "choice_"):
+            fitted = clone(detector).fit(*fitting)
+            fitted.choice_ = detector.choice_
+            return fitted
         if self._tune and detector.GRID:
             return choose(detector, fitting, self.validation)
         return clone(detector).fit(*fitting)

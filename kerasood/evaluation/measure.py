@@ -68,7 +68,7 @@ class Measured:
     detectors: dict
 
 
-def measure(subject, ood_sources, detectors, settings, progress=None):
+def measure(subject, ood_sources, detectors, settings, progress=None, outputs=None):
     """Runs one model over all images once and measures every detector.
 
     Detectors that take a step on the image need passes of their own.
@@ -79,6 +79,7 @@ def measure(subject, ood_sources, detectors, settings, progress=None):
         detectors: {name: Detector}, not fitted; those with a `choice_` keep their parameters.
         settings: Settings.
         progress: see `SubjectOutputs`.
+        outputs: SubjectOutputs of the subject, where some are there already.
 
     Returns:
         Measured.
@@ -92,7 +93,7 @@ def measure(subject, ood_sources, detectors, settings, progress=None):
             f"Expected OOD sets under other names than {', '.join(OWN_SETS)}. "
             f"Received: {', '.join(ood_sources)}"
         )
-    outputs = SubjectOutputs(subject, settings.batch_size, progress)
+    outputs = outputs or SubjectOutputs(subject, settings.batch_size, progress)
     tested = outputs.collect(subject.images.testing, "in")
     predicted = np.argmax(tested.outputs["logits"], axis=-1)
     fitter = FittedDetectors(outputs, settings.tune, settings.seed)
@@ -111,7 +112,8 @@ def measure(subject, ood_sources, detectors, settings, progress=None):
         calibrated.append({**where, **_calibrated(detector, outputs, scores_out, settings.tpr)})
         scores[subject.key, name, "in"] = scores_in
         scores |= {(subject.key, name, set_name): s for set_name, s in scores_out.items()}
-    choices = {name: each.choice_ for name, each in fitted.items() if hasattr(each, "choice_")}
+    choices = {name: getattr(each, "choice_", {}) for name, each in fitted.items()}
+    choices = {name: choice for name, choice in choices.items() if choice.get("chosen")}
     for name, choice in choices.items():
         log.info("%s: %s", subject.label, choice_in_words(name, choice))
     entry = {

@@ -68,12 +68,22 @@ def test_class_sums_worked_by_hand():
 
 def test_whitening_inverts_a_covariance_and_drops_directions_without_variance():
     rotation, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))
-    covariance = rotation @ np.diag([9.0, 4.0, 1.0, 1e-9]) @ rotation.T
+    covariance = rotation @ np.diag([9.0, 4.0, 1.0, 1e-14]) @ rotation.T
     whitener = whitening(covariance)
     assert whitener.shape == (4, 3)
     np.testing.assert_allclose(whitener.T @ covariance @ whitener, np.eye(3), atol=1e-12)
     inverse = rotation @ np.diag([1 / 9, 1 / 4, 1, 0]) @ rotation.T
     np.testing.assert_allclose(whitener @ whitener.T, inverse, atol=1e-7)
+
+
+def test_directions_of_small_variance_count_and_rounding_does_not():
+    rotation, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))
+    # The third is what a trained DenseNet has; the last is rounding.
+    variances = np.array([1.0, 1e-3, 1e-9, 1e-15])
+    whitener = whitening(rotation @ np.diag(variances) @ rotation.T)
+    assert whitener.shape == (4, 3)
+    distances = ((rotation[:, :3] * np.sqrt(variances[:3])).T @ whitener) ** 2
+    np.testing.assert_allclose(distances.sum(axis=1), 1.0, rtol=1e-4)
 
 
 def test_whitening_without_any_variance_is_a_column_of_zeros():
