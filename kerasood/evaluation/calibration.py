@@ -7,9 +7,9 @@ import json
 import numpy as np
 
 from kerasood import thresholds
+from kerasood.data.division import OOD_SPLIT
 from kerasood.data.open import open_source
 from kerasood.data.options import DEFAULTS
-from kerasood.data.source import OOD_SPLIT
 from kerasood.detectors import Detector, build
 from kerasood.detectors.saving import fingerprint, load_detector, save_detector
 from kerasood.errors import InvalidInputError

@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 from sklearn.base import clone
 
-from kerasood.data.source import TakenSource
 from kerasood.detectors import Detector
 from kerasood.errors import InvalidInputError
 from kerasood.evaluation.choosing import Fitting, Validation, choose
@@ -45,8 +44,9 @@ class SubjectOutputs:
         """
         if id(source) in self._collected:
             return self._collected[id(source)][1]
-        whole = self._collected.get(id(getattr(source, "source", None)))
-        if isinstance(source, TakenSource) and whole is not None:
+        whole = self._collected.get(id(source.whole))
+        # Where files are unreadable, images of the whole are not in its rows.
+        if whole is not None and not source.whole.skipped:
             collected = _rows_of(whole[1], source.rows)
         else:
             collected = self._cache.collect(
@@ -60,9 +60,9 @@ class SubjectOutputs:
         """Scores of a fitted detector for a set: (N,) float32."""
         if not detector.input_step:
             return score(detector, self.collect(source, name).outputs)
-        whole = self._stepped_scores.get((id(detector), id(getattr(source, "source", None))))
-        if isinstance(source, TakenSource) and whole is not None:
-            return whole[-1][source.rows[source.rows < len(whole[-1])]]
+        whole = self._stepped_scores.get((id(detector), id(source.whole)))
+        if whole is not None and not source.whole.skipped:
+            return whole[-1][source.rows]
         key = id(detector), id(source)
         if key not in self._stepped_scores:
             stepped = self._collect_stepped(detector, source, name)
@@ -163,7 +163,6 @@ def score(detector, outputs):
 
 
 def _rows_of(collected, rows):
-    rows = rows[rows < collected.num_images]
     outputs = {name: array[rows] for name, array in collected.outputs.items()}
     labels = None if collected.labels is None else collected.labels[rows]
     return dataclasses.replace(collected, outputs=outputs, labels=labels)

@@ -6,8 +6,8 @@ import pathlib
 import numpy as np
 
 from kerasood.data import registry
+from kerasood.data.division import OOD_SPLIT
 from kerasood.data.open import availability, open_source
-from kerasood.data.source import OOD_SPLIT
 from kerasood.errors import InvalidInputError
 from kerasood.evaluation.subject import array_source
 

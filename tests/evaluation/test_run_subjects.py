@@ -41,7 +41,7 @@ def test_a_base_that_runs_share_is_evaluated_once(three_runs):
     subjects, final_keys = compared_subjects(three_runs, OPTIONS)
     keys = [subject.key for subject in subjects]
     assert keys == ["base", "finetune", "finetune:x", "finetune:2"]
-    assert [candidate.base for candidate in candidates] == [None, "base", "base", "base"]
+    assert [subject.base for subject in subjects] == [None, "base", "base", "base"]
     assert list(final_keys.values()) == keys[1:]
     assert seed_groups(three_runs, subjects) == [
         {"label": "base", "models": ["base"], "seeds": [1]},

@@ -278,7 +278,7 @@ def test_runs_of_several_recipes_are_not_averaged(world, tmp_path):
 
 
 def test_the_suite_goes_on_without_the_test_images_of_one_data_set(
-    world, measured, tmp_path, capsys, monkeypatch
+    world, measured, tmp_path, caplog, monkeypatch
 ):
     data = tmp_path / "data"
     data.mkdir()
@@ -292,9 +292,7 @@ def test_the_suite_goes_on_without_the_test_images_of_one_data_set(
     (lacking,) = results["not_measured"]
     assert (lacking["dataset"], lacking["lack"]) == ("cifar100", "no test images")
     assert f"cifar100: not found in {data}" in lacking["how_to_get"]
-    assert "cifar100: no test images: cifar100: not found" in " ".join(
-        capsys.readouterr().out.split()
-    )
+    assert "cifar100: no test images: cifar100: not found" in caplog.text
     for text in (page.read_text(), page.with_name("paper.md").read_text()):
         assert "No test images: cifar100: not found in" in text
     assert "cifar100 was not measured" in re.sub("<[^>]*>", "", page.read_text())

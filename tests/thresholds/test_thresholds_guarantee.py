@@ -172,13 +172,18 @@ def test_json_round_trip(guarantee):
     assert Threshold.from_json(json.loads(json.dumps(threshold.to_json()))) == threshold
 
 
-def test_thresholds_written_before_there_was_a_choice_still_load():
-    threshold = calibrate(np.arange(200.0))
-    content = threshold.to_json()
-    del content["guarantee"]
-    assert Threshold.from_json(content) == threshold
-    with pytest.raises(ValueError, match="Received: guarantee='sure'"):
-        Threshold.from_json({**content, "guarantee": "sure"})
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"num_images": -5}, {"rank": 3}, {"rank": 201}, {"num_images": 200.0}, {"tpr": "0.9"},
+        {"interval": [0.0, 1.0]}, {"interval": 3}, {"value": float("inf")}, {"value": None},
+    ],
+)
+def test_stored_thresholds_that_no_calibration_gives_are_refused(changed):
+    content = calibrate(np.arange(200.0)).to_json()
+    assert Threshold.from_json(content) == calibrate(np.arange(200.0))
+    with pytest.raises(ValueError, match="Received"):
+        Threshold.from_json({**content, **changed})
 
 
 def test_the_promise_in_words():
