@@ -3,9 +3,9 @@
 import numpy as np
 
 from kerasood.data import registry
+from kerasood.evaluation.means import spread
 from kerasood.reporting import paper_numbers
 from kerasood.reporting.paper_numbers import METRICS, SETS
-from kerasood.reporting.seeds import spread
 
 COMPARABLE = ("published", "partial")
 DETECTORS = ("msp", "odin", "mahalanobis", "energy")

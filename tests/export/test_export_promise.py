@@ -7,7 +7,8 @@ from tiny_models import small_network
 
 from kerasood import export, thresholds
 from kerasood.detectors import Energy
-from kerasood.serving import OODModel, calibrate_outputs
+from kerasood.serving import OODModel
+from kerasood.thresholds import Promise, calibrate_outputs
 
 FORMATS = ("saved_model", "tflite")
 
@@ -61,7 +62,9 @@ def test_a_threshold_that_flags_too_few_is_refused_too(calibrated, tmp_path):
 def test_per_class_and_a_quantised_file(calibrated, tmp_path):
     model, _, images = calibrated
     outputs = model.predict(images)
-    per_class = calibrate_outputs(outputs["score"], outputs["logits"], 0.9, 0.95, "average", True)
+    per_class = calibrate_outputs(
+        outputs["score"], outputs["logits"], Promise(0.9, per_class=True)
+    )
     model = OODModel(model.network, Energy(), per_class)
     result = exported(
         (model, per_class, images), tmp_path, images, quantization=export.Quantization("dynamic")
