@@ -6,7 +6,7 @@ CONSTRAINTS := $(wildcard constraints/python$(PYTHON_VERSION).txt)
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet \
 	$(addprefix --constraint ,$(CONSTRAINTS))
 
-.PHONY: demo docs test slow-test lint lock benchmark clean
+.PHONY: demo docs test slow-test campaign lint lock benchmark clean
 
 demo: $(VENV)/.installed  ## train, evaluate, calibrate, export and score on the embedded digits
 	rm -rf demo
@@ -18,6 +18,9 @@ test: $(VENV)/.installed-dev  ## lint and the default suite
 
 slow-test: $(VENV)/.installed-dev  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+campaign: $(VENV)/.installed-dev  ## kills, damaged files and simulated promises, with counts
+	$(BIN)/python -m pytest -m slow -s tests/campaign
 
 benchmark: $(VENV)/.installed-dev  ## speed against limits, and beside pytorch-ood where it is installed
 	$(BIN)/python -m benchmarks.score

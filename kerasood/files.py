@@ -12,6 +12,7 @@ import re
 import shutil
 import socket
 import tempfile
+import tokenize
 import zipfile
 import zlib
 
@@ -19,6 +20,11 @@ import numpy as np
 
 from kerasood.errors import InvalidInputError, StorageError
 
+# What NumPy raises on damaged files; it parses the header of an array as Python.
+DAMAGE = (
+    OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, SyntaxError,
+    tokenize.TokenError,
+)
 TEMPORARY = re.compile(r"\..*\.(?P<host>[A-Za-z0-9]+)-(?P<process>\d+)\.tmp")
 
 
@@ -165,5 +171,5 @@ def open_npz(path, what):
             yield stored
     except (FileNotFoundError, InvalidInputError):
         raise
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (KeyError, *DAMAGE) as error:
         raise InvalidInputError(f"Expected {what} in {path}. Received: {error}") from error

@@ -3,7 +3,6 @@ import contextlib
 import math
 import pathlib
 import zipfile
-import zlib
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from kerasood.data.labels import MAX_CLASSES, checked_labels
 from kerasood.data.options import DEFAULTS
 from kerasood.data.source import ImageSource
 from kerasood.errors import InvalidInputError
+from kerasood.files import DAMAGE
 
 ARRAY_SUFFIXES = (".npz", ".npy")
 ROWS_PER_READ = 512
@@ -166,7 +166,7 @@ def _readable(path):
         yield
     except (FileNotFoundError, PermissionError):
         raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, RuntimeError) as error:
+    except DAMAGE as error:
         suffix = pathlib.Path(path).suffix[1:]
         raise InvalidInputError(
             f"{path}: not a readable {suffix} (truncated download?): {error}"

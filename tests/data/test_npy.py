@@ -87,3 +87,13 @@ def test_truncated_file(save, kept):
     path.write_bytes(data[: int(kept * len(data) if isinstance(kept, float) else kept)])
     with pytest.raises(ValueError, match=r"some\.npy: not a readable npy \(truncated download\?\)"):
         ArrayFileSource(path, "test")
+
+
+@pytest.mark.parametrize(("position", "value"), [(10, 0), (10, 255), (11, 10)])
+def test_a_damaged_header(save, position, value):
+    path = save(some_images(2))
+    data = bytearray(path.read_bytes())
+    data[position] = value
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"some\.npy: not a readable npy"):
+        ArrayFileSource(path, "test")
