@@ -184,3 +184,34 @@ def test_formats_are_told_by_their_files(tmp_path):
     assert list(formats.artefacts(tmp_path)) == list(formats.FORMATS)
     with pytest.raises(ValueError, match="Received: .*none.onnx"):
         formats.format_of(tmp_path / "none.onnx")
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        keras.layers.Normalization(mean=[0.4, 0.5, 0.6], variance=[0.04, 0.05, 0.06]),
+        keras.layers.Activation("gelu"),
+    ],
+    ids=["normalization", "exact gelu"],
+)
+def test_layers_that_tf2onnx_lacks(layer, tmp_path):
+    needed("onnx")
+    model = OODModel(network_with(layer), Energy(), 0.0)
+    images = random_images(model.image_shape)
+    result = export.export_model(model, tmp_path, images=images, formats=("onnx",))
+    assert result.reports["onnx"].largest < 1e-4
+
+
+def test_a_grouped_convolution_is_refused_by_its_name(tmp_path):
+    needed("onnx")
+    grouped = keras.layers.Conv2D(6, 3, groups=3, name="of_three_groups")
+    model = OODModel(network_with(grouped), Energy(), 0.0)
+    with pytest.raises(export.Inexpressible, match="of_three_groups"):
+        images = random_images(model.image_shape)
+        export.export_model(model, tmp_path, images=images, formats=("onnx",))
+
+
+def network_with(layer):
+    images = keras.Input((8, 8, 3), dtype="uint8")
+    x = layer(keras.layers.Rescaling(1 / 255)(images))
+    return keras.Model(images, keras.layers.Dense(4)(keras.layers.Flatten()(x)))

@@ -54,8 +54,9 @@ def _converted(function, images):
 
         try:
             proto, _ = tf2onnx.convert.from_function(
-                function, [images], opset=OPSET, custom_op_handlers={"Log1p": (_log1p, [])}
+                function, [images], opset=OPSET, custom_op_handlers=HANDLERS
             )
+            _bind_captured(proto, function.get_concrete_function(images))
             # Ops that it does not know pass through it without an error.
             onnx.checker.check_model(proto)
         # The converter raises whatever a handler of one op raises, the checker an error of its own.
@@ -72,3 +73,29 @@ def _log1p(graph, node, name, _):
     sum_ = graph.make_node("Add", [node.input[0], one.output[0]])
     node.type = "Log"
     graph.replace_input(node, node.input[0], sum_.output[0], 0)
+
+
+def _erfc(graph, node, name, _):
+    """1 - erf(x), of the exact GELU, which tf2onnx lacks; its own signature of a handler."""
+    one = graph.make_const(f"{name}_one", np.ones((), "float32"))
+    erf = graph.make_node("Erf", [node.input[0]])
+    node.type = "Sub"
+    graph.replace_inputs(node, [one.output[0], erf.output[0]])
+
+
+def _bind_captured(proto, concrete):
+    """Makes constants of the tensors that a function captured, such as a Normalization's mean.
+
+    tf2onnx makes further inputs of them.
+    """
+    from onnx import numpy_helper
+
+    captured = {inside.name: outside for outside, inside in concrete.graph.captures}
+    for spec in list(proto.graph.input):
+        if spec.name in captured:
+            values = captured[spec.name].numpy()
+            proto.graph.initializer.append(numpy_helper.from_array(values, spec.name))
+            proto.graph.input.remove(spec)
+
+
+HANDLERS = {"Log1p": (_log1p, []), "Erfc": (_erfc, [])}
