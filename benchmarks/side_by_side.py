@@ -12,19 +12,19 @@ class SideBySide:
 
     Args:
         trainers: compiled keras.Models that differ in nothing but the values of their variables.
-        data: TrainingData of all of them.
+        batches: Batches of all of them.
     """
 
-    def __init__(self, trainers, data):
+    def __init__(self, trainers, batches):
         self.trainers = trainers
-        self.arrays = resident_arrays(data)
+        self.arrays = resident_arrays(batches)
         states = [state_of(trainer) for trainer in trainers]
         self._state = jax.tree.map(lambda *values: jax.numpy.stack(values), *states)
         steps = jax.vmap(functools.partial(take_steps, trainers[0]), in_axes=(0, None, 0))
         self._steps = jax.jit(steps, donate_argnums=0)
 
     def train(self, calls):
-        """Takes the steps of one item of `row_calls` per model; returns {metric: (models,)}."""
+        """Takes the steps of one item of `RowCalls` per model; returns {metric: (models,)}."""
         per_model = [groups for (groups,) in calls]
         for groups in zip(*per_model, strict=True):
             rows = jax.tree.map(lambda *places: jax.numpy.stack(places), *groups)

@@ -29,7 +29,7 @@ class Unavailable(Exception):
 def kerasood(config):
     """What train.py does, checkpoints aside."""
     trainer, batches, data = _prepared(config, seed=1)
-    return lambda epoch: _fit(trainer, batches(epoch, epoch + 1), epoch, config, data)
+    return lambda epoch: _fit(trainer, batches, epoch, config, data)
 
 
 def together(config):
@@ -41,10 +41,12 @@ def together(config):
     from benchmarks.side_by_side import SideBySide
 
     parts = [_prepared(config, seed) for seed in range(1, config.models + 1)]
-    models = SideBySide([trainer for trainer, _, _ in parts], parts[0][2])
+    models = SideBySide([trainer for trainer, _, _ in parts], parts[0][1].batches)
 
     def epoch(number):
-        models.train([next(batches(number, number + 1)) for _, batches, _ in parts])
+        for _, batches, _ in parts:
+            batches.begin_epoch(number)
+        models.train([batches[0] for _, batches, _ in parts])
 
     return epoch
 
@@ -122,19 +124,22 @@ def _network(config):
 def _prepared(config, seed):
     import keras
 
-    from kerasood.config import TrainConfig, stage_config
     from kerasood.data.splits import TrainingData
     from kerasood.training import loop as training
+    from kerasood.training.batches import Batches
+    from kerasood.training.config import stage_config, train_config
 
     keras.utils.set_random_seed(seed)
-    recipe = TrainConfig(batch_size=config.batch_size, pretrain_epochs=EPOCHS, seed=seed)
+    recipe = train_config(batch_size=config.batch_size, pretrain_epochs=EPOCHS, seed=seed)
     stage = stage_config(recipe, "pretrain")
     data = TrainingData(random_set(config.images), None, NUM_CLASSES, None)
     trainer = training.build_trainer(_network(config), stage)
-    return trainer, training.prepare(trainer, data, stage), data
+    batches = Batches(*data.training, stage.batch_size, seed)
+    return trainer, training.prepare(trainer, batches, stage), data
 
 
 def _fit(trainer, batches, epoch, config, data):
+    batches.begin_epoch(epoch)
     trainer.fit(
         batches,
         initial_epoch=epoch,

@@ -2,6 +2,8 @@
 
 What one needs, each loaded when it is first used:
 
+    fine_tune, training        any classifier fine-tuned for it; objectives, train.py's work
+    WideResNet                 the paper's network
     build_extractor, head_of   a classifier as a map from images to features and logits
     Preprocessing              what pixels go through first, kept inside the model
     DETECTORS, detectors       scores over them; `fit`, `score`; `detectors.register`
@@ -45,18 +47,27 @@ if typing.TYPE_CHECKING:
         calibrate_per_class,
         drift_check,
     )
-    from kerasood.training.trainers.cross_entropy import CrossEntropyTraining
-    from kerasood.training.trainers.fine_tuning import SparsityFineTuning
+    from kerasood.training import fine_tune
+    from kerasood.training.trainers import (
+        CrossEntropyTraining,
+        EnergyFineTuning,
+        LogitNormFineTuning,
+        OutlierExposure,
+        SparsityFineTuning,
+    )
 
 _PLACES = {
-    "CrossEntropyTraining": "kerasood.training.trainers.cross_entropy",
+    "CrossEntropyTraining": "kerasood.training.trainers",
     "DETECTORS": "kerasood.detectors",
     "Detector": "kerasood.detectors",
+    "EnergyFineTuning": "kerasood.training.trainers",
     "KerasoodError": "kerasood.errors",
+    "LogitNormFineTuning": "kerasood.training.trainers",
     "OODModel": "kerasood.serving",
+    "OutlierExposure": "kerasood.training.trainers",
     "PerClassThreshold": "kerasood.thresholds",
     "Preprocessing": "kerasood.extractor",
-    "SparsityFineTuning": "kerasood.training.trainers.fine_tuning",
+    "SparsityFineTuning": "kerasood.training.trainers",
     "Threshold": "kerasood.thresholds",
     "WideResNet": "kerasood.networks.wide_resnet",
     "benchmark": "kerasood.benchmarking",
@@ -65,6 +76,7 @@ _PLACES = {
     "calibrate_per_class": "kerasood.thresholds",
     "drift_check": "kerasood.thresholds",
     "export_model": "kerasood.export",
+    "fine_tune": "kerasood.training",
     "head_of": "kerasood.extractor",
     "recalibrate": "kerasood.serving",
     "score_files": "kerasood.scoring",
@@ -73,6 +85,7 @@ _MODULES = {
     "detectors": "kerasood.detectors",
     "metrics": "kerasood.metrics",
     "thresholds": "kerasood.thresholds",
+    "training": "kerasood.training",
     "zoo": "kerasood.networks.zoo",
 }
 
@@ -89,8 +102,11 @@ __all__ = [
     "CrossEntropyTraining",
     "DETECTORS",
     "Detector",
+    "EnergyFineTuning",
     "KerasoodError",
+    "LogitNormFineTuning",
     "OODModel",
+    "OutlierExposure",
     "PerClassThreshold",
     "Preprocessing",
     "SparsityFineTuning",
@@ -102,6 +118,7 @@ __all__ = [
     "calibrate_per_class",
     "drift_check",
     "export_model",
+    "fine_tune",
     "head_of",
     "recalibrate",
     "score_files",

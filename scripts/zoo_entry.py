@@ -160,7 +160,8 @@ def _base(run):
 def _summary(config, found, of_the_paper):
     how = f"pretrained for {found['pretrain']} epochs"
     if config.stage == "finetune":
-        objective = config.objective + (f" on {config.site}" if config.site else "")
+        site = config.parameters.get("site")
+        objective = config.objective + (f" on {site}" if site else "")
         how += f" and fine-tuned for {found['finetune']} ({objective})"
     title = DATASETS[config.dataset].title
     text = f"WRN-{found['depth']}-{found['width']} on {title}, {how}, seed {config.seed}"

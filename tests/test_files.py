@@ -159,8 +159,8 @@ def test_the_next_writer_removes_what_a_killed_one_left(tmp_path):
 
 
 def test_a_run_whose_first_writer_was_killed_is_new(tmp_path):
-    from kerasood.config import TrainConfig, stage_config
     from kerasood.runs import Run, newest_run
+    from kerasood.training.config import TrainConfig, stage_config
 
     run = Run(tmp_path / "run", stage_config(TrainConfig(), "pretrain"))
     kill_while_writing(run.path / "config.json")

@@ -1,7 +1,6 @@
 """The frame of every command: flags in, one clear line out when something is wrong."""
 
 import contextlib
-import dataclasses
 import functools
 import importlib
 import logging as python_logging
@@ -12,7 +11,7 @@ from absl import app, flags, logging
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from kerasood.commands.flags import define_flags, from_flags
+from kerasood.commands.flags import define_flags, flag_names, from_flags
 from kerasood.errors import InvalidInputError, KerasoodError
 from kerasood.logs import log
 
@@ -36,7 +35,7 @@ def run_command(config_class, story):
         "import", [], "Module to import first, which registers detectors and the like; repeatable."
     )
     define_flags(config_class)
-    for name in ("import", *(field.name for field in dataclasses.fields(config_class))):
+    for name in ("import", *flag_names(config_class)):
         # What --help lists: absl would leave it to --helpfull, among a hundred flags of its own.
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
 

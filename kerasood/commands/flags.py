@@ -7,20 +7,27 @@ import typing
 from absl import flags
 
 from kerasood.errors import InvalidInputError
-from kerasood.training.recipes import PRESETS
+from kerasood.training.recipe import PRESETS
 
 
 def define_flags(config_class, flag_values=flags.FLAGS):
-    """Defines one absl flag per field of `config_class`, with its default, type and choices."""
+    """Defines one absl flag per field of `config_class`, with its default, type and choices.
+
+    A field whose metadata hold "fields", a function that returns another dataclass, has that one's
+    flags instead; its value is the dict of those given.
+    """
     hints = typing.get_type_hints(config_class)
     for field in dataclasses.fields(config_class):
+        if "fields" in field.metadata:
+            define_flags(field.metadata["fields"](), flag_values)
+            continue
         kind, text = _plain_type(hints[field.name]), field.metadata["help"]
         arguments = (field.name, field.default, text)
-        if field.metadata["choices"]:
+        choices = field.metadata["choices"]
+        if choices:
             name, default, text = arguments
-            flags.DEFINE_enum(
-                name, default, field.metadata["choices"], text, flag_values=flag_values
-            )
+            choices = choices() if callable(choices) else choices
+            flags.DEFINE_enum(name, default, choices, text, flag_values=flag_values)
         elif typing.get_origin(kind) is tuple:
             name, default, text = arguments
             flags.DEFINE_list(name, list(default), text, flag_values=flag_values)
@@ -28,21 +35,40 @@ def define_flags(config_class, flag_values=flags.FLAGS):
             _DEFINERS[kind](*arguments, flag_values=flag_values)
 
 
+def flag_names(config_class):
+    """The names of the flags that `define_flags` defines, in its order."""
+    for field in dataclasses.fields(config_class):
+        nested = field.metadata.get("fields")
+        yield from flag_names(nested()) if nested else (field.name,)
+
+
 def from_flags(config_class, flag_values=flags.FLAGS):
     """Builds `config_class` from parsed flags; a data set's preset fills those not given."""
     values = {
-        field.name: flag_values[field.name].value for field in dataclasses.fields(config_class)
+        field.name: flag_values[field.name].value
+        for field in dataclasses.fields(config_class)
+        if "fields" not in field.metadata
     }
     preset = PRESETS.get(values.get("dataset"), {})
     given = {name for name in values if flag_values[name].present}
     values |= {name: value for name, value in preset.items() if name not in given}
     hints = typing.get_type_hints(config_class)
+    nested = {
+        field.name: _given(from_flags(field.metadata["fields"](), flag_values))
+        for field in dataclasses.fields(config_class)
+        if "fields" in field.metadata
+    }
     return config_class(
+        **nested,
         **{
             name: _items(name, value, hints[name]) if isinstance(value, list) else value
             for name, value in values.items()
-        }
+        },
     )
+
+
+def _given(options):
+    return {name: value for name, value in vars(options).items() if value is not None}
 
 
 def _items(name, values, hint):

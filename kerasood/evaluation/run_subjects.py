@@ -42,7 +42,7 @@ def subjects_of_run(run, options=DEFAULTS, cache=True, test=None, num_choosing=0
         seed,
     )
     paths = [("base", run.initial_model)] if run.initial_model.exists() else []
-    paths.append((_label(run.config), run.model))
+    paths.append((run.config.label, run.model))
     subjects = []
     for label, path in paths:
         extractor = build_full_extractor(load_network(path))
@@ -123,11 +123,9 @@ def recipe_of(config):
     and the margins derived from it.
     """
     fields = dataclasses.asdict(config)
-    dependent = ["seed", "init", "init_hash", "holdout_seed"]
-    if config.margins is not None:
-        dependent += ["margin_in", "margin_out"]
-    for name in dependent:
+    for name in ("seed", "init", "init_hash", "holdout_seed", "derived"):
         del fields[name]
+    fields["parameters"] = tuple(sorted(fields["parameters"].items()))
     base = base_config(config)
     return (*fields.items(), recipe_of(base) if base else _seedless(config))
 
@@ -144,9 +142,3 @@ def _with_own_key(subject, run, taken):
         suffix = next(suffixes)
         key, label = f"{subject.key}:{suffix}", f"{subject.label} {suffix}"
     return subject.replace(key=key, label=label)
-
-
-def _label(config):
-    if config.stage == "pretrain":
-        return "base"
-    return f"+ {config.objective}" + (f" ({config.site})" if config.site else "")

@@ -41,11 +41,12 @@ _POOLINGS = {"GlobalAveragePooling1D", "GlobalAveragePooling2D"}
 
 
 class FoundHead(typing.NamedTuple):
-    """The head, where its input is, and whether its float32 output is the model's output."""
+    """The head, its input, whether its float32 output is the model's, whether softmax follows."""
 
     layer: layers.Layer
     inputs: TensorInGraph
     plain: bool
+    softmax: bool
 
 
 def find_head(model, output=None):
@@ -87,7 +88,8 @@ def find_head(model, output=None):
             count = width if "pooling" in passed else _size(place.tensor)
             if not count == width == output.shape[-1]:
                 raise InvalidInputError(_refusal(operation))
-            return FoundHead(operation, inputs, _is_plain(operation, inputs, output, passed))
+            plain = _is_plain(operation, inputs, output, passed)
+            return FoundHead(operation, inputs, plain, "softmax" in passed)
         place = inputs
     raise InvalidInputError(f"Expected a layer with weights. Received: model={model.name!r}")
 

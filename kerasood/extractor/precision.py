@@ -24,7 +24,7 @@ def in_float32(network):
     """
     if computes_in_float32(network):
         return network
-    copied = _rebuilt(network)
+    copied = rebuilt(network)
     if copied is None:
         return network
     for layer in filter(_computes_otherwise, all_layers(copied)):
@@ -37,8 +37,8 @@ def _computes_otherwise(layer):
     return dtype != "float32" and keras.backend.is_float_dtype(dtype)
 
 
-def _rebuilt(network):
-    """A copy of a model with weights of its own, or None."""
+def rebuilt(network):
+    """A copy of a model with weights of its own; None where its configuration does not tell it."""
     try:
         if has_graph(network):
             copied = keras.models.clone_model(network)

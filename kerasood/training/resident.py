@@ -15,7 +15,7 @@ import itertools
 import keras
 import numpy as np
 
-from kerasood.training.order import array_batches, paired_batches
+from kerasood.training.batches import Batches
 
 # What the images may take of the memory that is free: the network's activations need the rest.
 SHARE = 0.5
@@ -23,11 +23,11 @@ SHARE = 0.5
 UNKNOWN_FREE = 2 * 2**30
 
 
-def resident_arrays(data):
+def resident_arrays(batches):
     """The training arrays on the device, in the form of a batch.
 
     Args:
-        data: TrainingData.
+        batches: Batches.
 
     Returns:
         (images (N, H, W, 3) uint8, labels (N,) int32), or with outliers
@@ -38,13 +38,13 @@ def resident_arrays(data):
         return None
     import jax
 
-    images, labels = data.training
-    num_bytes = images.nbytes + (0 if data.outliers is None else data.outliers.nbytes)
+    images, outliers = batches.images, batches.outliers
+    num_bytes = images.nbytes + (0 if outliers is None else outliers.nbytes)
     if num_bytes > SHARE * _free_bytes(jax.local_devices()[0]):
         return None
-    if data.outliers is not None:
-        images = {"images": images, "outliers": data.outliers}
-    return jax.device_put((images, labels.astype("int32")))
+    if outliers is not None:
+        images = {"images": images, "outliers": outliers}
+    return jax.device_put((images, batches.labels))
 
 
 def _free_bytes(device):
@@ -62,27 +62,36 @@ def steps_per_call(num_steps):
     return 1 if jax.default_backend() == "cpu" else num_steps
 
 
-def row_calls(steps, data, batch_size, seed, first_epoch, epochs):
-    """Yields the rows of each compiled call of epochs [first_epoch, epochs).
+class RowCalls(keras.utils.PyDataset):
+    """The rows of each compiled call of an epoch, in the order of Batches.
 
     Args:
+        batches: Batches of the arrays.
         steps: int, steps of a call: 1, or all of an epoch.
-        data: TrainingData.
-        batch_size, seed, first_epoch, epochs: see `array_batches`.
 
-    Yields:
-        (groups,): a tuple of batches as in `resident_arrays`, of rows (S, B) int32 in the place of
-        arrays; the last, partial batch of an epoch is a group of its own.
+    Items: (groups,): a tuple of batches as in `resident_arrays`, of rows (S, B) int32 in the place
+    of arrays; the last, partial batch of an epoch is a group of its own. Keras counts steps, and
+    asks ahead for calls after an epoch's last: they are empty.
     """
-    order = (batch_size, seed, first_epoch, epochs)
-    rows = np.arange(len(data.training[0]), dtype="int32")
-    if data.outliers is None:
-        batches = array_batches(rows, rows, *order)
-    else:
-        batches = paired_batches((rows, rows), np.arange(len(data.outliers), dtype="int32"), *order)
-    while call := list(itertools.islice(batches, steps)):
-        groups = itertools.groupby(call, key=lambda batch: len(batch[1]))
-        yield (tuple(_stacked(list(group)) for _, group in groups),)
+
+    def __init__(self, batches, steps):
+        super().__init__()
+        rows = np.arange(len(batches.images), dtype="int32")
+        outliers = batches.outliers
+        outliers = None if outliers is None else np.arange(len(outliers), dtype="int32")
+        self.batches = Batches(rows, rows, batches.batch_size, batches.seed, outliers)
+        self.steps = steps
+
+    def begin_epoch(self, epoch, pool=None):
+        self.batches.begin_epoch(epoch, pool)
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __getitem__(self, call):
+        steps = range(len(self))[call * self.steps : (call + 1) * self.steps]
+        groups = itertools.groupby(map(self.batches.__getitem__, steps), lambda one: len(one[1]))
+        return (tuple(_stacked(list(group)) for _, group in groups),)
 
 
 def _stacked(batches):
@@ -90,7 +99,7 @@ def _stacked(batches):
 
 
 def train_function(trainer, arrays):
-    """What `keras.Model.fit` shall run on the items of `row_calls` instead of a step on a batch.
+    """What `keras.Model.fit` shall run on the items of `RowCalls` instead of a step on a batch.
 
     Args:
         trainer: compiled keras.Model on the JAX backend.

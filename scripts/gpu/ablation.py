@@ -12,7 +12,7 @@ import pathlib
 from kerasood.commands.train import train
 from kerasood.files import read_json, write_json
 from kerasood.networks.saving import load_network
-from kerasood.training.loop import TrainingDiverged
+from kerasood.training.callbacks import TrainingDiverged
 from scripts.gpu.measuring import choosing_mean, measure
 from scripts.gpu.paper_jobs import pretrain_unit
 from scripts.gpu.setup import run_folder

@@ -5,8 +5,9 @@ import pathlib
 
 import numpy as np
 
-from kerasood.config import option, train_config
+from kerasood.config import option
 from kerasood.files import atomic_path
+from kerasood.training.config import train_config
 
 JOBS = ("benchmark", "cifar10", "cifar100", "ablation", "summary")
 DATASETS = ("cifar10", "cifar100")

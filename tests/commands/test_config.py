@@ -4,21 +4,15 @@ import pytest
 from absl import flags
 from tiny_data import tiny_config
 
-from kerasood import config as configs
-from kerasood.commands import planning
-from kerasood.commands import train as command
-from kerasood.commands.flags import define_flags, from_flags
-from kerasood.config import (
-    ConvertConfig,
-    EvaluateConfig,
-    ExportConfig,
-    StageConfig,
-    TrainConfig,
-    stage_config,
-)
+from kerasood.commands.convert import ConvertConfig
+from kerasood.commands.flags import define_flags, flag_names, from_flags
+from kerasood.config import EvaluateConfig, ExportConfig
 from kerasood.data.splits import load_training_data
 from kerasood.runs import Run
-from kerasood.training.trainers.fine_tuning import CrossEntropyTraining
+from kerasood.training import planning, stages
+from kerasood.training.config import StageConfig, TrainConfig, stage_config, train_config
+from kerasood.training.recipe import PRESETS
+from kerasood.training.trainers import CrossEntropyTraining
 
 CONFIGS = (TrainConfig, EvaluateConfig, ExportConfig, ConvertConfig)
 TYPES = {"b": True, "i": 3, "f": 0.25, "s": "text"}
@@ -31,23 +25,27 @@ def parsed(config_class, *arguments):
     return from_flags(config_class, values)
 
 
+def plain_fields(config_class):
+    return [field for field in dataclasses.fields(config_class) if "fields" not in field.metadata]
+
+
 @pytest.mark.parametrize("config_class", CONFIGS)
 def test_every_field_has_a_flag_with_its_default_help_and_choices(config_class):
     values = flags.FlagValues()
     define_flags(config_class, values)
-    for field in dataclasses.fields(config_class):
+    for field in plain_fields(config_class):
         flag = values[field.name]
         default = list(field.default) if isinstance(field.default, tuple) else field.default
         assert flag.default == default and flag.help.endswith(field.metadata["help"])
-        assert getattr(flag.parser, "enum_values", None) == (
-            list(field.metadata["choices"]) if field.metadata["choices"] else None
-        )
+        choices = field.metadata["choices"]
+        choices = choices() if callable(choices) else choices
+        assert getattr(flag.parser, "enum_values", None) == (list(choices) if choices else None)
     assert parsed(config_class) == config_class()
 
 
 @pytest.mark.parametrize("config_class", CONFIGS)
 def test_a_flag_has_the_type_of_its_field(config_class):
-    for field in dataclasses.fields(config_class):
+    for field in plain_fields(config_class):
         if field.metadata["choices"]:
             continue
         kind = str(field.type).removeprefix("<class '")[0]
@@ -97,18 +95,18 @@ def test_a_flag_equal_to_the_recipe_still_wins_over_the_preset():
 
 
 def test_other_data_sets_get_the_recipe():
-    assert parsed(TrainConfig, "--dataset=cifar100") == TrainConfig(dataset="cifar100")
-    assert (TrainConfig().depth, TrainConfig().width, TrainConfig().batch_size) == (40, 2, 128)
+    assert parsed(TrainConfig, "--dataset=cifar100") == train_config(dataset="cifar100")
+    assert (train_config().depth, TrainConfig().width, TrainConfig().batch_size) == (40, 2, 128)
 
 
 def test_train_config_is_what_the_flags_give():
     flags_given = parsed(TrainConfig, "--dataset=digits", "--seed=4")
-    assert configs.train_config("digits", seed=4) == flags_given
+    assert train_config("digits", seed=4) == flags_given
 
 
 def test_presets_name_fields():
     names = {field.name for field in dataclasses.fields(TrainConfig)}
-    for preset in configs.PRESETS.values():
+    for preset in PRESETS.values():
         assert set(preset) <= names
 
 
@@ -145,6 +143,7 @@ OTHER = {
     "objective": "ce",
     "site": "features",
     "weight": 0.5,
+    "temperature": 0.1,
     "pretrain_epochs": 7,
     "finetune_epochs": 7,
     "pretrain_learning_rate": 0.2,
@@ -167,6 +166,7 @@ OTHER = {
 }
 # What else must be given for a flag to act.
 BESIDE = {
+    "temperature": {"objective": "logit_norm"},
     "init": {"stage": "finetune"},
     "run": {"stage": "finetune"},
     "outliers": {"objective": "energy"},
@@ -182,13 +182,13 @@ LOADING = {"data_dir": "/data", "download": False, "strict": True}
 def planned(monkeypatch, **values):
     monkeypatch.setattr(planning, "check_base", lambda init: None)
     monkeypatch.setattr(planning, "fast_precision", lambda: "mixed_bfloat16")
+    monkeypatch.setattr(planning, "base_name", lambda init: "mine")
     stage = "finetune" if "init" in values or "run" in values else "all"
-    return planning.planned_runs(TrainConfig(**{"stage": stage, **values}))
+    return planning.planned_runs(train_config(**{"stage": stage, **values}))
 
 
 def test_every_training_flag_is_known_here():
-    names = {field.name for field in dataclasses.fields(TrainConfig)}
-    assert names == {*OTHER, *LOADING, "resume"}
+    assert set(flag_names(TrainConfig)) == {*OTHER, *LOADING, "resume"}
 
 
 @pytest.mark.parametrize("name", OTHER)
@@ -211,8 +211,8 @@ def test_flags_of_loading_reach_the_source(tmp_path, monkeypatch, name):
 
     monkeypatch.setattr("kerasood.data.splits.open_source", open_source)
     with pytest.raises(Asked):
-        command.train(tiny_config(tmp_path, **{name: LOADING[name]}))
-    assert getattr(asked[0], name) == LOADING[name] != dataclasses.asdict(TrainConfig())[name]
+        stages.train(tiny_config(tmp_path, **{name: LOADING[name]}))
+    assert getattr(asked[0], name) == LOADING[name] != dataclasses.asdict(train_config())[name]
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_flags_of_loading_reach_the_source(tmp_path, monkeypatch, name):
         ({"stage": "all"}, set()),
         (
             {"objective": "energy", "max_outliers": 9, "margin_in": -9.0, "margin_out": -2.0},
-            {"outliers", "max_outliers"},
+            {"max_outliers"},
         ),
     ],
 )
@@ -236,7 +236,6 @@ def test_every_field_of_a_stage_is_read_by_what_trains_it(
             return super().__getattribute__(name)
 
     monkeypatch.setattr(Run, "start", lambda *_: None)
-    monkeypatch.setattr(command, "describe", lambda *_: None)
     monkeypatch.setattr(CrossEntropyTraining, "fit", lambda *_, **__: None)
     config = tiny_config(tmp_path, **{"stage": "finetune", "init": str(base.path), **values})
     config = dataclasses.replace(config, init=None if config.stage == "all" else config.init)
@@ -245,19 +244,19 @@ def test_every_field_of_a_stage_is_read_by_what_trains_it(
     for stage in [run.config for run in planning.planned_runs(config)]:
         watched = dataclasses.asdict(stage)
         read.clear()
-        command._train_stage(Run(tmp_path / "runs" / stage.name, Watched(**watched)), data, False)
+        stages._train_stage(Run(tmp_path / "runs" / stage.name, Watched(**watched)), data, False)
         reads = read & set(watched)
         unread = {name for name in watched if name not in reads and watched[name] is not None}
         # The data are loaded before, from the TrainConfig; the stage's name names the directory.
-        assert unread == {"stage", "dataset", "holdout", *loaded}
+        assert unread == {"stage", "holdout", *loaded}
 
 
 def test_a_pretrain_stage_has_no_part_of_a_fine_tune():
-    stage = stage_config(TrainConfig(), "pretrain")
+    stage = stage_config(train_config(), "pretrain")
     assert (stage.name, stage.objective, stage.init) == ("pretrain", "ce", None)
-    assert (stage.site, stage.weight) == (None, None)
+    assert stage.parameters == {}
     assert (stage.epochs, stage.learning_rate) == (100, 0.1)
-    assert stage == stage_config(TrainConfig(finetune_epochs=3, site="features"), "pretrain")
+    assert stage == stage_config(train_config(finetune_epochs=3, site="features"), "pretrain")
 
 
 @pytest.mark.parametrize(
@@ -265,27 +264,27 @@ def test_a_pretrain_stage_has_no_part_of_a_fine_tune():
     [
         ({}, "finetune-sparsity-logits", 0.01),
         ({"site": "features"}, "finetune-sparsity-features", 0.02),
-        ({"site": "features", "weight": 0.0}, "finetune-sparsity-features", 0.0),
+        ({"site": "features", "weight": 0.0}, "finetune-sparsity-features-weight0", 0.0),
         ({"objective": "ce"}, "finetune-ce", None),
     ],
 )
 def test_a_fine_tune_is_named_by_its_objective_and_has_the_sites_weight(values, name, weight):
-    stage = stage_config(TrainConfig(**values), "finetune", init="base")
-    assert (stage.name, stage.weight, stage.init) == (name, weight, "base")
+    stage = stage_config(train_config(**values), "finetune", init="base")
+    assert (stage.name, stage.parameters.get("weight"), stage.init) == (name, weight, "base")
     assert (stage.depth, stage.width, stage.dropout) == (None, None, None)
     assert (stage.epochs, stage.learning_rate) == (10, 0.001)
 
 
 def test_each_stage_has_its_own_dropout():
-    config = TrainConfig(dropout=0.1, finetune_dropout=0.0)
+    config = train_config(dropout=0.1, finetune_dropout=0.0)
     assert stage_config(config, "pretrain").dropout == 0.1
     assert stage_config(config, "finetune", init="base").dropout == 0.0
 
 
 def test_run_and_init_are_refused_where_they_would_not_act(monkeypatch):
     with pytest.raises(ValueError, match="Expected --out for --stage=all"):
-        planning.planned_runs(TrainConfig(run="x"))
+        planning.planned_runs(train_config(run="x"))
     for stage in ("all", "pretrain"):
         with pytest.raises(ValueError, match=f"with --stage=finetune only.*--stage={stage}"):
-            planning.planned_runs(TrainConfig(init="x", stage=stage))
+            planning.planned_runs(train_config(init="x", stage=stage))
 

@@ -8,11 +8,12 @@ import pytest
 from kerasood.commands.evaluate import evaluate
 from kerasood.commands.export import export
 from kerasood.commands.train import train
-from kerasood.config import EvaluateConfig, ExportConfig, train_config
+from kerasood.config import EvaluateConfig, ExportConfig
 from kerasood.export import read_metadata, run_exported
 from kerasood.networks.saving import load_network
 from kerasood.runs import Run
 from kerasood.thresholds import Threshold
+from kerasood.training.config import train_config
 
 OUTPUTS = {"logits", "probabilities", "energy", "score", "is_ood"}
 SETS = ("digits_heldout", "uniform_noise")

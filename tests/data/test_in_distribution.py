@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 from tiny_data import images_of, tiny_config, write_npz
 
-from kerasood.commands import planning
-from kerasood.config import stage_config
 from kerasood.data.digest import ImageDigest
 from kerasood.data.options import DataOptions
 from kerasood.data.splits import (
@@ -16,6 +14,8 @@ from kerasood.data.splits import (
     training_source,
 )
 from kerasood.runs import Run
+from kerasood.training import planning
+from kerasood.training.config import stage_config
 
 LABELS = np.repeat([0, 1, 2], [50, 30, 20])
 

@@ -3,11 +3,11 @@ import pytest
 from PIL import Image
 from tiny_data import tiny_config, write_npz
 
-from kerasood.config import stage_config
 from kerasood.data.options import DataOptions
 from kerasood.data.outliers import load_outliers, open_outliers
 from kerasood.data.source import ArraySource
 from kerasood.data.training_images import TrainingImages
+from kerasood.training.config import stage_config
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2500, 4, 4, 3)).astype("uint8")
 

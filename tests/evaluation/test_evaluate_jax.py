@@ -13,12 +13,13 @@ from keras import layers
 from tiny_data import images_of, write_npz
 
 from kerasood.commands.evaluate import evaluate
-from kerasood.config import EvaluateConfig, TrainConfig, stage_config
+from kerasood.config import EvaluateConfig
 from kerasood.detectors import DETECTORS
 from kerasood.networks.augmentation import Standardize
 from kerasood.networks.saving import save_network
 from kerasood.reporting import load_scores
 from kerasood.runs import Run
+from kerasood.training.config import stage_config, train_config
 
 pytest.importorskip("jax")
 HERE = pathlib.Path(__file__).parents[1] / "helpers"
@@ -49,7 +50,7 @@ def evaluated(tmp_path_factory):
     # Some detectors learn from what is classified correctly.
     labels = np.asarray(network(images_of(np.arange(60) % 2))).argmax(axis=1)
     write_npz(folder / "data" / "cifar10.npz", num_images=60, train_labels=labels)
-    run = Run(folder / "run", stage_config(TrainConfig(dataset="cifar10"), "pretrain"))
+    run = Run(folder / "run", stage_config(train_config(dataset="cifar10"), "pretrain"))
     run.start()
     save_network(network, run.model)
     done = subprocess.run(

@@ -11,7 +11,6 @@ from example_results import example
 from report_checks import Balance, printed
 
 from kerasood import reporting
-from kerasood.config import TrainConfig, stage_config
 from kerasood.evaluation.means import over_seeds, spread
 from kerasood.evaluation.run_subjects import seed_groups
 from kerasood.evaluation.subject import Subject
@@ -19,6 +18,7 @@ from kerasood.reporting.decision import told
 from kerasood.reporting.findings import Findings
 from kerasood.reporting.plots import roc_figure
 from kerasood.runs import Run
+from kerasood.training.config import stage_config, train_config
 
 GROUPS = [
     {"label": "base", "models": ["base"], "seeds": [1]},
@@ -30,7 +30,7 @@ def runs_of(folder, seeds=(1, 2), **values):
     """A pretrain and a fine-tune per seed, as their directories stand at the start."""
     runs = []
     for seed in seeds:
-        config = TrainConfig(seed=seed, **values)
+        config = train_config(seed=seed, **values)
         out = folder / f"wrn-seed{seed}"
         pretrain = Run(out / "pretrain", stage_config(config, "pretrain"))
         stage = stage_config(config, "finetune", init=str(pretrain.path))
@@ -71,15 +71,16 @@ def test_what_follows_from_the_seed_makes_no_other_recipe(tmp_path):
     values = {"objective": "energy", "holdout": 0.1}
     for run in runs_of(tmp_path, **values):
         seed = run.config.seed
-        derived = {"init_hash": f"{seed}" * 64, "margin_in": -9.0 - seed, "margin_out": -2.0 - seed}
+        margins = {"margin_in": -9.0 - seed, "margin_out": -2.0 - seed}
+        derived = {"init_hash": f"{seed}" * 64, "derived": margins}
         derived["holdout_seed"] = None if seed == 1 else 1
         rewrite(run, **derived)
     runs = [Run.open(run.path) for run in runs_of(tmp_path, **values)]
-    assert len({(run.config.init_hash, run.config.margin_in) for run in runs}) == 2
+    assert len({(run.config.init_hash, run.config.derived["margin_in"]) for run in runs}) == 2
     assert grouped(runs) == [("base", [1, 2]), ("tuned", [1, 2])]
     # Margins that were given are part of the recipe.
     given = [
-        rewrite(run, margins=None, margin_in=-9.0 - run.config.seed, margin_out=-1.0)
+        rewrite(run, parameters={"margin_in": -9.0 - run.config.seed, "margin_out": -1.0})
         for run in runs
     ]
     assert grouped(given) == [("base", [1, 2]), ("tuned", [1]), ("tuned", [2])]

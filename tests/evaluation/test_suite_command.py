@@ -12,12 +12,13 @@ from tiny_data import images_of
 
 from kerasood.benchmarking import paper_suite as suite_command
 from kerasood.commands.evaluate import evaluate
-from kerasood.config import EvaluateConfig, TrainConfig, stage_config
+from kerasood.config import EvaluateConfig
 from kerasood.networks.saving import save_network
 from kerasood.networks.wide_resnet import WideResNet
 from kerasood.reporting import paper_numbers
 from kerasood.reporting.findings import percent
 from kerasood.runs import Run
+from kerasood.training.config import stage_config, train_config
 
 FIGURES = ("fpr95", "accuracy", "roc", "energy", "energy-by-set")
 
@@ -51,7 +52,7 @@ def world(tmp_path_factory):
 def made_up_run(folder, seed=1):
     """What training would leave of a base and its fine-tune, with weights drawn at random."""
     dataset = folder.name
-    config = TrainConfig(dataset=dataset, depth=10, width=1, dropout=0.0, seed=seed)
+    config = train_config(dataset=dataset, depth=10, width=1, dropout=0.0, seed=seed)
     pretrain = Run(folder / "pretrain", stage_config(config, "pretrain"))
     tuned = Run(folder / "tuned", stage_config(config, "finetune", init=str(pretrain.path)))
     for run in (pretrain, tuned):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from tiny_data import write_npz
 
-from kerasood.config import stage_config
 from kerasood.data import registry
 from kerasood.files import write_json
+from kerasood.training.config import stage_config
 from scripts.gpu import ablation
 from scripts.gpu.ablation import (
     Choice,

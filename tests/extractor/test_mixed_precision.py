@@ -10,7 +10,7 @@ from kerasood.detectors import DETECTORS, Energy
 from kerasood.extractor.build import attached_extractor, build_extractor, head_of
 from kerasood.extractor.precision import in_float32
 from kerasood.serving import OODModel
-from kerasood.training.trainers.fine_tuning import SparsityFineTuning
+from kerasood.training.trainers import SparsityFineTuning
 
 IMAGES = random_images((8, 8, 3), 9)
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from kerasood.commands.train import train
-from kerasood.config import TrainConfig
 from kerasood.runs import Run
+from kerasood.training.config import train_config
 
 
 def images_of(labels, seed=0):
@@ -43,7 +43,7 @@ def tiny_config(folder, **values):
         "precision": "float32",
         "download": False,
     }
-    return TrainConfig(**{**tiny, **values})
+    return train_config(**{**tiny, **values})
 
 
 def trained_run(folder, **values):

@@ -14,11 +14,11 @@ if __name__ == "__main__":
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
-from kerasood.config import TrainConfig, stage_config  # noqa: E402
 from kerasood.data.splits import TrainingData  # noqa: E402
 from kerasood.networks.wide_resnet import WideResNet  # noqa: E402
 from kerasood.runs import Run  # noqa: E402
 from kerasood.training import loop as training  # noqa: E402
+from kerasood.training.config import stage_config, train_config  # noqa: E402
 
 # In batches of 8: 25 steps, or 26 of which the last is partial.
 OBJECTIVES = {
@@ -43,7 +43,7 @@ def trained_weights(name, weights, **values):
     """All weights of the network, batch statistics included, after an epoch from `weights`."""
     num_images, objective = OBJECTIVES[name]
     recipe = {"finetune_learning_rate": 0.02, "finetune_epochs": 1, "crop": 0, "flip": False}
-    config = TrainConfig(batch_size=8, **{**recipe, **objective, **values})
+    config = train_config(batch_size=8, **{**recipe, **objective, **values})
     config = stage_config(config, "finetune", init="base")
     network = new_network()
     network.set_weights(weights)

@@ -18,12 +18,13 @@ import numpy as np  # noqa: E402
 from tiny_models import random_images  # noqa: E402
 
 from benchmarks.side_by_side import SideBySide, state_of  # noqa: E402
-from kerasood.config import TrainConfig, stage_config  # noqa: E402
 from kerasood.data.splits import TrainingData  # noqa: E402
 from kerasood.networks.augmentation import Standardize  # noqa: E402
 from kerasood.runs import Run  # noqa: E402
+from kerasood.training import callbacks, resident  # noqa: E402
 from kerasood.training import loop as training  # noqa: E402
-from kerasood.training import resident  # noqa: E402
+from kerasood.training.batches import Batches  # noqa: E402
+from kerasood.training.config import stage_config, train_config  # noqa: E402
 
 IMAGES = random_images((8, 8, 3))
 LABELS = np.arange(12, dtype="int32") % 4
@@ -42,7 +43,7 @@ class PowerCut(Exception):
 
 def stage(objective="ce", seed=1, **values):
     values = OBJECTIVES[objective] | {"finetune_learning_rate": 0.01} | values
-    config = TrainConfig(objective=objective, finetune_epochs=3, crop=1, seed=seed, **values)
+    config = train_config(objective=objective, finetune_epochs=3, crop=1, seed=seed, **values)
     return stage_config(config, "finetune", init="base")
 
 
@@ -59,6 +60,11 @@ def data_of(config):
     outliers = IMAGES[::2] if config.objective == "energy" else None
     validation = VALIDATION if config.objective == "ce" else None
     return TrainingData((IMAGES, LABELS), validation, 4, None, outliers)
+
+
+def batches_of(config):
+    data = data_of(config)
+    return Batches(*data.training, config.batch_size, config.seed, data.outliers)
 
 
 def made(config, policy="float32"):
@@ -91,7 +97,7 @@ def cut_off_and_resumed(config):
 
     with tempfile.TemporaryDirectory() as folder:
         try:
-            with mock.patch.object(training, "write_text", cut_off):
+            with mock.patch.object(callbacks, "write_text", cut_off):
                 fit(config, folder)
         except PowerCut:
             return fit(config, folder)
@@ -100,7 +106,7 @@ def cut_off_and_resumed(config):
 def diverged():
     try:
         fit(stage(finetune_learning_rate=1e30, batch_size=6))
-    except training.TrainingDiverged as error:
+    except callbacks.TrainingDiverged as error:
         return str(error)
 
 
@@ -109,28 +115,31 @@ def together(seeds):
     configs = [stage(seed=seed) for seed in seeds]
     trainers = [made(config) for config in configs]
     batches = [
-        training.prepare(trainer, data_of(config), config)(0, 3)
+        training.prepare(trainer, batches_of(config), config)
         for trainer, config in zip(trainers, configs, strict=True)
     ]
-    models = SideBySide(trainers, data_of(configs[0]))
-    for calls in zip(*batches, strict=True):
-        logs = models.train(calls)
+    models = SideBySide(trainers, batches_of(configs[0]))
+    for epoch in range(3):
+        for one in batches:
+            one.begin_epoch(epoch)
+        for call in range(-(-len(batches[0]) // batches[0].steps)):
+            logs = models.train([one[call] for one in batches])
     models.assign()
     return trainers, logs
 
 
 def too_large():
     with mock.patch.object(resident, "_free_bytes", lambda device: 2 * IMAGES.nbytes - 1):
-        return resident.resident_arrays(data_of(stage())) is None
+        return resident.resident_arrays(batches_of(stage())) is None
 
 
 def program(**values):
     """What is compiled for a fine-tune, as text."""
     config = stage("sparsity", **values)
-    trainer, data = made(config), data_of(config)
-    ((rows,),) = next(training.prepare(trainer, data, config)(0, 1))
+    trainer, batches = made(config), batches_of(config)
+    ((rows,),) = training.prepare(trainer, batches, config)[0]
     steps = jax.jit(functools.partial(resident.take_steps, trainer))
-    return steps.lower(state_of(trainer), resident.resident_arrays(data), rows).as_text()
+    return steps.lower(state_of(trainer), resident.resident_arrays(batches), rows).as_text()
 
 
 def main(path):

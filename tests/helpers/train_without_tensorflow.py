@@ -14,7 +14,6 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
 import kerasood.detectors  # noqa: E402
-from kerasood.config import TrainConfig, stage_config  # noqa: E402
 from kerasood.data.splits import TrainingData  # noqa: E402
 from kerasood.extractor.build import build_extractor, head_of  # noqa: E402
 from kerasood.networks.augmentation import Standardize  # noqa: E402
@@ -22,6 +21,7 @@ from kerasood.networks.wide_resnet import WideResNet  # noqa: E402
 from kerasood.runs import Run  # noqa: E402
 from kerasood.training import loop as training  # noqa: E402
 from kerasood.training import objectives  # noqa: E402
+from kerasood.training.config import stage_config, train_config  # noqa: E402
 from kerasood.training.optimizers import NesterovSGD  # noqa: E402
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 8, 8, 3)).astype("uint8")
@@ -31,7 +31,7 @@ MARGINS = {"margin_in": -4.0, "margin_out": -1.0}
 
 
 def stage(**values):
-    config = TrainConfig(finetune_epochs=2, batch_size=4, crop=1, **values)
+    config = train_config(finetune_epochs=2, batch_size=4, crop=1, **values)
     return stage_config(config, "finetune", init="base")
 
 

@@ -7,7 +7,7 @@ from kerasood.detectors import GODIN
 from kerasood.extractor.build import output_names
 from kerasood.networks.decomposed_head import DeconfHead
 from kerasood.serving import OODModel
-from kerasood.training.trainers.fine_tuning import CrossEntropyTraining
+from kerasood.training.trainers import CrossEntropyTraining
 
 FEATURES = np.array([[3.0, 4.0], [0.0, 0.0]], "float32")
 KERNEL = np.array([[1.0, 0.0], [0.0, 2.0]])

@@ -12,11 +12,10 @@ from tiny_data import contents, tiny_config, write_npz
 from tiny_models import random_images, wide_resnet
 
 import kerasood
-from kerasood.commands import planning
 from kerasood.commands.evaluate import evaluate
 from kerasood.commands.export import export
 from kerasood.commands.train import train
-from kerasood.config import EvaluateConfig, ExportConfig, StageConfig, TrainConfig
+from kerasood.config import EvaluateConfig, ExportConfig
 from kerasood.data.options import DataOptions
 from kerasood.export import Exported
 from kerasood.networks import zoo
@@ -24,6 +23,8 @@ from kerasood.networks.fingerprint import weights_hash
 from kerasood.networks.saving import load_network, save_network
 from kerasood.networks.zoo.weights import read_weights, write_weights
 from kerasood.runs import Run, open_run
+from kerasood.training import planning
+from kerasood.training.config import StageConfig, train_config
 
 BASE, TUNED = "cifar10-wrn10-1-base", "cifar10-wrn10-1-sparsity-logits"
 
@@ -64,7 +65,7 @@ def test_every_entry_is_what_it_says(name):
     assert len(content) == entry["weights"]["bytes"] < 2.1 * entry["parameters"] + 10_000
     assert network.count_params() == entry["parameters"]
     assert {layer.compute_dtype for layer in network._flatten_layers()} == {"float32"}
-    config = StageConfig(**entry["config"])
+    config = StageConfig.from_dict(entry["config"])
     assert (config.stage == "pretrain") == (entry["base"] is None)
     assert entry["base"] is None or zoo.describe(entry["base"])["config"]["stage"] == "pretrain"
     assert len(entry["history"]) == config.epochs
@@ -170,7 +171,7 @@ def test_a_description_of_another_network(copied):
 
 
 def test_a_fine_tune_from_the_zoo(place):
-    config = TrainConfig(
+    config = train_config(
         stage="finetune", init=f"zoo:{BASE}", data_dir=str(place), download=False,
         finetune_epochs=1, batch_size=20, crop=0, flip=False,
     )
@@ -209,7 +210,7 @@ def test_a_base_that_held_out_the_same_images(copied):
     entry = zoo.describe(BASE)
     entry["config"] |= {"holdout": 0.1, "seed": 4}
     (copied / f"{BASE}.json").write_text(json.dumps(entry))
-    config = TrainConfig(stage="finetune", init=f"zoo:{BASE}", holdout=0.1, seeds=(4, 5))
+    config = train_config(stage="finetune", init=f"zoo:{BASE}", holdout=0.1, seeds=(4, 5))
     runs = planning.planned_runs(config)
     assert [run.config.holdout_seed for run in runs] == [None, 4]
 

@@ -8,13 +8,13 @@ from example_results import example
 from report_checks import Balance, printed
 
 from kerasood import reporting
-from kerasood.config import TrainConfig, stage_config
 from kerasood.data import registry
 from kerasood.evaluation.ood_sets import overlaps_with
 from kerasood.reporting.details import choices, images_used
 from kerasood.reporting.findings import Findings
 from kerasood.reporting.plots import roc_figure
 from kerasood.runs import Run
+from kerasood.training.config import stage_config, train_config
 
 CHOICE = {
     "chosen": {"temperature": 1000.0, "magnitude": 0.0014},
@@ -102,7 +102,7 @@ def test_the_dot_of_the_roc_curve_follows_the_positive_class():
 
 def test_sets_that_share_images_with_training_outliers_are_called_unfair(monkeypatch):
     path = pathlib.Path("runs/tuned")
-    without = Run(path, stage_config(TrainConfig(), "pretrain"))
+    without = Run(path, stage_config(train_config(), "pretrain"))
     trained = Run(path, types.SimpleNamespace(outliers="some"))
     assert overlaps_with([without, trained], "svhn") == []
     monkeypatch.setattr(

@@ -18,7 +18,7 @@ from kerasood.networks.saving import load_network
 from kerasood.runs import RunConflictError
 from kerasood.training import checkpoints
 from kerasood.training.optimizers import NesterovSGD
-from kerasood.training.trainers.fine_tuning import CrossEntropyTraining
+from kerasood.training.trainers import CrossEntropyTraining
 
 LABELS = np.arange(12) % 2
 IMAGES = images_of(LABELS)[:, :8, :8]

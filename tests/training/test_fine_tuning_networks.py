@@ -9,7 +9,7 @@ from tiny_models import random_images, small_network
 from kerasood.networks.augmentation import RandomCropFlip
 from kerasood.networks.wide_resnet import WideResNet
 from kerasood.training.optimizers import NesterovSGD
-from kerasood.training.trainers.fine_tuning import CrossEntropyTraining, SparsityFineTuning
+from kerasood.training.trainers import CrossEntropyTraining, SparsityFineTuning
 
 IMAGES = random_images((8, 8, 3))
 LABELS = np.arange(12) % 4
@@ -162,7 +162,19 @@ def test_features_of_an_unbuilt_network_or_one_without_a_linear_head_are_refused
 
 
 @pytest.mark.parametrize("objective", [CrossEntropyTraining, SparsityFineTuning])
-def test_a_network_that_returns_probabilities_is_refused(objective):
-    network = built_sequential(activation="softmax")
-    with pytest.raises(ValueError, match="a model that returns logits .*activation='softmax'"):
+def test_a_network_that_returns_independent_probabilities_is_refused(objective):
+    network = built_sequential(activation="sigmoid")
+    with pytest.raises(ValueError, match="a model that returns logits .*activation='sigmoid'"):
         objective(network)
+
+
+@pytest.mark.parametrize("site", ["logits", "features"])
+def test_a_softmax_network_is_trained_on_its_logits(site):
+    plain, softmax = (built_sequential(activation=kind) for kind in (None, "softmax"))
+    softmax.set_weights(plain.get_weights())
+    for network in (plain, softmax):
+        trainer = compiled(SparsityFineTuning(network, weight=0.25, site=site))
+        trainer.fit(IMAGES, LABELS, verbose=0, shuffle=False)
+    for ours, theirs in zip(softmax.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(np.sum(softmax(IMAGES), axis=1), 1, rtol=1e-5)

@@ -4,8 +4,8 @@ import pytest
 from naive_objectives import naive_energy
 from tiny_models import random_images, small_network
 
-from kerasood.training import margins
-from kerasood.training.margins import derived_margins
+from kerasood.training.trainers import energy as margins
+from kerasood.training.trainers.energy import derived_margins
 
 
 def pixel_network():

@@ -1,21 +1,22 @@
 import numpy as np
 import pytest
 
-from kerasood.training.order import (
-    array_batches,
-    epoch_order,
-    outlier_rows,
-    paired_batches,
-    steps_per_epoch,
-)
+from kerasood.training.batches import Batches
+from kerasood.training.order import epoch_order, outlier_rows, steps_per_epoch
 
 IMAGES = np.arange(7, dtype=np.uint8)[:, None, None, None] * np.ones((2, 2, 3), np.uint8)
 ROWS = np.arange(7, dtype=np.int64)
 
 
+def items(batches, first_epoch, epochs):
+    for epoch in range(first_epoch, epochs):
+        batches.begin_epoch(epoch)
+        yield from (batches[step] for step in range(len(batches)))
+
+
 def epochs_of(first_epoch, epochs, batch_size=3, seed=0):
     """The rows of every batch; the labels are the rows."""
-    batches = list(array_batches(IMAGES, ROWS, batch_size, seed, first_epoch, epochs))
+    batches = list(items(Batches(IMAGES, ROWS, batch_size, seed), first_epoch, epochs))
     for images, labels in batches:
         np.testing.assert_array_equal(images[:, 0, 0, 0], labels)
         assert images.dtype == np.uint8 and labels.dtype == np.int32
@@ -100,7 +101,7 @@ OUTLIERS = np.arange(100, 110, dtype=np.uint8)[:, None, None, None] * np.ones((2
 
 def pairs_of(first_epoch, epochs, outliers=OUTLIERS):
     """(rows of the images, rows of the outliers) of every batch of 3."""
-    batches = list(paired_batches((IMAGES, ROWS), outliers, 3, 0, first_epoch, epochs))
+    batches = list(items(Batches(IMAGES, ROWS, 3, 0, outliers), first_epoch, epochs))
     for images, labels in batches:
         assert set(images) == {"images", "outliers"}
         np.testing.assert_array_equal(images["images"][:, 0, 0, 0], labels)
@@ -126,3 +127,28 @@ def test_pairs_go_on_after_an_epoch_as_in_an_uninterrupted_run():
 
 def test_the_images_order_does_not_depend_on_the_outliers():
     assert [rows for rows, _ in pairs_of(0, 2, OUTLIERS[:4])] == epochs_of(0, 2)
+
+
+def test_a_pool_leaves_the_other_outliers_out():
+    batches = Batches(IMAGES, ROWS, 3, 0, OUTLIERS)
+    batches.begin_epoch(1, pool=np.array([2, 7, 9]))
+    rows = [batches[step][0]["outliers"][:, 0, 0, 0] - 100 for step in range(3)]
+    assert sorted(np.concatenate(rows)) == [2] * 6 + [7] * 6 + [9] * 6
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "outliers", "message"),
+    [
+        (IMAGES, ROWS[:-1], None, r"len\(images\)=7, len\(labels\)=6"),
+        (IMAGES[:0], ROWS[:0], None, r"at least one. Received: len\(images\)=0"),
+        (IMAGES, ROWS, OUTLIERS[:0], r"len\(outliers\)=0"),
+        (IMAGES, ROWS, OUTLIERS / 255, "outliers.dtype=float64"),
+    ],
+)
+def test_arrays_that_make_no_batches_are_refused(images, labels, outliers, message):
+    with pytest.raises(ValueError, match=message):
+        Batches(images, labels, 3, 0, outliers)
+
+
+def test_the_caller_s_images_are_not_copied():
+    assert Batches(IMAGES, ROWS, 3, 0).images is IMAGES

@@ -14,9 +14,9 @@ from naive_objectives import (
 from two_layer_network import IMAGES, LABELS, compiled, fit, measured, two_layers
 
 from kerasood.training.optimizers import NesterovSGD
-from kerasood.training.trainers.fine_tuning import LogitNormFineTuning
-from kerasood.training.trainers.outlier_training import (
+from kerasood.training.trainers import (
     EnergyFineTuning,
+    LogitNormFineTuning,
     OutlierExposure,
     OutlierTraining,
 )

@@ -5,11 +5,11 @@ import pytest
 from tiny_data import tiny_config
 from tiny_models import small_network
 
-from kerasood.commands import planning
-from kerasood.commands.planning import planned_runs, with_init_hash
-from kerasood.config import TrainConfig
 from kerasood.networks.fingerprint import weights_hash
 from kerasood.networks.saving import load_network, save_network
+from kerasood.training import planning
+from kerasood.training.config import train_config
+from kerasood.training.planning import planned_runs, with_init_hash
 
 
 def places(config):
@@ -17,7 +17,7 @@ def places(config):
 
 
 def test_every_seed_has_its_own_directories_and_its_own_base():
-    assert places(TrainConfig(seeds=(1, 12))) == [
+    assert places(train_config(seeds=(1, 12))) == [
         ("runs/cifar10-wrn40-2-seed1/pretrain", 1, None),
         ("runs/cifar10-wrn40-2-seed1/finetune-sparsity-logits", 1,
          "runs/cifar10-wrn40-2-seed1/pretrain"),
@@ -25,19 +25,19 @@ def test_every_seed_has_its_own_directories_and_its_own_base():
         ("runs/cifar10-wrn40-2-seed12/finetune-sparsity-logits", 12,
          "runs/cifar10-wrn40-2-seed12/pretrain"),
     ]
-    config = TrainConfig(stage="pretrain", out="x", seeds=(3,))
+    config = train_config(stage="pretrain", out="x", seeds=(3,))
     assert places(config) == [("x-seed3/pretrain", 3, None)]
 
 
 def test_one_seed_stays_as_it_was():
-    assert places(TrainConfig(stage="pretrain", seed=4)) == [
+    assert places(train_config(stage="pretrain", seed=4)) == [
         ("runs/cifar10-wrn40-2-seed4/pretrain", 4, None)
     ]
-    assert places(TrainConfig(stage="pretrain", seed=4, out="x")) == [("x/pretrain", 4, None)]
+    assert places(train_config(stage="pretrain", seed=4, out="x")) == [("x/pretrain", 4, None)]
 
 
 def test_several_fine_tunes_of_one_base(base, tmp_path):
-    config = TrainConfig(
+    config = train_config(
         stage="finetune", objective="ce", init=str(base.path), out=str(tmp_path / "x"),
         seeds=(1, 2),
     )
@@ -57,7 +57,7 @@ def test_several_fine_tunes_of_one_base(base, tmp_path):
 )
 def test_seeds_that_cannot_be_meant_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
-        planned_runs(TrainConfig(**values))
+        planned_runs(train_config(**values))
 
 
 def test_a_fine_tune_knows_the_weights_of_its_base_once_they_are_there(base, tmp_path):

@@ -9,9 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from kerasood.data.splits import TrainingData
 from kerasood.training import resident
-from kerasood.training.order import array_batches, paired_batches
+from kerasood.training.batches import Batches
 
 HERE = pathlib.Path(__file__).parents[1] / "helpers"
 IMAGES = np.arange(5, dtype="uint8")[:, None, None, None]
@@ -122,10 +121,16 @@ def test_models_side_by_side_are_different(trained):
 
 
 def test_a_call_holds_the_rows_of_its_steps_and_the_partial_batch_apart():
-    data = TrainingData((IMAGES, LABELS), None, 5, None)
-    calls = list(resident.row_calls(3, data, 2, seed=1, first_epoch=1, epochs=3))
-    assert len(calls) == 2
-    expected = list(array_batches(IMAGES, LABELS, 2, 1, 1, 3))
+    batches = Batches(IMAGES, LABELS, 2, seed=1)
+    row_calls = resident.RowCalls(batches, 3)
+    calls, expected = [], []
+    for epoch in (1, 2):
+        row_calls.begin_epoch(epoch)
+        batches.begin_epoch(epoch)
+        calls.append(row_calls[0])
+        expected += [batches[step] for step in range(3)]
+    # Keras asks ahead.
+    assert row_calls[1] == ((),)
     for number, ((full, last),) in enumerate(calls):
         assert [rows.shape for rows in (*full, *last)] == [(2, 2), (2, 2), (1, 1), (1, 1)]
         steps = [*zip(*full, strict=True), *zip(*last, strict=True)]
@@ -136,9 +141,10 @@ def test_a_call_holds_the_rows_of_its_steps_and_the_partial_batch_apart():
 
 def test_a_call_of_one_step_holds_its_outliers_too():
     outliers = 100 + np.arange(7, dtype="uint8")[:, None, None, None]
-    data = TrainingData((IMAGES, LABELS), None, 5, None, outliers)
-    calls = list(resident.row_calls(1, data, 2, seed=1, first_epoch=0, epochs=2))
-    expected = list(paired_batches((IMAGES, LABELS), outliers, 2, 1, 0, 2))
+    batches = Batches(IMAGES, LABELS, 2, 1, outliers)
+    row_calls = resident.RowCalls(batches, 1)
+    calls = [row_calls[step] for step in range(3)]
+    expected = [batches[step] for step in range(3)]
     for ((group,),), (images, labels) in zip(calls, expected, strict=True):
         rows, label_rows = group
         np.testing.assert_array_equal(IMAGES[rows["images"][0]], images["images"])
@@ -147,4 +153,4 @@ def test_a_call_of_one_step_holds_its_outliers_too():
 
 
 def test_tensorflow_keeps_its_own_batches():
-    assert resident.resident_arrays(TrainingData((IMAGES, LABELS), None, 5, None)) is None
+    assert resident.resident_arrays(Batches(IMAGES, LABELS, 2, 0)) is None

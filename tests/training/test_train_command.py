@@ -11,19 +11,20 @@ import pytest
 from tiny_data import contents, tiny_config, trained_run, write_npz
 from tiny_models import random_images
 
-from kerasood.commands import train as command
-from kerasood.commands.bases import load_base
-from kerasood.commands.seed_table import last_epoch, print_seeds
-from kerasood.commands.train import train
-from kerasood.config import TrainConfig, stage_config
+from kerasood.commands.train import print_seeds, train
 from kerasood.networks.augmentation import Standardize
 from kerasood.networks.saving import load_network
 from kerasood.networks.wide_resnet import WideResNet
 from kerasood.runs import Run, RunConflictError
+from kerasood.training import callbacks, stages
 from kerasood.training import loop as training
-from kerasood.training.loop import TrainingDiverged
+from kerasood.training.bases import load_base
+from kerasood.training.callbacks import TrainingDiverged
+from kerasood.training.config import stage_config, train_config
+from kerasood.training.stages import last_epoch
+from kerasood.training.trainers import energy
 
-NETWORK_OF = command._network
+NETWORK_OF = stages.network_of
 
 
 def small_network(stage, data):
@@ -45,8 +46,15 @@ def small_network(stage, data):
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(command, "_network", small_network)
+    monkeypatch.setattr(stages, "network_of", small_network)
     monkeypatch.setattr(training, "_tensorboard", lambda run: [])
+
+
+@pytest.fixture
+def logged(monkeypatch):
+    lines = []
+    monkeypatch.setattr(stages.log, "info", lambda text, *values: lines.append(text % values))
+    return lines
 
 
 @pytest.fixture
@@ -87,7 +95,7 @@ class PowerCut(Exception):
 
 
 def test_an_energy_run_stores_its_margins_and_images_and_resumes_with_them(
-    tmp_path, base, outliers, monkeypatch, capsys
+    tmp_path, base, outliers, monkeypatch, logged
 ):
     def config(out, **values):
         return fine_tune(
@@ -96,10 +104,11 @@ def test_an_energy_run_stores_its_margins_and_images_and_resumes_with_them(
         )
 
     (whole,) = train(config("whole"))
-    printed = capsys.readouterr().out
-    assert whole.config.margin_in < whole.config.margin_out
-    assert f"E_in - {whole.config.margin_in:g})^2" in printed
-    assert f"5% of those on outliers above {whole.config.margin_out:g}" in printed
+    printed = "\n".join(logged)
+    margin_in, margin_out = (whole.config.derived[f"margin_{part}"] for part in ("in", "out"))
+    assert margin_in < margin_out
+    assert f"E_in - {margin_in:g})^2" in printed
+    assert f"margin_out {margin_out:g} derived from the base" in printed
     assert Run.open(whole.path).config == whole.config
     images = stored(whole)["images"]
     assert {name: digest["count"] for name, digest in images.items()} == {
@@ -113,10 +122,10 @@ def test_an_energy_run_stores_its_margins_and_images_and_resumes_with_them(
         raise PowerCut
 
     with monkeypatch.context() as patch, pytest.raises(PowerCut):
-        patch.setattr(training, "write_text", cut_off)
+        patch.setattr(callbacks, "write_text", cut_off)
         train(config("cut"))
     # The numbers it was started with count, not those that the rule would give now.
-    monkeypatch.setattr(command, "derived_margins", None)
+    monkeypatch.setattr(energy, "derived_margins", None)
     (resumed,) = train(config("cut", resume=True))
     assert resumed.config == whole.config
     assert rows_of(resumed) == rows_of(whole)
@@ -165,7 +174,7 @@ def test_a_fine_tunes_dropout_is_that_of_a_wide_resnet(tmp_path, base):
     keras_file = tmp_path / "wide.keras"
     WideResNet(10, 1, 2, dropout=0.3).save(keras_file)
     for dropout, expected in ((None, 0.3), (0.0, 0.0), (0.6, 0.6)):
-        config = TrainConfig(finetune_dropout=dropout, precision="float32")
+        config = train_config(finetune_dropout=dropout, precision="float32")
         network = NETWORK_OF(stage_config(config, "finetune", init=str(keras_file)), data)
         assert network.get_config()["dropout"] == expected
     of_another = stage_config(config, "finetune", init=str(base.path))
@@ -173,7 +182,9 @@ def test_a_fine_tunes_dropout_is_that_of_a_wide_resnet(tmp_path, base):
         NETWORK_OF(of_another, data)
 
 
-def test_several_seeds_train_side_by_side_and_go_on_where_they_were(tmp_path, monkeypatch, capsys):
+def test_several_seeds_train_side_by_side_and_go_on_where_they_were(
+    tmp_path, monkeypatch, capsys, logged
+):
     def config(**values):
         here = {"stage": "all", "objective": "ce", "holdout": 0.25, "seeds": (1, 2)}
         return tiny_config(tmp_path, **{**here, **values})
@@ -193,7 +204,7 @@ def test_several_seeds_train_side_by_side_and_go_on_where_they_were(tmp_path, mo
     capsys.readouterr()
     runs = train(config(resume=True))
     printed = capsys.readouterr().out
-    assert printed.count("already complete") == 2
+    assert sum("already complete" in line for line in logged) == 2
     out = tmp_path / "runs"
     assert [run.path for run in runs] == [
         out.with_name(f"runs-seed{seed}") / stage

@@ -7,18 +7,20 @@ import numpy as np
 import pytest
 from tiny_models import random_images, small_network
 
-from kerasood.config import TrainConfig, stage_config
 from kerasood.data.splits import TrainingData
 from kerasood.runs import Run
-from kerasood.training import checkpoints
+from kerasood.training import callbacks, checkpoints, recipe
 from kerasood.training import loop as training
-from kerasood.training.loop import TrainingDiverged, build_trainer
+from kerasood.training.callbacks import TrainingDiverged
+from kerasood.training.config import stage_config, train_config
+from kerasood.training.loop import build_trainer
+from kerasood.training.optimizers import NesterovSGD
 
 CONFIG = stage_config(
-    TrainConfig(pretrain_epochs=4, pretrain_learning_rate=0.05, batch_size=5, crop=1), "pretrain"
+    train_config(pretrain_epochs=4, pretrain_learning_rate=0.05, batch_size=5, crop=1), "pretrain"
 )
 SPARSE = stage_config(
-    TrainConfig(finetune_epochs=1, batch_size=5, crop=0, flip=False), "finetune", init="base"
+    train_config(finetune_epochs=1, batch_size=5, crop=0, flip=False), "finetune", init="base"
 )
 IMAGES = random_images((8, 8, 3))
 LABELS = np.arange(12, dtype="int32") % 4
@@ -105,7 +107,6 @@ def test_without_tensorflow_the_batches_and_so_the_weights_are_the_same(
     tmp_path, trained, monkeypatch
 ):
     monkeypatch.setattr(training, "HAS_TENSORFLOW", False)
-    monkeypatch.setattr("kerasood.training.pipelines.training_batches", None)
     history, network, run = fit(tmp_path, validation=VALIDATION)
     assert_same_weights(network, trained[1])
     assert history == trained[0]
@@ -114,7 +115,7 @@ def test_without_tensorflow_the_batches_and_so_the_weights_are_the_same(
 
 def test_outliers_train_alike_with_and_without_tensorflow(tmp_path, monkeypatch):
     config = stage_config(
-        TrainConfig(
+        train_config(
             finetune_epochs=2, batch_size=5, crop=1, objective="energy", margin_in=-3.0,
             margin_out=-1.0,
         ),
@@ -146,7 +147,7 @@ def test_a_training_cut_off_after_two_epochs_goes_on_to_the_same_weights(
             raise PowerCut
 
     with monkeypatch.context() as patch, pytest.raises(PowerCut):
-        patch.setattr(training, "write_text", cut_off)
+        patch.setattr(callbacks, "write_text", cut_off)
         fit(tmp_path, validation=VALIDATION)
     history, network, run = fit(tmp_path, validation=VALIDATION)
     assert history == trained[0] == rows_of(run)
@@ -203,12 +204,12 @@ def test_a_loss_that_explodes_stops_training_and_is_placed(tmp_path):
 
 def test_a_loss_that_explodes_later_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
     rates = Rates(*[0.01] * 4, 1e30)
-    monkeypatch.setattr(training, "cosine_schedule", lambda *_: rates)
+    monkeypatch.setattr(recipe, "cosine_schedule", lambda *_: rates)
     with pytest.raises(TrainingDiverged, match="epoch 2, by step 3. The state after epoch 1"):
         fit(tmp_path)
     run = Run(tmp_path / "run", CONFIG)
     trainer = build_trainer(small_network(), CONFIG)
-    trainer.compile(training.NesterovSGD(rates))
+    trainer.compile(NesterovSGD(rates))
     trainer(IMAGES[:1])
     trainer.optimizer.build(trainer.trainable_variables)
     (row,) = checkpoints.load_state(run.checkpoint, trainer)
@@ -219,7 +220,7 @@ def test_a_loss_that_explodes_later_keeps_the_last_good_checkpoint(tmp_path, mon
 def test_a_last_step_that_breaks_the_weights_is_noticed(tmp_path, monkeypatch):
     """No loss follows that step, in this epoch."""
     rates = Rates(*[0.01] * 5, float("nan"))
-    monkeypatch.setattr(training, "cosine_schedule", lambda *_: rates)
+    monkeypatch.setattr(recipe, "cosine_schedule", lambda *_: rates)
     with pytest.raises(TrainingDiverged, match="NaN or infinite at the end of epoch 2. The state"):
         fit(tmp_path)
     assert len(rows_of(Run(tmp_path / "run", CONFIG))) == 1

@@ -4,42 +4,84 @@ import keras
 from keras import ops
 
 from kerasood.errors import InvalidInputError
-from kerasood.extractor._keras import has_graph
-from kerasood.extractor.graph_head import output_operation
+from kerasood.extractor._keras import all_layers, has_graph
+from kerasood.extractor.build import attached_extractor
+from kerasood.extractor.graph_head import find_head, output_operation
 from kerasood.training import objectives
+from kerasood.training.batches import num_batches
+from kerasood.training.recipe import Recipe
+from kerasood.training.trainers.parameters import Described
 
 
-class CrossEntropyTraining(keras.Model):
+class CrossEntropyTraining(Described, keras.Model):
     """Trains a classifier by cross-entropy; base of the other objectives and their control.
 
     The network stays a model of its own: train this one, then use, save and export `network`.
     Logs `ce`, `accuracy` and the mean `energy` beside `loss`. In validation the loss is the
     cross-entropy alone, so that `val_loss` compares across objectives.
 
+    An objective of one's own overrides what it needs of three hooks, and says in the attributes of
+    `Described` what it is: `mix`, the images that pass the network together; `training_loss` or
+    `penalty`, what training minimises; `begin_epoch`, what happens between epochs.
+
     Args:
-        network: keras.Model, images -> logits (N, K); any class, it is called and not changed.
+        network: keras.Model, images -> logits (N, K) or their softmax, whose logits are then
+            trained; any class, it is called and not changed.
         augmentation: keras layer called as `augmentation(images, training=training)`, or None.
 
     Raises:
-        ValueError: the network returns probabilities.
+        ValueError: the network returns something else, such as a sigmoid's probabilities.
     """
+
+    objective = "ce"
+    formula = "ce"
 
     def __init__(self, network, augmentation=None, **kwargs):
         super().__init__(**kwargs)
         self.network = network
         self.augmentation = augmentation
-        if has_graph(network):
-            output_operation(network)
+        self._extractor = _extractor_of_logits(network)
+        self._arguments_of_compile = None
         self._metrics_by_name = {
             "ce": keras.metrics.Mean(name="ce"),
             "accuracy": keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
             "energy": keras.metrics.Mean(name="energy"),
         }
 
-    def call(self, images, training=None):
+    def begin_epoch(self, epoch, outliers):
+        """Prepares an epoch, with the weights that the epoch before left.
+
+        Args:
+            epoch: int, counted from 0.
+            outliers: (M, H, W, C) or None.
+
+        Returns:
+            int rows of the outliers that the epoch shall train on, or None for all.
+        """
+
+    def mix(self, inputs):
+        """The images of a training batch that pass augmentation and network together."""
+        return inputs
+
+    def call(self, inputs, training=None):
+        images = self.mix(inputs) if training else inputs
         if self.augmentation is not None:
             images = self.augmentation(images, training=training)
         return self.outputs_of(images, training)
+
+    def outputs_of(self, images, training):
+        """What the objective needs of the network: {"logits": (N, K)} at least."""
+        if self._extractor is None:
+            return {"logits": self.network(images, training=training)}
+        return self._extractor(images, training=training)
+
+    def training_loss(self, labels, ce, outputs):
+        """What training minimises, a scalar: the mean of `ce` (N,) and a penalty."""
+        return ops.mean(ce) + self.penalty(outputs)
+
+    def penalty(self, outputs):
+        """What the objective adds to the cross-entropy in training, a scalar."""
+        return 0.0
 
     def setting(self, value, name):
         """A number of the objective as a variable, float32 ().
@@ -50,44 +92,80 @@ class CrossEntropyTraining(keras.Model):
             (), keras.initializers.Constant(value), trainable=False, autocast=False, name=name
         )
 
-    def outputs_of(self, images, training):
-        """What the objective needs of the network: {"logits": (N, K)} at least."""
-        return {"logits": self.network(images, training=training)}
+    def log_mean(self, name, values=None):
+        """Logs the mean of `values` under a name; without values it makes the name known."""
+        if name not in self._metrics_by_name:
+            self._metrics_by_name[name] = keras.metrics.Mean(name=name)
+        if values is not None:
+            self._metrics_by_name[name].update_state(values)
 
-    def training_loss(self, labels, ce, outputs):
-        """What training minimises, a scalar: the mean of `ce` (N,) and a penalty."""
-        return ops.mean(ce) + self.penalty(outputs)
+    def compile(self, optimizer=None, auto_scale_loss=True, **arguments):
+        """As `keras.Model.compile`; without an optimiser `fit` follows the paper's recipe.
 
-    def penalty(self, outputs):
-        """What the objective adds to the cross-entropy in training, a scalar."""
-        return 0.0
+        That is Nesterov's SGD with L2 decay, its learning rate on a cosine over the steps of a
+        `fit`. Losses of networks that compute in float16 are scaled.
+        """
+        self._arguments_of_compile = None
+        if optimizer is None:
+            self._arguments_of_compile = {"auto_scale_loss": auto_scale_loss, **arguments}
+            optimizer = Recipe().optimizer()
+        if auto_scale_loss and _computes_in_float16(self.network):
+            optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.get(optimizer))
+        super().compile(optimizer, auto_scale_loss=auto_scale_loss, **arguments)
+
+    def fit(self, x=None, y=None, batch_size=None, epochs=1, steps_per_epoch=None, **arguments):
+        if self._arguments_of_compile is not None:
+            ours = self._arguments_of_compile
+            steps = steps_per_epoch or num_batches(x, batch_size or 32)
+            self.compile(Recipe(epochs=epochs).optimizer(steps), **ours)
+            self._arguments_of_compile = ours
+        return super().fit(
+            x, y, batch_size, epochs, steps_per_epoch=steps_per_epoch, **arguments
+        )
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         if sample_weight is not None:
             raise InvalidInputError(
                 "Expected (images, labels) batches. Received: a sample_weight as well"
             )
+        if len(y.shape) == 2 and y.shape[-1] == 1:
+            y = ops.squeeze(y, -1)
         logits = ops.cast(y_pred["logits"], "float32")
         ce = objectives.cross_entropy(y, logits)
         self._metrics_by_name["ce"].update_state(ce)
         self._metrics_by_name["accuracy"].update_state(y, logits)
         self._metrics_by_name["energy"].update_state(objectives.energy(logits))
+        # In validation for what it logs; outliers are then missing.
         loss = self.training_loss(y, ce, y_pred)
         return loss if training else ops.mean(ce)
 
-    if keras.backend.backend() == "tensorflow":
+    def train_step(self, *arguments):
+        """One step on (images, labels): Keras's own around `compute_loss`, on every backend."""
+        *state, batch = arguments
+        images, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+        if labels is None:
+            raise InvalidInputError("Expected (images, labels) batches. Received: no labels")
+        batch = (images, labels) if sample_weight is None else (images, labels, sample_weight)
+        return super().train_step(*state, batch)
 
-        def train_step(self, data):
-            """One step on (images, labels); other backends run Keras's own around compute_loss."""
-            import tensorflow as tf
 
-            images, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-            with tf.GradientTape() as tape:
-                outputs = self(images, training=True)
-                loss = self.compute_loss(images, labels, outputs, sample_weight, training=True)
-            gradients = tape.gradient(loss, self.trainable_weights)
-            self.optimizer.apply(gradients, self.trainable_weights)
-            for metric in self.metrics:
-                if metric.name == "loss":
-                    metric.update_state(loss, sample_weight=tf.shape(labels)[0])
-            return self.get_metrics_result()
+def _extractor_of_logits(network):
+    """What gives the logits of a network that returns their softmax; None where it returns them.
+
+    Raises:
+        ValueError: its output is no linear map of anything, nor the softmax of one.
+    """
+    if not has_graph(network):
+        return None
+    try:
+        head = find_head(network)
+    except InvalidInputError:
+        head = None
+    if head is not None and head.softmax:
+        return attached_extractor(network)
+    output_operation(network)
+    return None
+
+
+def _computes_in_float16(network):
+    return any(layer.compute_dtype == "float16" for layer in all_layers(network))

@@ -3,14 +3,13 @@
 import dataclasses
 import pathlib
 
-from kerasood.commands.bases import check_base, load_base
-from kerasood.config import stage_config
 from kerasood.errors import InvalidInputError
-from kerasood.networks import zoo
 from kerasood.networks.fingerprint import weights_hash
 from kerasood.networks.wide_resnet import WideResNet
-from kerasood.runs import Run, base_config
+from kerasood.training.bases import base_config, base_name, check_base, load_base
+from kerasood.training.config import stage_config
 from kerasood.training.processor import fast_precision
+from kerasood.training.run import Run
 
 
 def planned_runs(config):
@@ -75,9 +74,10 @@ def _per_seed(config):
 
 
 def _default_out(config, seed):
-    name, of_zoo = pathlib.Path(config.dataset).stem, zoo.name_in(config.init)
-    network = dataclasses.asdict(config) if of_zoo is None else zoo.describe(of_zoo)["network"]
-    return f"runs/{name}-wrn{network['depth']}-{network['width']}-seed{seed}"
+    network = f"wrn{config.depth}-{config.width}"
+    if config.init is not None:
+        network = base_name(config.init)
+    return f"runs/{pathlib.Path(config.dataset).stem}-{network}-seed{seed}"
 
 
 def _stages(config):
@@ -94,7 +94,7 @@ def _stages(config):
             check_base(init)
             stage = dataclasses.replace(stage, holdout_seed=_holdout_seed(stage))
         run = Run(pathlib.Path(config.run or out / stage.name), stage)
-        runs.append(_with_precision(run.with_stored_margins()))
+        runs.append(_with_precision(run.with_derived()))
     return runs
 
 

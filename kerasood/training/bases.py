@@ -1,0 +1,125 @@
+"""The network that `--init` names: a run directory's, a .keras file or one of the zoo."""
+
+import pathlib
+
+from kerasood.errors import InvalidInputError
+from kerasood.networks import zoo
+from kerasood.networks.saving import load_network
+from kerasood.networks.wide_resnet import WideResNet
+from kerasood.training.config import StageConfig
+from kerasood.training.run import Run
+
+
+def check_base(init):
+    """Refuses an `--init` that names no trained network.
+
+    Raises:
+        ValueError: there is none.
+    """
+    name = zoo.name_in(init)
+    if name is None:
+        base_model_path(init)
+    else:
+        zoo.describe(name)
+
+
+def base_name(init):
+    """The network an `--init` names, in a word that a folder can be named by."""
+    network = load_base(init)
+    if isinstance(network, WideResNet):
+        size = network.get_config()
+        return f"wrn{size['depth']}-{size['width']}"
+    path = base_model_path(init)
+    return path.stem if path.name != "model.keras" else network.name
+
+
+def base_model_path(path):
+    """The .keras file that a path means: the file itself or the model of a run directory.
+
+    Raises:
+        ValueError: there is no trained model at `path`.
+    """
+    path = pathlib.Path(path)
+    if path.suffix == ".keras" and path.is_file():
+        return path
+    if (path / "model.keras").is_file():
+        return path / "model.keras"
+    raise InvalidInputError(
+        f"No base model at {path}. Train one with `python train.py --stage=pretrain`, or name "
+        "one with --init=<run directory of a pretrain stage, .keras file or zoo:NAME>."
+    )
+
+
+def load_base(init):
+    """The network that an `--init` names: keras.Model.
+
+    Raises:
+        ValueError: there is none.
+    """
+    name = zoo.name_in(init)
+    return load_network(base_model_path(init)) if name is None else zoo.load(name)
+
+
+def base_config(config):
+    """The StageConfig of what a fine-tune starts from; None where nothing tells it any more.
+
+    Args:
+        config: StageConfig or TrainConfig.
+    """
+    if not config.init:
+        return None
+    name = zoo.name_in(config.init)
+    if name is not None:
+        return StageConfig.from_dict(zoo.describe(name)["config"])
+    folder = pathlib.Path(config.init)
+    folder = folder.parent if folder.suffix == ".keras" else folder
+    return Run.open(folder).config if (folder / "config.json").is_file() else None
+
+
+def network_of(config, data):
+    """The network that a stage trains: a new WideResNet, or the base in the stage's types.
+
+    Args:
+        config: StageConfig.
+        data: TrainingData.
+
+    Returns:
+        keras.Model.
+
+    Raises:
+        ValueError: there is no base, or it does not fit the images or the configuration.
+    """
+    if config.init is None:
+        return WideResNet(
+            config.depth,
+            config.width,
+            data.num_classes,
+            config.dropout,
+            image_size=data.training[0].shape[1],
+            dtype=config.precision,
+        )
+    network = load_base(config.init)
+    _check_network(network, data, config.init)
+    if isinstance(network, WideResNet):
+        return network.with_dtype(config.precision, config.dropout)
+    if config.dropout is not None:
+        raise InvalidInputError(
+            "Expected no --finetune_dropout for a model that is no WideResNet "
+            f"({config.init}): it keeps its own. Received: {config.dropout:g}"
+        )
+    if config.precision != "float32":
+        raise InvalidInputError(
+            f"Expected --precision=float32 for a model that is no WideResNet ({config.init}): "
+            f"its layers keep the types they were made with. Received: {config.precision}"
+        )
+    return network
+
+
+def _check_network(network, data, init):
+    images = data.training[0]
+    expected = ((None, *images.shape[1:]), (None, data.num_classes))
+    if (network.input_shape, network.output_shape) != expected:
+        raise InvalidInputError(
+            f"Expected a model from images {expected[0]} to logits {expected[1]}. Received: "
+            f"{network.input_shape} to {network.output_shape} in {init}"
+        )

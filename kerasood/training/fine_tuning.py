@@ -1,0 +1,209 @@
+"""`fine_tune`: any Keras classifier, any Keras data, any objective, in one call."""
+
+import dataclasses
+import typing
+
+import keras
+import numpy as np
+
+from kerasood.errors import InvalidInputError
+from kerasood.extractor._keras import has_graph
+from kerasood.extractor.build import attached_extractor
+from kerasood.extractor.precision import rebuilt
+from kerasood.logs import log
+from kerasood.training.batches import Batches, PairedBatches, each_batch, num_batches
+from kerasood.training.callbacks import BeginEpoch, StopOnNaN
+from kerasood.training.loop import prepare, train
+from kerasood.training.order import OUTLIERS_PER_IMAGE
+from kerasood.training.recipe import Recipe
+from kerasood.training.trainers import objective_named
+
+# What parameters are derived from where the data come in batches.
+NUM_IMAGES_TO_DERIVE = 5000
+
+
+class FineTuned(typing.NamedTuple):
+    """What `fine_tune` returns.
+
+    Args:
+        network: keras.Model, the trained network.
+        history: keras.callbacks.History, as of `keras.Model.fit`.
+    """
+
+    network: keras.Model
+    history: keras.callbacks.History
+
+
+def fine_tune(
+    model,
+    images,
+    labels=None,
+    objective="sparsity",
+    *,
+    epochs=10,
+    batch_size=128,
+    learning_rate=0.001,
+    augmentation="recipe",
+    outliers=None,
+    validation_data=None,
+    callbacks=(),
+    verbose="auto",
+    seed=1,
+    **parameters,
+):
+    """Fine-tunes a classifier so that its scores tell out-of-distribution images.
+
+    By default as in the paper: Nesterov's SGD with momentum 0.9 and L2 decay 5e-4, a learning rate
+    on a cosine from 0.001 to 1e-6, ten epochs of batch 128, random crops and mirroring. The model
+    itself stays as it was: a copy is trained, unless the model cannot be rebuilt from its
+    configuration; then it is trained in place, with a warning in the log.
+
+    Args:
+        model: keras.Model, images -> logits (N, K), or their softmax, whose logits are trained.
+        images: (N, H, W, C) uint8; or with their labels a tf.data.Dataset, keras.utils.PyDataset
+            or another iterable of batches that starts anew, as Keras takes them.
+        labels: (N,) int, for an array of images.
+        objective: str, a name of `kerasood.training.OBJECTIVES`.
+        epochs: int > 0.
+        batch_size: int > 0, of arrays; a data set has its own.
+        learning_rate: float > 0, of the first step.
+        augmentation: keras layer called as `augmentation(images, training=training)`, None, or
+            "recipe": crops shifted by up to an eighth of the height, and mirrored.
+        outliers: (M, H, W, C) uint8, for the objectives that train on them: two for each image.
+        validation_data: as in `keras.Model.fit`; its loss is the plain cross-entropy.
+        callbacks: Keras callbacks.
+        verbose: as in `keras.Model.fit`.
+        seed: int >= 0, of order, augmentation and dropout.
+        **parameters: the objective's, such as `site="features"` and `weight=0.02` of "sparsity".
+
+    Returns:
+        FineTuned: (network, history).
+
+    Raises:
+        ValueError: an unknown objective or parameter, a model without logits, or data that do not
+            fit it.
+        TrainingDiverged: the loss became NaN or infinite.
+    """
+    kind = objective_named(objective)
+    settled = kind.settle(parameters)
+    _check_outliers(kind, outliers)
+    keras.utils.set_random_seed(seed)
+    if labels is not None:
+        images, labels = _checked_arrays(images, labels)
+        batches = Batches(images, labels, batch_size, seed, outliers)
+        sample = images, labels
+    else:
+        batches = images
+        sample = _first_images(batches)
+    recipe = Recipe(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
+    if augmentation == "recipe":
+        padding = sample[0].shape[1] // 8
+        augmentation = dataclasses.replace(recipe, crop=padding).augmentation(seed)
+    network = _copied(model)
+    settled |= kind.derive(settled, network, *sample, outliers)
+    trainer = kind(network, augmentation=augmentation, **settled)
+    _train_logits(trainer, sample[0][:8])
+    _check_labels(trainer, *sample)
+    arguments = {
+        "epochs": epochs,
+        "validation_data": validation_data,
+        "callbacks": [StopOnNaN(), *callbacks],
+        "verbose": verbose,
+    }
+    if labels is not None:
+        batches = prepare(trainer, batches, recipe)
+        arguments["validation_batch_size"] = batch_size
+        return FineTuned(network, train(trainer, batches, outliers, **arguments))
+    return FineTuned(network, _train_on_data(trainer, batches, outliers, recipe, seed, arguments))
+
+
+def _train_on_data(trainer, data, outliers, recipe, seed, arguments):
+    steps = num_batches(data) or sum(1 for _ in each_batch(data))
+    trainer.compile(recipe.optimizer(steps))
+    if outliers is None:
+        return trainer.fit(data, shuffle=False, **arguments)
+    images, _ = next(each_batch(data))
+    paired = PairedBatches(data, outliers, OUTLIERS_PER_IMAGE * len(images), seed)
+    begin = BeginEpoch(trainer, paired, outliers)
+    arguments["callbacks"] = [begin, *arguments["callbacks"]]
+    return trainer.fit(paired.batches(), steps_per_epoch=steps, shuffle=False, **arguments)
+
+
+def _check_outliers(kind, outliers):
+    if kind.needs_outliers and outliers is None:
+        raise InvalidInputError(
+            f"Expected outliers, which objective {kind.objective!r} trains on. Received: None"
+        )
+    if outliers is not None and not kind.needs_outliers:
+        raise InvalidInputError(
+            f"Expected no outliers for objective {kind.objective!r}. Received: {len(outliers)}"
+        )
+
+
+def _checked_arrays(images, labels):
+    images, labels = np.asarray(images), np.asarray(labels)
+    if images.dtype != np.uint8 or images.ndim != 4:
+        raise InvalidInputError(
+            "Expected images of uint8 (N, H, W, C), pixels 0-255; rescaling belongs into the "
+            f"model, or give a tf.data.Dataset. Received: dtype={images.dtype}, "
+            f"shape={images.shape}"
+        )
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise InvalidInputError(
+            "Expected labels of int (N,), one class each. Received: "
+            f"dtype={labels.dtype}, shape={labels.shape}"
+        )
+    return images, labels
+
+
+def _check_labels(trainer, images, labels):
+    num_classes = trainer(images[:1])["logits"].shape[-1]
+    if not 0 <= labels.min() <= labels.max() < num_classes:
+        raise InvalidInputError(
+            f"Expected labels in [0, {num_classes}), the model's classes. Received: "
+            f"{labels.min()} to {labels.max()}"
+        )
+
+
+def _first_images(data):
+    """(images, labels) of the first batches of Keras data, as arrays."""
+    taken, parts = 0, []
+    for images, labels in each_batch(data):
+        parts.append((images, labels))
+        taken += len(images)
+        if taken >= NUM_IMAGES_TO_DERIVE:
+            break
+    if not parts:
+        raise InvalidInputError("Expected (images, labels) batches. Received: none")
+    images, labels = map(np.concatenate, zip(*parts, strict=True))
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        raise InvalidInputError(
+            "Expected labels of shape (N,), one class each, as label_mode='int' gives them. "
+            f"Received: shape={labels.shape}"
+        )
+    return images, labels.reshape(-1)
+
+
+def _copied(model):
+    """A copy of a model with weights of its own; the model where it cannot be rebuilt."""
+    if not isinstance(model, keras.Model):
+        raise InvalidInputError(f"Expected a keras.Model. Received: {type(model).__name__}")
+    copied = rebuilt(model)
+    if copied is None:
+        log.warning(
+            "%s cannot be rebuilt from its configuration: it is trained in place", model.name
+        )
+        return model
+    return copied
+
+
+def _train_logits(trainer, images):
+    """Trains the logits of a model without a graph that returns their softmax."""
+    network = trainer.network
+    if has_graph(network):
+        return
+    outputs = keras.ops.convert_to_numpy(network(images, training=False))
+    if np.all(outputs >= 0) and np.allclose(outputs.sum(axis=-1), 1, atol=1e-3):
+        trainer._extractor = attached_extractor(network, image_shape=images.shape[1:])

@@ -1,0 +1,38 @@
+"""LogitNorm: the direction of the logits is trained, their length is not."""
+
+from keras import ops
+
+from kerasood.training import objectives
+from kerasood.training.trainers.cross_entropy import CrossEntropyTraining
+from kerasood.training.trainers.parameters import check_positive
+
+
+class LogitNormFineTuning(CrossEntropyTraining):
+    """Cross-entropy of normalised logits: their direction is trained and their length is not.
+
+    The network itself keeps its logits; `ce`, `energy` and the validation loss are theirs.
+
+    Args:
+        network: keras.Model, images -> logits (N, K).
+        temperature: float > 0, tau.
+        augmentation: keras layer or None.
+
+    Raises:
+        ValueError: a temperature that is not positive, or a network without logits.
+
+    Reference:
+        Wei et al., "Mitigating Neural Network Overconfidence with Logit Normalization", ICML 2022.
+    """
+
+    objective = "logit_norm"
+    formula = "ce of logits of norm 1 / {temperature:g}"
+    help = {"temperature": "norm 1 / temperature of the logits [.04]"}
+
+    def __init__(self, network, temperature: float = 0.04, augmentation=None, **kwargs):
+        check_positive(temperature=temperature)
+        super().__init__(network, augmentation, **kwargs)
+        self.temperature = temperature
+
+    def training_loss(self, labels, ce, outputs):
+        logits = ops.cast(outputs["logits"], "float32")
+        return ops.mean(objectives.logit_norm(labels, logits, self.temperature))
