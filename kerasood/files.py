@@ -80,7 +80,7 @@ def check_writable(folder):
 
 
 def is_temporary(path):
-    """Whether a path is what a writer has not finished, or lies in it."""
+    """True for a path that a writer has not finished, or that lies in one."""
     return any(TEMPORARY.fullmatch(part) for part in pathlib.Path(path).parts)
 
 

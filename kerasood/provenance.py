@@ -1,4 +1,4 @@
-"""How a result came about: the command, the commit and the versions of what computed it."""
+"""Origin of a result: the command, the commit and the versions of what computed it."""
 
 import importlib.metadata
 import os

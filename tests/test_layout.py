@@ -124,3 +124,17 @@ def test_no_test_imports_a_test():
     imports = {(path.stem, name.split(".")[-1]) for path in files for name in imported_names(path)}
     assert ("conftest", "tiny_data") in imports
     assert not {(path, name) for path, name in imports if name in tests}
+
+
+def docstrings(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            docstring = ast.get_docstring(node)
+            if docstring:
+                yield docstring
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_docstrings_open_with_a_noun_or_a_verb(path):
+    questions = {"What", "Which", "Where", "How", "Whether", "Why", "When", "Who"}
+    assert not [text for text in docstrings(path) if text.split()[0].rstrip(",.:") in questions]

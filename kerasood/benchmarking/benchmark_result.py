@@ -1,4 +1,4 @@
-"""What a benchmark measured: results, scores and fitted detectors."""
+"""The outcome of a benchmark: results, scores and fitted detectors."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ from kerasood.thresholds import read_threshold
 
 @dataclasses.dataclass(frozen=True)
 class Benchmark:
-    """What `benchmark` measured; a notebook shows its table.
+    """Results of `benchmark`; a notebook shows their table.
 
     Args:
         results: Results.

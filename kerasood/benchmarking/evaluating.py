@@ -113,7 +113,7 @@ def asked_for(detectors):
 
 
 def is_auto(detectors):
-    """Whether the detector is to be chosen from in-distribution images."""
+    """True where the detector is to be chosen from in-distribution images."""
     return detectors == "auto" or tuple(detectors) == ("auto",)
 
 

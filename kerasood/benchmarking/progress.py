@@ -6,7 +6,7 @@ import keras
 
 
 def progress_of(verbose):
-    """What shows progress: function of (title, number of images) -> function of images done.
+    """Display of progress: function of (title, number of images) -> function of images done.
 
     Args:
         verbose: "auto", 0 or 1 as in `keras.Model.fit`, "auto" being 1 in a terminal and else 0;

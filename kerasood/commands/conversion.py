@@ -1,4 +1,4 @@
-"""What `python -m export` adds for a quantised file: its threshold, and what it costs."""
+"""The threshold of a quantised file, and the cost of quantising it."""
 
 import functools
 

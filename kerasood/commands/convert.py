@@ -13,7 +13,7 @@ from kerasood.networks.torch_weights import wide_resnet_from_torch
 
 @dataclasses.dataclass(frozen=True)
 class ConvertConfig:
-    """What `python -m kerasood.commands.convert` does: a PyTorch checkpoint as a .keras file."""
+    """Configuration of `kerasood-convert`: a PyTorch checkpoint as a .keras file."""
 
     checkpoint: str | None = option(None, "State dict of a WideResNet: PyTorch or .safetensors.")
     out: str | None = option(None, "The .keras file to write; must not exist.")

@@ -14,7 +14,7 @@ ALERT = 2
 
 @dataclasses.dataclass(frozen=True)
 class MonitorConfig:
-    """What `kerasood-monitor` does: logged answers against the model that gave them."""
+    """Configuration of `kerasood-monitor`: logged answers against the model that gave them."""
 
     model: str | None = option(None, "The exported model: SavedModel folder or file.")
     log: tuple[str, ...] = option(

@@ -84,7 +84,7 @@ def ranked(aurocs):
 
 
 def has_bank(name):
-    """Whether a detector keeps training images, whose search is work for the backend."""
+    """True for a detector that keeps training images, whose search is work for the backend."""
     return build(name).on_backend
 
 

@@ -17,7 +17,7 @@ CRITERION = "highest mean AUROC over the kinds of generated outliers, then lowes
 
 
 class Fitting(typing.NamedTuple):
-    """What a detector is fitted on; see `Detector.fit`."""
+    """Arguments of `Detector.fit`."""
 
     outputs: dict | None
     labels: np.ndarray | None
@@ -48,7 +48,7 @@ class Validation:
 
     @property
     def described(self):
-        """What the images are, in words."""
+        """Describes the images in words."""
         return f"{self.num_images:,} images that are neither trained nor tested on"
 
     @property

@@ -80,7 +80,7 @@ class SubjectOutputs:
         return collect_source(extractor, source, self.batch_size, step)
 
     def fitting(self, detector):
-        """What the detector is fitted on: Fitting.
+        """Arguments that the detector is fitted on: Fitting.
 
         Raises:
             ValueError: the detector learns, and the training images or the head are not to be had.

@@ -16,7 +16,7 @@ from kerasood.logs import log
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What is measured, and how.
+    """Settings of a measurement.
 
     Args:
         protocol: Protocol, or its name; all images of every set, once, by default.
@@ -129,7 +129,7 @@ def measure(subject, ood_sources, detectors, settings, progress=None, outputs=No
 
 
 def choice_in_words(name, choice):
-    """What a detector chose and by how much it beats its default there, in one line."""
+    """Describes in one line a detector's choice and by how much it beats its default there."""
     chosen, default = (
         ", ".join(f"{key} {_short(each[key])}" for key in choice["chosen"]) if each else None
         for each in (choice["chosen"], choice["default"])

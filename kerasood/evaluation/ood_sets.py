@@ -125,7 +125,7 @@ def size_note(source):
 
 
 def overlaps_with(runs, name):
-    """What to say of runs whose training outliers share images with an OOD set: list of str.
+    """Warnings about runs whose training outliers share images with an OOD set: list of str.
 
     Args:
         runs: list of Runs.

@@ -13,7 +13,7 @@ from kerasood.errors import InvalidInputError
 
 @dataclasses.dataclass(frozen=True)
 class Collected:
-    """What one forward pass over a data set left.
+    """Outputs of one forward pass over a data set.
 
     Args:
         outputs: {"features": (N, D), "logits": (N, K)} float32.

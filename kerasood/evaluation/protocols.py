@@ -1,4 +1,4 @@
-"""How often and on which images the metrics are computed, and the convention they follow."""
+"""Protocols: images and draws that the metrics are computed on, and their convention."""
 
 import dataclasses
 import hashlib
@@ -95,7 +95,7 @@ class Protocol:
         return tuple(self.groups.get(in_name, registry.ood_names(in_name)))
 
     def role(self, name: str, in_name: str) -> str:
-        """What an OOD set is to an ID set: one of `ROLES`.
+        """Role of an OOD set beside an ID set: one of `ROLES`.
 
         `"other"` is what the protocol does not prescribe; its means leave it out.
         """
@@ -104,13 +104,13 @@ class Protocol:
         return self.groups[in_name].get(name, "other")
 
     def to_json(self) -> dict:
-        """What the reports say about it."""
+        """Description for the reports."""
         return {
             name: getattr(self, name) for name in ("name", "description", "convention", "positive")
         }
 
     def note(self, num_in: int, num_out: int) -> str:
-        """What the reader must know about a set of `num_out` images, or an empty string."""
+        """Remark for the reader about a set of `num_out` images, or an empty string."""
         size = _draw_size(num_in)
         if not self.draws or num_out >= size:
             return ""

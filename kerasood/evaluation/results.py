@@ -1,4 +1,4 @@
-"""What an evaluation found, as one typed value that JSON keeps."""
+"""Results of an evaluation, as one typed value that JSON keeps."""
 
 import dataclasses
 import datetime
@@ -159,7 +159,7 @@ def results_of(measured, dataset, subjects, settings, sets, missing, groups=(), 
 
 
 def provenance(seed):
-    """What a report says about where it comes from."""
+    """The origin of a report's numbers: command, commit, versions, date."""
     return {
         "command": command_line(),
         "commit": git_commit(),

@@ -88,7 +88,7 @@ def compared_subjects(runs, options=DEFAULTS, **opening):
 
 
 def seed_groups(runs, subjects):
-    """Which of the compared models are one recipe trained with several seeds.
+    """Groups the compared models that are one recipe trained with several seeds.
 
     Fine-tunes belong together when their configurations and those of their bases differ in the
     seed alone.

@@ -294,5 +294,5 @@ def _image_size(extractors):
 
 
 def _is_pair(value):
-    """Whether it is (images, labels)."""
+    """True for (images, labels)."""
     return isinstance(value, tuple) or isinstance(value, list) and np.ndim(value[0]) == 4

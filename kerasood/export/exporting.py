@@ -196,7 +196,7 @@ def _checked_formats(formats, quantization):
 
 
 def _may_lack(kind, quantization):
-    """Whether an export of all formats may do without one; whoever quantises asks for those."""
+    """True where an export of all formats may lack one; whoever quantises asks for those."""
     return kind.is_optional and not (quantization is not None and kind.quantizations)
 
 

@@ -228,7 +228,7 @@ def _hidden_places(model, names):
 
 
 def _data_format(model, place):
-    """Where the channels of an activation lie: as in the nearest layer before it that says so."""
+    """Place of the channels of an activation: as in the nearest layer before it that says so."""
     while not is_input(model, place):
         found = getattr(place.call.operation, "data_format", None)
         if found is not None:

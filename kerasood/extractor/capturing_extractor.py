@@ -126,7 +126,7 @@ class _Plain:
 
 
 def channels_first(network):
-    """Whether the layers of a model keep channels before height and width."""
+    """True where the layers of a model keep channels before height and width."""
     formats = {getattr(layer, "data_format", None) for layer in sublayers(network)} - {None}
     return "channels_first" in formats
 

@@ -95,7 +95,7 @@ def is_convolution(layer):
 
 
 def num_units(layer):
-    """How many values a head layer gives: K, or 1 for a binary classifier."""
+    """Number of values that a head layer gives: K, or 1 for a binary classifier."""
     layer = weighted_layer(layer)
     return layer.filters if is_convolution(layer) else layer.units
 

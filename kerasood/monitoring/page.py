@@ -1,4 +1,4 @@
-"""What monitoring found: as a page, and as text for Prometheus."""
+"""Findings of monitoring: as a page, and as text for Prometheus."""
 
 import datetime
 

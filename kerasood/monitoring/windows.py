@@ -1,4 +1,4 @@
-"""Whether answers drift: window by window, and by the evidence of all of them together."""
+"""Drift of answers: window by window, and by the evidence of all of them together."""
 
 import dataclasses
 
@@ -41,7 +41,7 @@ class Window:
 
 @dataclasses.dataclass(frozen=True)
 class Monitoring:
-    """What `monitor` found.
+    """Findings of `monitor`.
 
     Args:
         name: str, what is watched.
@@ -66,7 +66,7 @@ class Monitoring:
 
     @property
     def enough_evidence(self):
-        """Whether all answers together show drift, whichever window they fell into."""
+        """True where all answers together show drift, whichever window they fell into."""
         return self.evidence is not None and self.evidence >= 2 / self.significance
 
     @property

@@ -140,7 +140,7 @@ def calibrate_per_class(
 
 @dataclasses.dataclass(frozen=True)
 class Promise:
-    """What a threshold shall promise; see `calibrate`.
+    """Promise of a threshold; see `calibrate`.
 
     Args:
         tpr: share of in-distribution images that it shall accept, in (0, 1).

@@ -1,4 +1,4 @@
-"""What happens beside the steps of a training: order, checkpoints, lines in a log."""
+"""Callbacks beside the steps of a training: order, checkpoints, lines in a log."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""What `train.py` does, and what one training run is: frozen dataclasses."""
+"""Configurations of `train.py` and of one training run: frozen dataclasses."""
 
 import dataclasses
 
@@ -34,7 +34,7 @@ def _objective_options():
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig(ReadsData):
-    """What `train.py` does: one or both stages on one data set."""
+    """Configuration of `train.py`: one or both stages on one data set."""
 
     stage: str = option("all", "What to train.", ("pretrain", "finetune", "all"))
     dataset: str = option("cifar10", "In-distribution data: a name, .npz file or image folder.")
@@ -163,7 +163,7 @@ class StageConfig(Recipe):
         return f"+ {self.objective}" + (f" ({differing})" if differing else "")
 
     def _differing(self, between):
-        """What tells it from the objective's usual run: ["logits", "weight0.05"]."""
+        """Differences from the objective's usual run: ["logits", "weight0.05"]."""
         if self.objective not in OBJECTIVES:
             return [str(value) for value in self.parameters.values() if isinstance(value, str)]
         differing = OBJECTIVES[self.objective].differing(self.parameters)
@@ -224,7 +224,7 @@ def stage_config(config, stage, init=None):
 
 
 def _objective_fields(config):
-    """What the objective of a fine-tune adds to its StageConfig."""
+    """Fields that the objective of a fine-tune adds to its StageConfig."""
     objective = objective_named(config.objective)
     given = {name: value for name, value in config.parameters.items() if value is not None}
     for name in given:

@@ -1,4 +1,4 @@
-"""What one training run is about to do, in a few lines."""
+"""Describes in a few lines the training run that is about to start."""
 
 import keras
 
@@ -6,7 +6,7 @@ from kerasood.training.trainers import objective_named
 
 
 def description(config, data, network):
-    """What is about to be trained, on what and how: str of a few lines.
+    """Describes what is about to be trained, on what and how: str of a few lines.
 
     Args:
         config: StageConfig, all parameters of its objective known.

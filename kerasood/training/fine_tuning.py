@@ -23,7 +23,7 @@ NUM_IMAGES_TO_DERIVE = 5000
 
 
 class FineTuned(typing.NamedTuple):
-    """What `fine_tune` returns.
+    """Result of `fine_tune`.
 
     Args:
         network: keras.Model, the trained network.

@@ -1,4 +1,4 @@
-"""What training minimises and detection measures: pure functions of logits and features.
+"""Quantities that training minimises and detection measures: pure functions of outputs.
 
 Every function returns one value per image, so that averaging, weighting and logging stay with the
 caller, and runs on any Keras backend: a tensor for tensors, and an array, computed in NumPy, for
@@ -66,7 +66,7 @@ def l1_norm(activations):
 
 
 def energy_hinge_in(energies, margin_in):
-    """What an in-distribution energy above its margin costs.
+    """Cost of an in-distribution energy above its margin.
 
     Args:
         energies: (N,) float, nats.
@@ -82,7 +82,7 @@ def energy_hinge_in(energies, margin_in):
 
 
 def energy_hinge_out(energies, margin_out):
-    """What an outlier's energy below its margin costs.
+    """Cost of an outlier's energy below its margin.
 
     Args:
         energies: (M,) float, nats.

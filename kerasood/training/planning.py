@@ -1,4 +1,4 @@
-"""Which runs a TrainConfig means: one per seed and stage, each with its directory and base."""
+"""Runs that a TrainConfig means: one per seed and stage, each with its directory and base."""
 
 import dataclasses
 import pathlib
@@ -114,7 +114,7 @@ def _with_precision(run):
 
 
 def _is_retyped(init):
-    """Whether the network can be made in another compute type: new ones and WideResNets."""
+    """True where the network can be made in another compute type: new ones and WideResNets."""
     try:
         return init is None or isinstance(load_base(init), WideResNet)
     except ValueError:  # Not trained yet.

@@ -1,4 +1,4 @@
-"""How a stage trains: optimiser, schedule and augmentation of the paper, and data sets' presets."""
+"""Recipe of a stage: optimiser, schedule and augmentation of the paper, and data sets' presets."""
 
 import dataclasses
 
@@ -24,7 +24,7 @@ PRESETS = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a network is trained; by default as the paper fine-tunes.
+    """Recipe of a training; by default the paper's fine-tuning.
 
     Args:
         epochs: int > 0.

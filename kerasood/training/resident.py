@@ -99,7 +99,7 @@ def _stacked(batches):
 
 
 def train_function(trainer, arrays):
-    """What `keras.Model.fit` shall run on the items of `RowCalls` instead of a step on a batch.
+    """Function for `keras.Model.fit` that runs on items of `RowCalls` instead of batches.
 
     Args:
         trainer: compiled keras.Model on the JAX backend.

@@ -94,7 +94,7 @@ class Format(abc.ABC):
         return None
 
     def holds(self, path):
-        """Whether there is a file of this format at a path."""
+        """True where there is a file of this format at a path."""
         path = pathlib.Path(path)
         if not self.file:
             return (path / self.marker).is_file()

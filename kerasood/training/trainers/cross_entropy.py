@@ -70,17 +70,17 @@ class CrossEntropyTraining(Described, keras.Model):
         return self.outputs_of(images, training)
 
     def outputs_of(self, images, training):
-        """What the objective needs of the network: {"logits": (N, K)} at least."""
+        """Outputs that the objective needs of the network: {"logits": (N, K)} at least."""
         if self._extractor is None:
             return {"logits": self.network(images, training=training)}
         return self._extractor(images, training=training)
 
     def training_loss(self, labels, ce, outputs):
-        """What training minimises, a scalar: the mean of `ce` (N,) and a penalty."""
+        """Loss that training minimises, a scalar: the mean of `ce` (N,) and a penalty."""
         return ops.mean(ce) + self.penalty(outputs)
 
     def penalty(self, outputs):
-        """What the objective adds to the cross-entropy in training, a scalar."""
+        """Penalty that the objective adds to the cross-entropy in training, a scalar."""
         return 0.0
 
     def setting(self, value, name):
@@ -150,7 +150,7 @@ class CrossEntropyTraining(Described, keras.Model):
 
 
 def _extractor_of_logits(network):
-    """What gives the logits of a network that returns their softmax; None where it returns them.
+    """Extractor of the logits of a network that returns their softmax; None where it returns them.
 
     Raises:
         ValueError: its output is no linear map of anything, nor the softmax of one.

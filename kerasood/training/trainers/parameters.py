@@ -1,4 +1,4 @@
-"""What an objective says of itself: its name, its parameters and how it reads in words."""
+"""Self-description of an objective: its name, its parameters and how it reads in words."""
 
 import dataclasses
 import inspect
