@@ -6,9 +6,10 @@ import dataclasses
 from kerasood.benchmarking.evaluating import evaluate_subjects, num_choosing
 from kerasood.benchmarking.progress import progress_of
 from kerasood.data.options import DataOptions
+from kerasood.evaluation.image_checks import check_shapes
 from kerasood.evaluation.measure import Settings
 from kerasood.evaluation.ood_sets import open_sets, size_note
-from kerasood.evaluation.subject import check_shapes, subjects_of
+from kerasood.evaluation.subject import subjects_of
 from kerasood.logs import log
 from kerasood.names import choose
 

@@ -5,6 +5,7 @@ import itertools
 
 from kerasood.data.options import DEFAULTS
 from kerasood.data.splits import calibration_source, training_source
+from kerasood.evaluation.image_checks import check_labels
 from kerasood.evaluation.subject import Subject, divide, open_test
 from kerasood.extractor.build import build_full_extractor, head_of
 from kerasood.networks.fingerprint import model_hash
@@ -60,6 +61,7 @@ def subjects_of_run(run, options=DEFAULTS, cache=True, test=None, num_choosing=0
                 base=subjects[0].key if subjects else None,
             )
         )
+    check_labels(subjects, (images.testing, images.training))
     return subjects
 
 

@@ -14,6 +14,7 @@ from kerasood.data.options import DEFAULTS
 from kerasood.data.source import ArraySource
 from kerasood.data.splits import halves
 from kerasood.errors import InvalidInputError
+from kerasood.evaluation.image_checks import check_labels, check_shapes
 from kerasood.extractor.build import build_full_extractor, head_of, is_extractor, output_names
 from kerasood.extractor.precision import in_float32
 
@@ -166,6 +167,7 @@ def subjects_of(
         for label, model in models.items()
     ]
     check_shapes(subjects, {role: source for role, source in sources.items() if source})
+    check_labels(subjects, sources.values())
     return subjects, name, options
 
 
@@ -181,24 +183,6 @@ def open_test(dataset, options=DEFAULTS):
             f"Expected labelled test images. Received: {dataset} without labels"
         )
     return test
-
-
-def check_shapes(subjects, sources):
-    """Refuses images of another size than a model takes: some models answer them all the same.
-
-    Raises:
-        ValueError: an image of a source does not fit.
-    """
-    for name, source in sources.items():
-        images, _ = next(iter(source.batches(1)))
-        for subject in subjects:
-            expected = tuple(subject.extractor.inputs[0].shape[1:])
-            pairs = zip(images.shape[1:], expected, strict=False)
-            if len(expected) != 3 or any(None not in pair and pair[0] != pair[1] for pair in pairs):
-                raise InvalidInputError(
-                    f"Expected images of shape {expected}, which {subject.label!r} takes. "
-                    f"Received: shape={images.shape[1:]} in {name!r}"
-                )
 
 
 def array_source(name, value):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 from classifiers import softmax
+from PIL import Image
 from tiny_data import write_npz
 from tiny_models import random_images, small_network
 
@@ -207,6 +208,25 @@ def test_what_does_not_fit_is_said(network, arguments, message):
     given = {"model": network, "in_data": IN_DATA, "ood_sets": OOD_SETS, "detectors": ["energy"]}
     with pytest.raises(ValueError, match=message):
         kerasood.benchmark(**{**given, **arguments})
+
+
+def test_classes_that_are_not_those_of_the_model(network, tmp_path):
+    """A folder that lacks a class would shift all labels after it."""
+    def folders(*names):
+        for name in names:
+            for number in range(10):
+                path = tmp_path / "-".join(names) / name / f"{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(IMAGES[number]).save(path)
+        return tmp_path / "-".join(names)
+
+    with pytest.raises(ValueError, match="the model's 4 classes.*Received: 3 classes .a, b, d"):
+        kerasood.benchmark(network, folders("a", "b", "d"), OOD_SETS, "energy", tune=False)
+    whole = folders("a", "b", "c", "d")
+    kerasood.benchmark(network, whole, OOD_SETS, "energy", tune=False, tpr=0.5)
+    shifted = {"test": (IMAGES, LABELS + 1)}
+    with pytest.raises(ValueError, match="labels from 0 to 3 in 'test'.*Received: a label 4"):
+        kerasood.benchmark(network, shifted, OOD_SETS, "energy", tune=False)
 
 
 def test_the_package_shows_what_one_needs():
