@@ -7,8 +7,15 @@ import pytest
 from tiny_data import trained_run, write_npz
 
 from kerasood.commands.common import errors_as_lines
+from kerasood.logs import log
 
 SERVERS = ("stand_in", "real_server") if shutil.which("tensorflow_model_server") else ("stand_in",)
+
+
+@pytest.fixture(autouse=True)
+def library_log(monkeypatch):
+    """The library's log as a user has it, also after a test that ran a command."""
+    monkeypatch.setattr(log, "propagate", True)
 
 
 @pytest.fixture

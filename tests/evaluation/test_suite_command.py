@@ -273,7 +273,8 @@ def test_seeds_of_one_recipe_are_averaged_too(world, measured, tmp_path, capsys,
 
 def test_runs_of_several_recipes_are_not_averaged(world, tmp_path):
     first, second = world[1]["cifar10"], made_up_run(tmp_path / "cifar10", seed=2)
-    other = dataclasses.replace(second, config=dataclasses.replace(second.config, weight=0.5))
+    config = dataclasses.replace(second.config, parameters={"weight": 0.5})
+    other = dataclasses.replace(second, config=config)
     assert suite_command._of_one_recipe([first, world[1]["cifar100"], second]) == [[0, 2]]
     assert suite_command._of_one_recipe([first, other]) == []
 
