@@ -124,7 +124,7 @@ def each_batch(data):
 
 
 def num_batches(data, batch_size=32):
-    """Number of batches that one pass over training data has, or None where only a pass could tell."""
+    """Number of batches of one pass over training data; None where only a pass could tell."""
     if isinstance(data, keras.utils.PyDataset):
         return data.num_batches
     if hasattr(data, "cardinality"):

@@ -122,7 +122,7 @@ def test_a_run_directory_of_another_configuration(tmp_path, base, refused):
 
 def test_a_complete_run_is_not_trained_again(tmp_path, base, monkeypatch):
     before = contents(base.path)
-    monkeypatch.setattr("kerasood.commands.train.TrainingImages", None)
+    monkeypatch.setattr("kerasood.training.stages.TrainingImages", None)
     train(tiny_config(tmp_path, run=str(base.path), dataset=base.config.dataset))
     assert contents(base.path) == before
 

@@ -148,6 +148,7 @@ class KilledWhen(threading.Thread):
         self.folder = pathlib.Path(config.out) / "pretrain"
         self.name_awaited = name
         names = ["stage", "dataset", "out", "depth", "width", "pretrain_epochs", "batch_size"]
+        names.append("precision")
         flags = [f"--{name}={getattr(config, name)}" for name in names]
         self.process = subprocess.Popen(
             [sys.executable, TRAIN, "--nodownload", *flags],
