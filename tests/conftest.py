@@ -1,6 +1,5 @@
 """Fixtures that several files share."""
 
-import logging
 import re
 import shutil
 
@@ -15,12 +14,8 @@ SERVERS = ("stand_in", "real_server") if shutil.which("tensorflow_model_server")
 
 @pytest.fixture(autouse=True)
 def library_log(monkeypatch):
-    """The library's log as a user has it, whatever a test before it made of Python's loggers."""
+    """The library's log as a user has it, also after a test that ran a command."""
     monkeypatch.setattr(log, "propagate", True)
-    monkeypatch.setattr(log, "disabled", False)
-    monkeypatch.setattr(log.manager, "disable", logging.NOTSET)
-    # Also forgets which levels were found to be switched off.
-    log.setLevel(min(log.level, logging.INFO))
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 OpenVINO also reads the SavedModel folder as it is.
 """
 
+import contextlib
+import logging
 import pathlib
 import tempfile
 
@@ -27,7 +29,7 @@ class OpenVINO(Format):
         self.check_quantization(quantization)
         path = pathlib.Path(path)
         content = build_metadata(ood_model, metadata)
-        with quiet(), tempfile.TemporaryDirectory() as folder:
+        with quiet(), _own_root_logger(), tempfile.TemporaryDirectory() as folder:
             write_archive(ood_model.__call__, ood_model.image_shape, folder)
             try:
                 model = openvino.convert_model(folder)
@@ -47,6 +49,21 @@ class OpenVINO(Format):
         image_shape = [None if size.is_dynamic else size.get_length() for size in sizes]
         outputs = model({"images": check_images(images, image_shape)})
         return {output.get_any_name(): outputs[output] for output in model.outputs}
+
+
+@contextlib.contextmanager
+def _own_root_logger():
+    """Gives Python's root logger back as it was.
+
+    A conversion that fails leaves it at the level ERROR, so that nobody's warnings are seen.
+    """
+    root = logging.getLogger()
+    level, filters, handlers = root.level, list(root.filters), list(root.handlers)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.filters[:], root.handlers[:] = filters, handlers
 
 
 def open_openvino(path, **properties):
