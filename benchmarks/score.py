@@ -24,8 +24,7 @@ from benchmarks.timing import alternating_seconds
 from kerasood.config import option
 from kerasood.data.generated import GeneratedSource
 from kerasood.data.open import open_source
-from kerasood.data.prefetch import image_batches
-from kerasood.evaluation.outputs import collect
+from kerasood.evaluation.outputs import collect, prefetched
 from kerasood.extractor.build import build_extractor
 from kerasood.networks.wide_resnet import WideResNet
 
@@ -44,6 +43,11 @@ class ScoreConfig:
     timed_images: int = option(2200, "Images in a pass that is timed.")
     rounds: int = option(15, "Passes of either kind; 0 leaves speed out.")
     images: int = option(100_000, "Images scored to measure memory; 0 leaves memory out.")
+
+
+def image_batches(source, batch_size):
+    """The images of a source, the next batch being read while the caller computes."""
+    return prefetched(images for images, _ in source.batches(batch_size))
 
 
 def main(config):

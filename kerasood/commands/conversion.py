@@ -6,7 +6,7 @@ import numpy as np
 
 from kerasood.commands.common import console
 from kerasood.commands.named_sets import named_sets
-from kerasood.data.registry import ood_names
+from kerasood.data.roles import ood_names
 from kerasood.errors import InvalidInputError
 from kerasood.evaluation.ood_sets import open_sets
 from kerasood.export import Quantization, run_exported

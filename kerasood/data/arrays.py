@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 
 from kerasood.data.decoding import PUBLISHED_SIZE, RULES, resize_all, resizing_of
-from kerasood.data.division import choose_split, offered_splits, part_rows
+from kerasood.data.division import choose_split, offered_splits
 from kerasood.data.labels import MAX_CLASSES, checked_labels
 from kerasood.data.options import DEFAULTS
 from kerasood.data.source import ImageSource
@@ -59,9 +59,7 @@ class ArrayFileSource(ImageSource):
         super().__init__(
             name, count, options.image_size, num_classes, class_names, options.channels
         )
-        if part is not None:
-            self._rows = part_rows(self._known_labels, part, path)
-            self.num_images = self._num_rows = len(self._rows)
+        self._keep_part(part, path)
 
     def _identity(self):
         stored = [*_content(self.path, self._key), self._key]

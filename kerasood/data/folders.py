@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from kerasood.data.division import OOD_SPLIT, SPLITS, choose_split, offered_splits, part_rows
+from kerasood.data.division import OOD_SPLIT, SPLITS, choose_split, offered_splits
 from kerasood.data.image_files import FilesSource, check_first, image_paths
 from kerasood.data.labels import checked_labels
 from kerasood.data.options import DEFAULTS
@@ -55,10 +55,7 @@ class FolderSource(FilesSource):
         super().__init__(name, root, files, options, labels, class_names, num_classes, spec)
         if root == folder:
             divisible = spec is None and labels is not None
-            part = choose_split(folder, split, (), divisible)[1]
-            if part is not None:
-                self._rows = part_rows(labels, part, folder)
-                self.num_images = self._num_rows = len(self._rows)
+            self._keep_part(choose_split(folder, split, (), divisible)[1], folder)
 
 
 def first_by_name(paths, count: int | None) -> list[str]:
@@ -79,14 +76,6 @@ def folder_splits(folder, spec=None) -> tuple[str, ...]:
     if named or spec:
         return offered_splits(named, divisible=False)
     return offered_splits((), FolderSource(folder, OOD_SPLIT).num_classes is not None)
-
-
-def check_folder(folder, split, options, spec):
-    """Raises the error of `FolderSource` on a registered set's folder, without listing it."""
-    root = _split_root(folder, split)
-    if root == folder:
-        choose_split(folder, split, (), divisible=False)
-    check_first(root, next(image_paths(root), None), options, spec)
 
 
 def _split_root(folder, split):

@@ -36,19 +36,3 @@ def checked_labels(labels, num_images: int, num_classes: int | None, where):
             f"Received: labels from {lowest} to {highest}"
         )
     return labels.astype(np.int32)
-
-
-def check_classes(source, num_classes: int):
-    """Refuses images of another number of classes than a model has outputs.
-
-    Raises:
-        InvalidInputError: says which classes the images have.
-    """
-    if source.num_classes in (None, num_classes):
-        return
-    named = f" ({', '.join(source.class_names[:20])})" if source.class_names else ""
-    raise InvalidInputError(
-        f"{source.name}: expected images of the model's {num_classes} classes; name the outputs in "
-        f"their order (class_names) if the images lack some. Received: {source.num_classes} "
-        f"classes{named}"
-    )

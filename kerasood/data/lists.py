@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from kerasood.data.division import choose_split, offered_splits, part_rows
+from kerasood.data.division import choose_split, offered_splits
 from kerasood.data.image_files import FilesSource, check_first
 from kerasood.data.labels import checked_labels
 from kerasood.data.options import DEFAULTS
@@ -43,9 +43,7 @@ class ListSource(FilesSource):
         check_first(path, files[0], options, None)
         labels = None if labels is None else labels[kept]
         super().__init__(path.stem, path.parent, files, options, labels, class_names, num_classes)
-        if part is not None:
-            self._rows = part_rows(labels, part, path)
-            self.num_images = self._num_rows = len(self._rows)
+        self._keep_part(part, path)
 
 
 def list_splits(path) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from kerasood.data.decoding import to_channels
 from kerasood.data.digest import ImageDigest, rows_identity
+from kerasood.data.division import part_rows
 from kerasood.data.labels import checked_labels, refuse_mask
 from kerasood.errors import InvalidInputError
 
@@ -152,6 +153,12 @@ class ImageSource:
     def _read(self, rows):
         """Yields (images, labels) of increasing rows, or of all for None."""
         return selected(self._chunks(), rows)
+
+    def _keep_part(self, part, where):
+        """Leaves of labelled data without splits the rows of one part; None leaves all."""
+        if part is not None:
+            self._rows = part_rows(self._known_labels, part, where)
+            self.num_images = self._num_rows = len(self._rows)
 
     def _images_per_read(self, most):
         return max(1, min(most, READ_BYTES // (3 * self.image_size**2)))

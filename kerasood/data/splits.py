@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from kerasood.data.digest import ImageDigest
-from kerasood.data.open import availability, available_splits, open_source
+from kerasood.data.open import available_splits, open_available, open_source
 from kerasood.data.options import DEFAULTS
 from kerasood.errors import InvalidInputError
 from kerasood.logs import log
@@ -93,10 +93,8 @@ def training_source(stage, options=DEFAULTS):
     Returns:
         ImageSource, unaugmented, in a fixed order; or None when they are not at hand.
     """
-    if availability(stage.dataset, "train", options) is not None:
-        return None
-    source = open_source(stage.dataset, "train", options)
-    if not stage.holdout:
+    source, _ = open_available(stage.dataset, "train", options)
+    if source is None or not stage.holdout:
         return source
     kept, _ = holdout_rows(source.labels, stage.holdout, stage.split_seed)
     return source.subset(kept, f"{stage.dataset} kept")

@@ -8,6 +8,7 @@ from keras import ops
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from kerasood.data.labels import checked_labels
 from kerasood.detectors._math.rows import column_means, row_blocks
 from kerasood.errors import InvalidInputError
 
@@ -252,18 +253,8 @@ def _labels(labels, num_images, outputs):
     labels = np.asarray(labels)
     # As `keras.datasets` has them.
     labels = labels[:, 0] if labels.shape == (num_images, 1) else labels
-    limit = outputs["logits"].shape[1] if "logits" in outputs else np.iinfo("int32").max
-    if labels.shape != (num_images,) or labels.dtype.kind not in "iu":
-        raise InvalidInputError(
-            f"Expected labels of shape ({num_images},), integers. "
-            f"Received: shape={labels.shape}, dtype={labels.dtype}"
-        )
-    if labels.min() < 0 or labels.max() >= limit:
-        raise InvalidInputError(
-            f"Expected labels from 0 to {limit - 1}. "
-            f"Received: labels from {labels.min()} to {labels.max()}"
-        )
-    return labels
+    num_classes = outputs["logits"].shape[1] if "logits" in outputs else None
+    return checked_labels(labels, num_images, num_classes, "labels to fit on")
 
 
 def _head(head, outputs):

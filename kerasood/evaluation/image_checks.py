@@ -1,6 +1,5 @@
 """Refusals of images that a model was not made for, before anything is computed."""
 
-from kerasood.data.labels import check_classes
 from kerasood.errors import InvalidInputError
 
 
@@ -25,21 +24,30 @@ def check_shapes(subjects, sources):
 def check_labels(subjects, sources):
     """Refuses labels that are not the numbers of the models' outputs.
 
+    Args:
+        subjects: list of Subjects.
+        sources: ImageSources; None and those without labels pass.
+
     Raises:
         ValueError: a source has another number of named classes than a model has outputs, or
             labels beyond them.
     """
     for source in sources:
         for subject in subjects if source is not None and source.num_classes else ():
-            num_outputs = _num_outputs(subject.extractor)
-            if source.class_names:
-                check_classes(source, num_outputs)
-            elif source.num_classes > num_outputs:
-                raise InvalidInputError(
-                    f"Expected labels from 0 to {num_outputs - 1} in {source.name!r}, the outputs "
-                    f"of {subject.label!r}. Received: a label {source.num_classes - 1}"
-                )
+            outputs = subject.extractor.compute_output_shape(subject.extractor.inputs[0].shape)
+            check_classes(source, outputs["logits"][-1], subject.label)
 
 
-def _num_outputs(extractor):
-    return extractor.compute_output_shape(extractor.inputs[0].shape)["logits"][-1]
+def check_classes(source, num_outputs, model="the model"):
+    """As `check_labels`, of one source and the number of a model's outputs."""
+    if source.class_names and source.num_classes != num_outputs:
+        raise InvalidInputError(
+            f"{source.name}: expected images of the {num_outputs} classes of {model}; name the "
+            "outputs in their order (class_names) if the images lack some. Received: "
+            f"{source.num_classes} classes ({', '.join(source.class_names[:20])})"
+        )
+    if source.num_classes > num_outputs:
+        raise InvalidInputError(
+            f"Expected labels from 0 to {num_outputs - 1} in {source.name!r}, the outputs of "
+            f"{model}. Received: a label {source.num_classes - 1}"
+        )

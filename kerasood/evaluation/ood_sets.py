@@ -5,11 +5,11 @@ import pathlib
 
 import numpy as np
 
-from kerasood.data import registry
+from kerasood.data import registry, roles
+from kerasood.data.adapters import as_source
 from kerasood.data.division import OOD_SPLIT
-from kerasood.data.open import availability, open_source
+from kerasood.data.open import open_available
 from kerasood.errors import InvalidInputError
-from kerasood.evaluation.subject import array_source
 
 # What a model's other sets are called in results; no OOD set may be.
 OWN_SETS = ("in", "train", "calibration")
@@ -55,15 +55,12 @@ def at_hand_or_missing(names, options):
     """
     at_hand, missing = {}, []
     for name in names:
-        lack = availability(name, OOD_SPLIT, options)
-        try:
-            if lack is None:
-                at_hand[name] = open_source(name, OOD_SPLIT, options)
-                continue
-        except OSError as error:
-            lack = str(error)
-        title = registry.DATASETS[name].title
-        missing.append({"name": name, "title": title, "how_to_get": lack})
+        source, lack = open_available(name, OOD_SPLIT, options)
+        if source is not None:
+            at_hand[name] = source
+        else:
+            title = registry.DATASETS[name].title
+            missing.append({"name": name, "title": title, "how_to_get": lack})
     return at_hand, missing
 
 
@@ -81,11 +78,11 @@ def _by_name(ood_sets):
 
 def _opened(name, value, options):
     if not isinstance(value, str | pathlib.Path):
-        return array_source(name, value)
-    lack = availability(str(value), OOD_SPLIT, options)
-    if lack is not None:
+        return as_source(value, name)
+    source, lack = open_available(str(value), OOD_SPLIT, options)
+    if source is None:
         raise InvalidInputError(f"Expected an OOD set that is at hand. Received: {lack}")
-    return open_source(str(value), OOD_SPLIT, options)
+    return source
 
 
 def set_entry(name, source, dataset, num_in, protocol, overlaps=()):
@@ -100,7 +97,7 @@ def set_entry(name, source, dataset, num_in, protocol, overlaps=()):
         overlaps: str per model that was trained on images of this set.
     """
     spec = registry.DATASETS.get(name)
-    notes = [registry.count_note(name, source.num_images)]
+    notes = [roles.count_note(name, source.num_images)]
     notes += [protocol.note(num_in, source.num_images), size_note(source)]
     if spec is not None and spec.stand_in_for:
         notes.append(f"stand-in for {spec.stand_in_for}, not that set")
@@ -134,7 +131,7 @@ def overlaps_with(runs, name):
     said = []
     for run in runs:
         outliers = getattr(run.config, "outliers", None)
-        shared = registry.overlap(outliers, name) if outliers else None
+        shared = roles.overlap(outliers, name) if outliers else None
         if shared:
             said.append(f"NO FAIR TEST of {run.path.name}, trained on {outliers}: {shared}")
     return said

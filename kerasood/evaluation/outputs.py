@@ -1,5 +1,6 @@
 """Features and logits of many images, one forward pass, outputs and not images in memory."""
 
+import concurrent.futures
 import dataclasses
 import functools
 
@@ -7,8 +8,9 @@ import keras
 import numpy as np
 
 from kerasood.data.digest import ImageDigest
-from kerasood.data.prefetch import prefetched
 from kerasood.errors import InvalidInputError
+
+_END = object()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +58,19 @@ def collect_source(extractor, source, batch_size=250, progress=None):
     outputs = collect(extractor, batches(), progress)
     known = labels[0] is not None
     return Collected(outputs, np.concatenate(labels) if known else None, digest.hexdigest)
+
+
+def prefetched(items):
+    """Yields the same items, each made in a thread while the caller works on the one before it.
+
+    An error surfaces as it is, at the item that could not be made.
+    """
+    iterator = iter(items)
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, iterator, _END)
+        while (item := coming.result()) is not _END:
+            coming = thread.submit(next, iterator, _END)
+            yield item
 
 
 def collect(extractor, batches, progress=None, dtype="uint8"):

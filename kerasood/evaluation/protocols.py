@@ -5,7 +5,7 @@ import hashlib
 
 import numpy as np
 
-from kerasood.data import registry
+from kerasood.data import roles
 from kerasood.metrics import Ranking
 from kerasood.names import choose
 
@@ -92,7 +92,7 @@ class Protocol:
 
     def set_names(self, in_name: str) -> tuple[str, ...]:
         """The registered OOD sets that it is for, in the order of its tables."""
-        return tuple(self.groups.get(in_name, registry.ood_names(in_name)))
+        return tuple(self.groups.get(in_name, roles.ood_names(in_name)))
 
     def role(self, name: str, in_name: str) -> str:
         """Role of an OOD set beside an ID set: one of `ROLES`.
@@ -100,7 +100,7 @@ class Protocol:
         `"other"` is what the protocol does not prescribe; its means leave it out.
         """
         if in_name not in self.groups:
-            return registry.role(name, in_name)
+            return roles.role(name, in_name)
         return self.groups[in_name].get(name, "other")
 
     def to_json(self) -> dict:

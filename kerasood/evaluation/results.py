@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 
 from kerasood.data import registry
+from kerasood.data.roles import count_note
 from kerasood.errors import InvalidInputError
 from kerasood.evaluation.means import means_by_role, over_seeds
 from kerasood.evaluation.ood_sets import size_note
@@ -132,7 +133,7 @@ def results_of(measured, dataset, subjects, settings, sets, missing, groups=(), 
     metrics = [entry for part in parts for entry in part.metrics]
     means = means_by_role(metrics, sets)
     names = list(dict.fromkeys(entry["detector"] for entry in metrics))
-    notes = (registry.count_note(dataset, test.num_images), size_note(test))
+    notes = (count_note(dataset, test.num_images), size_note(test))
     return Results(
         title=f"OOD detection on {title}",
         dataset={

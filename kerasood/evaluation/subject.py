@@ -8,10 +8,10 @@ import typing
 import keras
 import numpy as np
 
+from kerasood.data.adapters import as_source
 from kerasood.data.decoding import PUBLISHED_SIZE
-from kerasood.data.open import availability, open_source
+from kerasood.data.open import open_available, open_source
 from kerasood.data.options import DEFAULTS
-from kerasood.data.source import ArraySource
 from kerasood.data.splits import halves
 from kerasood.errors import InvalidInputError
 from kerasood.evaluation.image_checks import check_labels, check_shapes
@@ -185,40 +185,8 @@ def open_test(dataset, options=DEFAULTS):
     return test
 
 
-def array_source(name, value):
-    """Images in memory, or images and labels, as an ImageSource.
-
-    Args:
-        name: str, for messages.
-        value: uint8 (N, H, W, 3), or a pair of them and int (N,) or (N, 1).
-
-    Raises:
-        ValueError: another dtype or shape.
-    """
-    images, labels = value if _is_pair(value) else (value, None)
-    images = np.asarray(images)
-    if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
-        raise InvalidInputError(
-            f"Expected uint8 images (N, H, W, 3), pixels 0-255, for {name!r}. "
-            f"Received: dtype={images.dtype}, shape={images.shape}"
-        )
-    if labels is None:
-        return ArraySource(name, images)
-    labels = np.asarray(labels)
-    # As `keras.datasets` has them.
-    labels = labels[:, 0] if labels.shape == (len(images), 1) else labels
-    if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
-        raise InvalidInputError(
-            f"Expected {len(images)} integer labels for {name!r}. "
-            f"Received: dtype={labels.dtype}, shape={labels.shape}"
-        )
-    return ArraySource(name, images, labels.astype("int32"), int(labels.max()) + 1)
-
-
 def _opened(name, options):
-    training = None
-    if availability(name, "train", options) is None:
-        training = open_source(name, "train", options)
+    training, _ = open_available(name, "train", options)
     return {"testing": open_test(name, options), "training": training, "kept_out": None}
 
 
@@ -233,7 +201,7 @@ def _arrays(in_data):
             'Expected arrays "test" and, if wanted, "train" and "calibration". '
             f"Received: {', '.join(map(str, in_data)) or 'none'}"
         )
-    sources = {name: array_source(name, value) for name, value in in_data.items()}
+    sources = {name: as_source(value, name) for name, value in in_data.items()}
     test, training = sources["test"], sources.get("train")
     for source in filter(None, (test, training)):
         if source.num_classes is None:
@@ -275,8 +243,3 @@ def _image_size(extractors):
     shapes = [each.inputs[0].shape for each in extractors.values()]
     sides = {side for shape in shapes if len(shape) == 4 for side in shape[1:3]} - {None}
     return sides.pop() if len(sides) == 1 else PUBLISHED_SIZE
-
-
-def _is_pair(value):
-    """True for (images, labels)."""
-    return isinstance(value, tuple) or isinstance(value, list) and np.ndim(value[0]) == 4

@@ -3,6 +3,7 @@
 import numpy as np
 
 from kerasood.data import registry
+from kerasood.data.roles import count_note
 from kerasood.evaluation.means import spread
 from kerasood.reporting import paper_numbers
 from kerasood.reporting.paper_numbers import METRICS, SETS
@@ -117,7 +118,7 @@ def _set_status(name: str, sets: list[dict]) -> dict:
 
 def _without_count(entry: dict) -> str:
     """The note of a set without the number of its images, which its status says."""
-    count = registry.count_note(entry["name"], entry["num_images"])
+    count = count_note(entry["name"], entry["num_images"])
     return entry["note"].removeprefix(count).removeprefix("; ")
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kerasood.data import registry
+from kerasood.data import registry, roles
 from kerasood.data.open import availability, open_source
 from kerasood.data.options import DataOptions
 from kerasood.data.source import ArraySource
@@ -83,7 +83,7 @@ def measure(network, dataset, data_dir, detectors=DETECTORS, choosing=True):
     half, _ = halves(len(right), SEED)
     sources = {
         name: open_source(name, "ood", options)
-        for name in registry.ood_names(dataset)
+        for name in roles.ood_names(dataset)
         if _wanted(name) and availability(name, "ood", options) is None
     }
     generated = _generated(test, half) if choosing else {}

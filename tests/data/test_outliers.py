@@ -5,7 +5,8 @@ from tiny_tfds import pixels, prepare
 
 from kerasood.data.open import availability, available_splits, open_source
 from kerasood.data.options import DataOptions
-from kerasood.data.registry import DATASETS, ood_names
+from kerasood.data.registry import DATASETS
+from kerasood.data.roles import ood_names
 
 pytestmark = pytest.mark.usefixtures("empty_places")
 

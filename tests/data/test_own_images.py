@@ -7,9 +7,9 @@ from PIL import Image
 
 import kerasood.data
 from kerasood.data import DataOptions, as_source, open_source
-from kerasood.data.labels import check_classes
 from kerasood.data.registry import DATASETS
 from kerasood.data.source import ArraySource
+from kerasood.evaluation.image_checks import check_classes
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8)
 LABELS = np.arange(12) % 3
@@ -40,7 +40,7 @@ def test_class_names_map_folders_to_outputs(tmp_path):
 def test_another_number_of_classes_is_refused(tmp_path):
     classes(tmp_path / "test", ("wolf", "bee"))
     source = open_source(str(tmp_path), "test", DataOptions(image_size=8))
-    with pytest.raises(ValueError, match="model's 3 classes.*Received: 2 classes .bee, wolf"):
+    with pytest.raises(ValueError, match="3 classes of the model.*Received: 2 classes .bee, wolf"):
         check_classes(source, 3)
 
 

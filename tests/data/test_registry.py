@@ -2,7 +2,8 @@ import re
 
 import pytest
 
-from kerasood.data.registry import DATASETS, count_note, find, ood_names, overlap, role
+from kerasood.data.registry import DATASETS, find
+from kerasood.data.roles import count_note, ood_names, overlap, role
 
 PAPER_SETS = {"textures", "svhn", "places365", "lsun_crop", "lsun_resize", "isun"}
 OUTLIER_SETS = {"imagenet32", "random_images_300k", "outliers"}

@@ -3,10 +3,10 @@ import pytest
 from PIL import Image
 from tiny_data import tiny_config, write_npz
 
+from kerasood.data.open import open_source
 from kerasood.data.options import DataOptions
-from kerasood.data.outliers import load_outliers, open_outliers
 from kerasood.data.source import ArraySource
-from kerasood.data.training_images import TrainingImages
+from kerasood.data.training_images import TrainingImages, load_outliers
 from kerasood.training.config import stage_config
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2500, 4, 4, 3)).astype("uint8")
@@ -41,13 +41,13 @@ def test_unreadable_files_are_left_out(tmp_path):
     for number in range(6):
         Image.fromarray(IMAGES[number].repeat(8, 0).repeat(8, 1)).save(tmp_path / f"{number}.png")
     (tmp_path / "2.png").write_bytes(b"no image")
-    assert len(load_outliers(open_outliers(str(tmp_path)))) == 5
-    assert len(load_outliers(open_outliers(str(tmp_path)), 5)) in (4, 5)
+    assert len(load_outliers(open_source(str(tmp_path), "outliers"))) == 5
+    assert len(load_outliers(open_source(str(tmp_path), "outliers"), 5)) in (4, 5)
 
 
 def test_outliers_are_found_by_path(tmp_path):
     path = write_npz(tmp_path / "outliers.npz", num_images=8)
-    outliers = load_outliers(open_outliers(path))
+    outliers = load_outliers(open_source(path, "outliers"))
     np.testing.assert_array_equal(outliers, np.load(path)["train_images"])
 
 
@@ -63,7 +63,7 @@ def test_outliers_are_found_by_path(tmp_path):
 )
 def test_outliers_that_are_not_there_are_named(name, error, reason):
     with pytest.raises(error, match=reason):
-        open_outliers(name, DataOptions(download=False))
+        open_source(name, "outliers", DataOptions(download=False))
 
 
 def stages_of(config, seeds=(1, 2)):

@@ -4,7 +4,7 @@ import time
 import numpy as np
 import pytest
 
-from kerasood.data import registry
+from kerasood.data import roles
 from kerasood.evaluation.means import means_by_role
 from kerasood.evaluation.protocols import PROTOCOLS, find
 from kerasood.metrics import all_metrics, all_metrics_out
@@ -79,7 +79,7 @@ def test_openood_groups_the_sets(in_name, other):
 
 def test_where_nothing_is_prescribed_the_registry_has_the_say():
     for protocol in PROTOCOLS.values():
-        assert protocol.set_names("digits") == registry.ood_names("digits")
+        assert protocol.set_names("digits") == roles.ood_names("digits")
         assert protocol.role("digits_heldout", "digits") == "near"
     assert PROTOCOLS["full"].role("isun", "cifar10") == "far"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny_data import write_npz
 
-from kerasood.data import registry
+from kerasood.data import roles
 from kerasood.files import write_json
 from kerasood.training.config import stage_config
 from scripts.gpu import ablation
@@ -63,7 +63,7 @@ def test_a_recipes_name_says_what_it_changes():
 
 def test_no_set_both_chooses_and_judges():
     for dataset in ("cifar10", "cifar100"):
-        names = registry.ood_names(dataset)
+        names = roles.ood_names(dataset)
         judged, choosing = judged_sets(names), choosing_sets(names)
         assert judged == ("textures", "svhn", "places365", "lsun_crop", "lsun_resize", "isun")
         assert set(choosing) >= {"mnist", "tiny_imagenet_crop", "tiny_imagenet_resize", "photos"}
