@@ -135,11 +135,14 @@ class Detector(BaseEstimator, abc.ABC):
         shapes = self._read(shapes)
         for name, shape in shapes.items():
             _check_shape(name, shape)
-        # Files of detectors did not always keep them.
-        widths = getattr(self, "widths_", ())
-        if len(widths) != len(shapes):
+        if not self.learns:
             return
-        for width, (name, shape) in zip(widths, shapes.items(), strict=True):
+        if len(self.widths_) != len(shapes):
+            raise InvalidInputError(
+                f"Expected the {len(self.widths_)} outputs that {type(self).__name__} was fitted "
+                f"on. Received: {', '.join(shapes)}"
+            )
+        for width, (name, shape) in zip(self.widths_, shapes.items(), strict=True):
             if shape[-1] is not None and shape[-1] != width:
                 raise InvalidInputError(
                     f"Expected {name} of shape (N, {width}), on which {type(self).__name__} was "

@@ -55,14 +55,8 @@ class MultiLayerMahalanobis(Detector):
         self._keep(score_means_=score_means, scales_=scales)
 
     def _score(self, outputs):
-        if len(outputs) != len(self.scales_):
-            raise InvalidInputError(
-                f"Expected the {len(self.scales_)} layers that it was fitted on. "
-                f"Received: {', '.join(outputs)}"
-            )
         total = 0.0
-        for index, (name, rows) in enumerate(outputs.items()):
-            self._check_width(index, name, rows)
+        for index, rows in enumerate(outputs.values()):
             standard = self._layer_score(index, rows) - self.score_means_[index]
             total = total + self.scales_[index] * standard
         return total
@@ -88,10 +82,3 @@ class MultiLayerMahalanobis(Detector):
                 f"Received: {self.weights}"
             )
         return weights
-
-    def _check_width(self, index, name, rows):
-        width = len(getattr(self, f"centre_{index}_"))
-        if rows.shape[1] != width:
-            raise InvalidInputError(
-                f"Expected {name} of shape (N, {width}). Received: shape={tuple(rows.shape)}"
-            )

@@ -1,11 +1,11 @@
 """Logits that give way to "unknown" as far as an image lies from its classes."""
 
 import numpy as np
+from scipy.optimize import brentq
 
 from kerasood import array_ops as ops
 from kerasood.detectors._math.rows import row_blocks
 from kerasood.detectors._math.statistics import Moments
-from kerasood.detectors._math.weibull import fit_weibull
 from kerasood.detectors.base import Detector
 from kerasood.detectors.registry import register
 from kerasood.errors import InvalidInputError
@@ -13,6 +13,8 @@ from kerasood.training import objectives
 
 # Beyond it exp(-exp(x)) is 0 anyway.
 LARGEST_EXPONENT = 80.0
+# A tail of equal values has no finite shape; from here on it is as good as a step.
+LARGEST_SHAPE = 1000.0
 
 
 @register("openmax")
@@ -114,3 +116,29 @@ def _tails(logits, labels, means, tail_size):
             joined = np.concatenate([tails[label], distances[block_labels[correct] == label]])
             tails[label] = np.sort(joined)[-tail_size:]
     return tails
+
+
+def fit_weibull(values):
+    """Shape and scale of the two-parameter Weibull distribution of the largest likelihood.
+
+    The shape c solves mean(x^c log x) / mean(x^c) - 1 / c = mean(log x), whose left side grows with
+    c; then scale^c = mean(x^c).
+
+    Args:
+        values: (N,) float64, > 0, N >= 1.
+
+    Returns:
+        (shape, scale), the shape at most 1000.
+    """
+    logs = np.log(values)
+    excess = logs - logs.max()
+
+    def surplus(shape):
+        weights = np.exp(shape * excess)
+        return weights @ excess / weights.sum() - 1 / shape - excess.mean()
+
+    shape = LARGEST_SHAPE
+    if surplus(LARGEST_SHAPE) > 0:
+        shape = brentq(surplus, 1e-6, LARGEST_SHAPE, xtol=1e-12, rtol=1e-14)
+    log_scale = logs.max() + np.log(np.mean(np.exp(shape * excess))) / shape
+    return shape, np.exp(log_scale)

@@ -1,7 +1,8 @@
 """Features clipped from above."""
 
+import numpy as np
+
 from kerasood import array_ops as ops
-from kerasood.detectors._math.quantiles import streamed_quantile
 from kerasood.detectors.rectifier import Rectifier
 from kerasood.detectors.registry import register
 from kerasood.errors import InvalidInputError
@@ -32,5 +33,5 @@ class ReAct(Rectifier):
     def _learn(self, features, kernel):
         if not 0 <= self.percentile <= 100:
             raise InvalidInputError(f"Expected percentile in [0, 100]. Received: {self.percentile}")
-        self._keep(threshold_=streamed_quantile(features, self.percentile / 100))
+        self._keep(threshold_=np.percentile(features, self.percentile))
         return kernel

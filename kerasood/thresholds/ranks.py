@@ -8,13 +8,13 @@ import bisect
 import math
 from fractions import Fraction
 
-import numpy as np
+from scipy import stats
 
 from kerasood.errors import InvalidInputError
 
 GUARANTEES = ("average", "confidence")
-# Further from a tie than this, floats decide rightly; nearer, integers do.
-CLEAR = 1e-12
+# A probability that equals the confidence suffices; in floats it may come out a little less.
+ROUNDING = 1e-12
 
 
 def required_rank(num_images: int, tpr: float, confidence: float, guarantee: str) -> int:
@@ -83,38 +83,6 @@ def as_fraction(share: float) -> Fraction:
     return Fraction(repr(float(share)))
 
 
-def beta_binomial_masses(num_images: int, a: int, b: int) -> np.ndarray:
-    """Probabilities of 0..m successes among m images whose common chance follows Beta(a, b).
-
-    Args:
-        num_images: m >= 0.
-        a, b: parameters, > 0.
-
-    Returns:
-        (m + 1,) float64.
-    """
-    count = np.arange(num_images, dtype=np.float64)
-    rest = num_images - count
-    steps = np.log(rest) - np.log(count + 1) + np.log(count + a) - np.log(rest - 1 + b)
-    logarithms = np.concatenate([[0.0], np.cumsum(steps)])
-    masses = np.exp(logarithms - logarithms.max())
-    return masses / masses.sum()
-
-
 def _is_confident(rank, num_images, share, confidence):
-    from scipy.special import betainc
-
-    probability = 1 - betainc(rank, num_images + 1 - rank, float(share))
-    if abs(probability - confidence) > CLEAR:
-        return bool(probability >= confidence)
-    return _binomial_cdf(rank - 1, num_images, share) >= as_fraction(confidence)
-
-
-def _binomial_cdf(count, num_images, share):
-    """P(Binomial(n, share) <= count), which is P(Beta(count + 1, n - count) >= share)."""
-    hits, misses = share.numerator, share.denominator - share.numerator
-    term = total = misses**num_images
-    for i in range(count):
-        term = term * (num_images - i) * hits // ((i + 1) * misses)
-        total += term
-    return Fraction(total, share.denominator**num_images)
+    """True where P(Beta(rank, n + 1 - rank) >= share) = P(Binomial(n, share) < rank) suffices."""
+    return bool(stats.binom.cdf(rank - 1, num_images, float(share)) >= confidence - ROUNDING)

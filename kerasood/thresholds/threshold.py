@@ -4,11 +4,11 @@ import dataclasses
 import math
 
 import numpy as np
+from scipy import stats
 
 from kerasood.errors import InvalidInputError
 from kerasood.metrics import as_scores
 from kerasood.thresholds.ranks import (
-    beta_binomial_masses,
     check_promise,
     needed_images,
     required_rank,
@@ -112,11 +112,14 @@ class Threshold:
         Returns:
             Probabilities of 0..m for the fewest and for the most, two (m + 1,) float64 arrays.
         """
+        accepted = np.arange(num_images + 1)
         required, rest = self.required_rank, self.num_images - self.rank
-        fewest = beta_binomial_masses(num_images, required, self.num_images + 1 - required)
+        fewest = stats.betabinom.pmf(
+            accepted, num_images, required, self.num_images + 1 - required
+        )
         if rest:
-            return fewest, beta_binomial_masses(num_images, self.rank + 1, rest)
-        return fewest, (np.arange(num_images + 1) == num_images).astype(np.float64)
+            return fewest, stats.betabinom.pmf(accepted, num_images, self.rank + 1, rest)
+        return fewest, (accepted == num_images).astype(np.float64)
 
     def to_json(self) -> dict:
         """A dictionary for `json.dump`; `from_json` reads it."""

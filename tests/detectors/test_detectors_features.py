@@ -133,7 +133,7 @@ def test_scores_that_vary_by_rounding_alone_count_as_equal():
 def test_multi_layer_mahalanobis_refuses_other_layers_and_weights():
     detector = MultiLayerMahalanobis().fit(TRAINING, LABELS)
     fewer = {name: rows for name, rows in TRAINING.items() if name != "hidden/late"}
-    with pytest.raises(ValueError, match="3 layers .* Received: features, hidden/early"):
+    with pytest.raises(ValueError, match="3 outputs .* Received: features, hidden/early"):
         detector.score(fewer)
     other = {**TRAINING, "hidden/late": TRAINING["hidden/late"][:, :2]}
     with pytest.raises(ValueError, match=r"hidden/late of shape \(N, 8\). .*\(240, 2\)"):

@@ -26,7 +26,7 @@ from kerasood.detectors import (
 )
 from kerasood.detectors._math.predicted import predicted_mask
 from kerasood.detectors._math.rows import row_blocks
-from kerasood.detectors._math.weibull import LARGEST_SHAPE, fit_weibull
+from kerasood.detectors.openmax import LARGEST_SHAPE, fit_weibull
 
 QUARTER = np.log([[1.0, 3.0]])
 FOUR_EQUAL = np.full((1, 4), 2.0)

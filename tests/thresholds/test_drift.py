@@ -13,7 +13,6 @@ from kerasood.thresholds import (
     drift_evidence,
     spent_significance,
 )
-from kerasood.thresholds.ranks import beta_binomial_masses
 
 
 def flags_of(num_flagged, num_images):
@@ -77,14 +76,6 @@ def test_p_values_equal_a_naive_twin_in_fractions(threshold, num_images):
     for flagged, report in enumerate(reports):
         low, high = report.expected
         assert report.drifted == (not low <= flagged <= high) == (report.p_value <= 0.1)
-
-
-@pytest.mark.parametrize(("num_images", "a", "b"), [(0, 3, 2), (50, 1, 1), (20_000, 4751, 250)])
-def test_masses_are_beta_binomial(num_images, a, b):
-    masses = beta_binomial_masses(num_images, a, b)
-    expected = stats.betabinom.pmf(np.arange(num_images + 1), num_images, a, b)
-    np.testing.assert_allclose(masses, expected, rtol=1e-6, atol=1e-300)
-    assert masses.sum() == pytest.approx(1.0, abs=1e-12)
 
 
 def test_a_clear_drift_is_found_and_told():

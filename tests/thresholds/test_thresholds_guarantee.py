@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from kerasood.thresholds import Threshold, calibrate, needed_images
-from kerasood.thresholds.ranks import _binomial_cdf, required_rank
+from kerasood.thresholds.ranks import required_rank
 
 SIZES = (59, 100, 299, 1000)
 DRAWS = 4000
@@ -53,11 +53,11 @@ def test_confident_rank_equals_a_naive_twin(tpr, confidence):
         assert required_rank(num_images, tpr, confidence, "confidence") == expected
 
 
-def test_ties_with_the_confidence_are_decided_in_integers():
-    for num_images, share in ((5, Fraction(1, 2)), (9, Fraction(1, 4)), (40, Fraction(19, 20))):
-        for count in (0, 2, num_images - 1):
-            expected = stats.binom.cdf(count, num_images, float(share))
-            assert float(_binomial_cdf(count, num_images, share)) == pytest.approx(expected)
+def test_a_probability_that_equals_the_confidence_suffices():
+    # P(Binomial(n, 1/2) < n) = 1 - 2^-n, exactly the confidence asked for.
+    for num_images in (1, 2, 5, 9):
+        confidence = 1 - 0.5**num_images
+        assert required_rank(num_images, 0.5, confidence, "confidence") == num_images
 
 
 @pytest.mark.parametrize(
