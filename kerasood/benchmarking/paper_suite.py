@@ -15,10 +15,9 @@ from kerasood.evaluation.subject import open_test
 from kerasood.files import check_writable
 from kerasood.logs import log
 from kerasood.networks.fingerprint import model_hash
-from kerasood.reporting.paper import DETECTORS, compare, stand_ins
+from kerasood.reporting import write_paper
+from kerasood.reporting.paper import DETECTORS, averaged, compare, stand_ins
 from kerasood.reporting.paper_numbers import DATASETS, SETS
-from kerasood.reporting.paper_report import write_paper
-from kerasood.reporting.paper_seeds import averaged
 from kerasood.runs import base_config, complete_runs, open_run
 
 FOLDER = "runs/paper-suite"

@@ -9,7 +9,6 @@ from kerasood.config import EvaluateConfig
 from kerasood.errors import InvalidInputError
 from kerasood.evaluation.measure import Settings
 from kerasood.reporting.paper import DETECTORS
-from kerasood.reporting.paper_report import print_paper
 
 
 def main():
@@ -46,7 +45,7 @@ def evaluate(config):
                 config.run, sets, config.detectors, settings, config.data, **ways
             )
             results = found.results.to_json()
-    (print_paper if config.suite else reporting.print_summary)(results)
+    (reporting.print_paper if config.suite else reporting.print_summary)(results)
     console.print(f"report: {page}")
     return results, page
 

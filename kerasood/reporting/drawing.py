@@ -66,7 +66,8 @@ def to_svg(figure: Figure, description: str = "") -> str:
         `<svg ...>...</svg>`, as wide as its container allows, colours open to a style sheet.
     """
     buffer = io.StringIO()
-    settings = {"svg.hashsalt": "kerasood", "svg.fonttype": "none"}
+    settings = {"svg.hashsalt": "kerasood", "svg.fonttype": "none",
+                "path.simplify_threshold": 0.8}  # pixels; thousands of points become some dozens
     with matplotlib.rc_context(settings), warnings.catch_warnings():
         # The reader's browser has fonts for names that matplotlib's own font cannot draw.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")

@@ -93,6 +93,25 @@ def compare(*runs: dict) -> dict:
     }
 
 
+def averaged(sections: list[dict]) -> dict:
+    """Sections of one recipe as one, over its training runs.
+
+    Args:
+        sections: of the suite, on the same sets.
+
+    Returns:
+        What a section's tables need, with the comparison over runs, and "seeds" and "runs".
+    """
+    first = sections[0]
+    return {
+        **{key: first[key] for key in ("title", "dataset", "protocol", "recipe")},
+        "models": [{"label": model["label"]} for model in first["models"]],
+        "seeds": [section["models"][1]["seed"] for section in sections],
+        "runs": [section["run"] for section in sections],
+        "comparison": compare(*sections),
+    }
+
+
 def _set_status(name: str, sets: list[dict]) -> dict:
     """Status of one of the paper's sets: its own images, some of them, others, or none."""
     spec = registry.DATASETS[name]

@@ -3,7 +3,6 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from kerasood.reporting.curves import common_range, density
 from kerasood.reporting.drawing import (
     HAIRLINE,
     IN_COLOUR,
@@ -18,7 +17,7 @@ from kerasood.reporting.drawing import (
 )
 from kerasood.reporting.findings import Findings, percent
 from kerasood.reporting.paper import row_title
-from kerasood.reporting.plots import density_figure, roc_figure
+from kerasood.reporting.plots import common_range, density, density_figure, roc_figure
 
 _WIDTH = 9.6
 

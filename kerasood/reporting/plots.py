@@ -3,9 +3,9 @@
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from scipy.ndimage import gaussian_filter1d
 
 from kerasood.metrics import roc_curve
-from kerasood.reporting.curves import common_range, density, thin
 from kerasood.reporting.drawing import (
     HAIRLINE,
     IN_COLOUR,
@@ -23,6 +23,8 @@ from kerasood.reporting.findings import Findings, Group, percent
 _WIDTH = 9.6
 _MARGIN = 0.2
 _NAMES = 1.5
+# Of a density; its curve has as many points.
+_BINS = 120
 
 
 def roc_figure(findings: Findings, scores: dict, groups=None, detector=None) -> Figure:
@@ -149,12 +151,12 @@ def _curves(scores: dict, group: Group, detector: str, name: str) -> list:
 def _draw_curves(axes, curves: list, colour: str) -> None:
     style = {"color": colour, "linewidth": 1.7, "solid_joinstyle": "round"}
     if len(curves) == 1:
-        axes.plot(*thin(*curves[0], 0.002), **style)
+        axes.plot(*curves[0], **style)
         return
     grid = np.linspace(0, 1, 201)
     heights = np.stack([np.interp(grid, fpr, tpr) for fpr, tpr in curves])
     axes.fill_between(grid, heights.min(0), heights.max(0), color=colour, alpha=0.22, linewidth=0)
-    axes.plot(*thin(grid, heights.mean(0), 0.002), **style)
+    axes.plot(grid, heights.mean(0), **style)
 
 
 def _density_panel(axes, findings: Findings, scores: dict, model: str, detector: str) -> None:
@@ -183,11 +185,9 @@ def _density_panel(axes, findings: Findings, scores: dict, model: str, detector:
 
 def _ridge(axes, scores, base: float, low: float, high: float, colour: str) -> None:
     positions, values = density(scores, low, high)
-    unit = high - low
-    x, y = thin((positions - low) / unit, 0.86 * values / values.max(), 0.0015)
-    x, y = low + unit * x, base + y
-    axes.fill_between(x, base, y, color=colour, alpha=0.28, linewidth=0)
-    axes.plot(x, y, color=colour, linewidth=1.2)
+    heights = base + 0.86 * values / values.max()
+    axes.fill_between(positions, base, heights, color=colour, alpha=0.28, linewidth=0)
+    axes.plot(positions, heights, color=colour, linewidth=1.2)
 
 
 def _group_legend(figure: Figure, groups: list[Group], height: float) -> None:
@@ -209,3 +209,36 @@ def _density_legend(figure: Figure, height: float) -> None:
 def _beside(axes, x: float, y: float, text: str, **style) -> None:
     """Text at a height in the axes' data, at a horizontal position relative to the axes."""
     write(axes, x, y, text, transform=axes.get_yaxis_transform(), **style)
+
+
+def density(scores, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
+    """Smoothed density of scores: a histogram convolved with a Gaussian.
+
+    Scores outside the range count in its first or last bin. The width is Silverman's rule of
+    thumb, at least one bin.
+
+    Args:
+        scores: (N,) finite scores.
+        low: start of the range.
+        high: end of the range, above `low`.
+
+    Returns:
+        Positions and densities, two float64 arrays; the densities' integral is 1 unless the
+        Gaussian reaches beyond the range.
+    """
+    scores = np.clip(np.asarray(scores, np.float64), low, high)
+    densities, edges = np.histogram(scores, _BINS, (low, high), density=True)
+    quartiles = np.quantile(scores, (0.25, 0.75))
+    deviation = min(np.std(scores), np.diff(quartiles)[0] / 1.34) or np.std(scores)
+    bins = 0.9 * deviation * scores.size**-0.2 / (edges[1] - edges[0])
+    smoothed = gaussian_filter1d(densities, max(bins, 1.0), mode="constant")
+    return (edges[:-1] + edges[1:]) / 2, smoothed
+
+
+def common_range(arrays: list[np.ndarray]) -> tuple[float, float]:
+    """A range that shows all but the outermost half percent on either side of every array."""
+    quantiles = [np.quantile(np.asarray(array, np.float64), (0.005, 0.995)) for array in arrays]
+    low = min(quantile[0] for quantile in quantiles)
+    high = max(quantile[1] for quantile in quantiles)
+    margin = 0.06 * (high - low) or max(abs(low), 1.0) * 0.1
+    return float(low - margin), float(high + margin)

@@ -14,7 +14,7 @@ from kerasood.reporting.blocks import (
     Text,
 )
 from kerasood.reporting.decision import best_pair, decision, told
-from kerasood.reporting.details import choices, images_table, missing, reproduction
+from kerasood.reporting.details import choices, images_table, missing, reproduction, thresholds
 from kerasood.reporting.examples import example_images
 from kerasood.reporting.findings import (
     AUROC,
@@ -27,7 +27,6 @@ from kerasood.reporting.findings import (
     with_best,
 )
 from kerasood.reporting.plots import density_figure, roc_figure
-from kerasood.reporting.threshold_sections import thresholds
 
 # A figure shows the base and at most three others, so that no curves lie over each other unseen.
 _COLUMNS = 4

@@ -4,8 +4,7 @@ import pytest
 from paper_results import entry, results_of
 
 from kerasood.reporting import paper_numbers
-from kerasood.reporting.paper import compare
-from kerasood.reporting.paper_seeds import averaged
+from kerasood.reporting.paper import averaged, compare
 
 STEP = 0.01
 

@@ -8,7 +8,7 @@ from example_results import example
 from report_checks import Balance, printed
 
 from kerasood import reporting
-from kerasood.data import registry
+from kerasood.data import roles
 from kerasood.evaluation.ood_sets import overlaps_with
 from kerasood.reporting.details import choices, images_used
 from kerasood.reporting.findings import Findings
@@ -106,7 +106,7 @@ def test_sets_that_share_images_with_training_outliers_are_called_unfair(monkeyp
     trained = Run(path, types.SimpleNamespace(outliers="some"))
     assert overlaps_with([without, trained], "svhn") == []
     monkeypatch.setattr(
-        registry, "overlap", lambda a, b: "the same scenes" if b == "svhn" else None, raising=False
+        roles, "overlap", lambda a, b: "the same scenes" if b == "svhn" else None
     )
     assert overlaps_with([without, trained], "svhn") == [
         "NO FAIR TEST of tuned, trained on some: the same scenes"

@@ -3,11 +3,9 @@ import pytest
 from example_results import SETS, example
 from scipy import stats
 
-from kerasood import metrics
-from kerasood.reporting.curves import common_range, density, thin
 from kerasood.reporting.drawing import to_svg
 from kerasood.reporting.findings import Findings
-from kerasood.reporting.plots import density_figure, roc_figure
+from kerasood.reporting.plots import common_range, density, density_figure, roc_figure
 
 
 def test_figures_show_every_set_and_model():
@@ -49,19 +47,6 @@ def test_svg_is_the_same_for_the_same_figure_and_small():
     assert "<metadata" not in first and "<?xml" not in first
     assert "var(--model-1, #0072b2)" in first
     assert len(first) < 60_000
-
-
-def test_thinned_curve_is_near_every_point_and_keeps_corners():
-    generator = np.random.default_rng(0)
-    fpr, tpr, _ = metrics.roc_curve(generator.normal(0, 1, 2000), generator.normal(2, 1, 2000))
-    x, y = thin(fpr, tpr, 0.002)
-    assert len(x) < 200 < len(fpr)
-    # ROC curves rise in both coordinates, so the distance is at most that along either axis.
-    distance = np.minimum(np.abs(np.interp(fpr, x, y) - tpr), np.abs(np.interp(tpr, y, x) - fpr))
-    assert np.max(distance) < 0.004
-    corner = thin([0, 0, 0, 0.5, 1], [0, 0.5, 1, 1, 1], 0.002)
-    assert np.stack(corner).tolist() == [[0, 0, 1], [0, 1, 1]]
-    assert thin([0.3], [0.4], 0.002)[0].tolist() == [0.3]
 
 
 def test_density_is_that_of_the_distribution():
