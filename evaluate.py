@@ -1,6 +1,6 @@
 """python evaluate.py --ood=all: see kerasood/commands/evaluate.py."""
 
-from kerasood.commands.evaluate import main
+from kerasood.commands.entries import evaluate
 
 if __name__ == "__main__":
-    main()
+    evaluate()

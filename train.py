@@ -1,6 +1,6 @@
 """python train.py --stage=pretrain|finetune|all: see kerasood/commands/train.py."""
 
-from kerasood.commands.train import main
+from kerasood.commands.entries import train
 
 if __name__ == "__main__":
-    main()
+    train()

@@ -1,6 +1,6 @@
 """Runs the export command."""
 
-from kerasood.commands.export import main
+from kerasood.commands.entries import export
 
 if __name__ == "__main__":
-    main()
+    export()

@@ -18,13 +18,15 @@ What one needs, each loaded when it is first used:
                                Keras models that train any classifier by the paper's objectives
     KerasoodError              base of every error that is raised on purpose
 
-Importing kerasood registers its layers and models with Keras, so that `keras.saving.load_model`
-finds them. TensorFlow's native code is silent from then on, unless it was imported before or
-TF_CPP_MIN_LOG_LEVEL says otherwise: its errors arrive as exceptions.
+Importing kerasood registers its layers and models with Keras, as soon as Keras is there, so that
+`keras.saving.load_model` finds them. TensorFlow's native code is silent from then on, unless it was imported
+before or TF_CPP_MIN_LOG_LEVEL says otherwise: its errors arrive as exceptions.
 """
 
-import importlib
+import importlib.abc
+import importlib.util
 import os
+import sys
 import typing
 
 from kerasood.quiet import quiet
@@ -97,6 +99,12 @@ _WITH_CLASSES_OF_FILES = (
     "kerasood.serving",
     "kerasood.training.optimizers",
 )
+# What needs no Keras, whose import takes seconds: --help is answered before it.
+_LIGHT = {
+    "quiet", "errors", "logs", "names", "files", "data", "config", "commands",
+    "kerasood.training", "kerasood.training.declared", "kerasood.training.options",
+    "kerasood.training.parameters", "kerasood.training.recipe",
+}
 
 __all__ = [
     "CrossEntropyTraining",
@@ -137,8 +145,46 @@ def __dir__():
     return sorted([*__all__, *_MODULES, "__version__"])
 
 
+class _KerasFirst(importlib.abc.MetaPathFinder):
+    """Imports Keras when a module first needs it: in silence, and kerasood's classes with it."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name in ("keras", "tensorflow"):
+            return self._in_silence(importlib.machinery.PathFinder.find_spec(name, path))
+        if name.startswith("kerasood.") and not _is_light(name):
+            # Before any of our modules is half there, since registering imports several.
+            importlib.import_module("keras")
+        return None
+
+    def _in_silence(self, spec):
+        if spec is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(module):
+                # TensorFlow's first import writes to stderr past every log level.
+                with quiet():
+                    execute(module)
+                    if spec.name == "keras":
+                        sys.meta_path.remove(self)
+                        _register()
+
+            spec.loader.exec_module = exec_module
+        return spec
+
+
+def _is_light(name):
+    room = name.split(".")[1]
+    return room in _LIGHT or name in _LIGHT
+
+
+def _register():
+    for name in _WITH_CLASSES_OF_FILES:
+        importlib.import_module(name)
+
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# TensorFlow's first import writes to stderr past every log level.
-with quiet():
-    for _name in _WITH_CLASSES_OF_FILES:
-        importlib.import_module(_name)
+if "keras" in sys.modules:
+    with quiet():
+        _register()
+else:
+    sys.meta_path.insert(0, _KerasFirst())

@@ -5,6 +5,9 @@ import dataclasses
 from kerasood.data.options import DataOptions
 from kerasood.errors import InvalidInputError
 
+# Where `score_files` works.
+ENGINES = ("local", "ray")
+
 
 def option(default, text, choices=None):
     """A dataclass field with what its flag needs: default, help text and allowed values."""
@@ -95,6 +98,52 @@ class ExportConfig(ReadsData):
         check_positive(self, "batch_size", "validation_images", "max_megapixels")
         check_share(self, "tpr")
         check_share(self, "confidence")
+
+@dataclasses.dataclass(frozen=True)
+class ConvertConfig:
+    """Configuration of `kerasood-convert`: a PyTorch checkpoint as a .keras file."""
+
+    checkpoint: str | None = option(None, "State dict of a WideResNet: PyTorch or .safetensors.")
+    out: str | None = option(None, "The .keras file to write; must not exist.")
+    mean: tuple[float, ...] = option(
+        (125.3, 123.0, 113.9), "Mean per channel its images were normalised with, pixels 0-255."
+    )
+    std: tuple[float, ...] = option((63.0, 62.1, 66.7), "Their std per channel, pixels 0-255.")
+    dropout: float = option(0.3, "Dropout inside the residual blocks when it is trained on.")
+    image_size: int = option(32, "Height and width of the images, pixels.")
+
+@dataclasses.dataclass(frozen=True)
+class ScoreConfig:
+    """Configuration of `kerasood-score`: one exported model over many files."""
+
+    model: str | None = option(
+        None, "SavedModel folder, .tflite, .onnx or .xml file, or .keras file of an OODModel."
+    )
+    images: tuple[str, ...] = option(
+        (), "Folders, globs, image files, lists (.txt, .csv), .npz, .npy or .tar, comma-separated."
+    )
+    out: str | None = option(None, "The .csv or .parquet file to write; must not exist.")
+    column: str | None = option(None, "Column of CSV lists that names the files [file, path...].")
+    batch_size: int = option(64, "Images in a forward pass.")
+    threads: int | None = option(None, "Threads that decode [one per core, at most 8].")
+    resume: bool = option(False, "Whether an unfinished job of the same settings goes on.")
+    against: str | None = option(None, "Output of an earlier job to compare with.")
+    engine: str = option("local", "This machine, or the workers of a Ray cluster.", ENGINES)
+    address: str | None = option(None, "Address of a running Ray cluster [one started here].")
+    workers: int | None = option(None, "Workers of the engine ray [one per CPU].")
+
+@dataclasses.dataclass(frozen=True)
+class MonitorConfig:
+    """Configuration of `kerasood-monitor`: logged answers against the model that gave them."""
+
+    model: str | None = option(None, "The exported model: SavedModel folder or file.")
+    log: tuple[str, ...] = option(
+        (), "Answers: .jsonl of the clients' --log, .csv or .parquet of kerasood-score."
+    )
+    window: int = option(1000, "Answers of a window.")
+    significance: float = option(0.05, "Probability that there is ever a false alarm, at most.")
+    html: str | None = option(None, "Page to write.")
+    prometheus: str | None = option(None, "Metrics to write, in Prometheus's text format.")
 
 
 def check_positive(config, *names):

@@ -21,12 +21,13 @@ if not console.is_terminal:
 _errors = Console(highlight=False, soft_wrap=True, stderr=True)
 
 
-def run_command(config_class, story):
+def run_command(config_class, story, described=None):
     """Parses the flags of `config_class`, runs `story(config)` and turns user errors into a line.
 
     Args:
-        config_class: dataclass of `kerasood.config`.
+        config_class: dataclass of options.
         story: function of one config.
+        described: function of no arguments, the text of --help; or None for absl's.
     """
     show_log()
     with errors_as_lines():
@@ -34,6 +35,10 @@ def run_command(config_class, story):
     flags.DEFINE_multi_string(
         "import", [], "Module to import first, which registers detectors and the like; repeatable."
     )
+    if described and any(argument.lstrip("-") in ("help", "h", "helpshort")
+                         for argument in sys.argv[1:] if argument.startswith("-")):
+        print(described())
+        sys.exit()
     define_flags(config_class)
     for name in ("import", *flag_names(config_class)):
         # What --help lists: absl would leave it to --helpfull, among a hundred flags of its own.

@@ -1,33 +1,12 @@
-"""`python -m kerasood.commands.convert`: a published PyTorch checkpoint as a .keras file."""
+"""`kerasood-convert`: a published PyTorch checkpoint as a .keras file."""
 
-import dataclasses
 import pathlib
 
-from kerasood.commands.common import console, run_command
-from kerasood.config import option
+from kerasood.commands.common import console
 from kerasood.errors import InvalidInputError
 from kerasood.networks.saving import save_network
 from kerasood.networks.torch_files import read_state_dict
 from kerasood.networks.torch_weights import wide_resnet_from_torch
-
-
-@dataclasses.dataclass(frozen=True)
-class ConvertConfig:
-    """Configuration of `kerasood-convert`: a PyTorch checkpoint as a .keras file."""
-
-    checkpoint: str | None = option(None, "State dict of a WideResNet: PyTorch or .safetensors.")
-    out: str | None = option(None, "The .keras file to write; must not exist.")
-    mean: tuple[float, ...] = option(
-        (125.3, 123.0, 113.9), "Mean per channel its images were normalised with, pixels 0-255."
-    )
-    std: tuple[float, ...] = option((63.0, 62.1, 66.7), "Their std per channel, pixels 0-255.")
-    dropout: float = option(0.3, "Dropout inside the residual blocks when it is trained on.")
-    image_size: int = option(32, "Height and width of the images, pixels.")
-
-
-def main():
-    """Entry point of the console script."""
-    run_command(ConvertConfig, convert)
 
 
 def convert(config):
@@ -78,7 +57,3 @@ def _checked_out(config):
 
 def _in_brackets(values):
     return "(" + ", ".join(f"{value:g}" for value in values) + ")"
-
-
-if __name__ == "__main__":
-    main()

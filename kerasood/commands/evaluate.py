@@ -3,17 +3,11 @@
 from kerasood import reporting
 from kerasood.benchmarking import benchmark_runs
 from kerasood.benchmarking.paper_suite import paper_suite
-from kerasood.commands.common import console, image_progress, run_command
+from kerasood.commands.common import console, image_progress
 from kerasood.commands.named_sets import named_sets
-from kerasood.config import EvaluateConfig
 from kerasood.errors import InvalidInputError
 from kerasood.evaluation.measure import Settings
 from kerasood.reporting.paper import DETECTORS
-
-
-def main():
-    """Entry point of the console script and of `evaluate.py`."""
-    run_command(EvaluateConfig, evaluate)
 
 
 def evaluate(config):

@@ -4,9 +4,8 @@ import pathlib
 
 import numpy as np
 
-from kerasood.commands.common import console, run_command
+from kerasood.commands.common import console
 from kerasood.commands.conversion import evaluation_sets, quantization_of, report_conversion
-from kerasood.config import ExportConfig
 from kerasood.evaluation.calibration import calibrate_run
 from kerasood.export import ExportMismatch, describe_signature, export_model, verify_export
 from kerasood.files import read_json
@@ -16,11 +15,6 @@ from kerasood.thresholds import Promise
 
 NUM_VERIFIED = 256
 NUM_COUNTED = 1000
-
-
-def main():
-    """Entry point of the console script and of `python -m export`."""
-    run_command(ExportConfig, export)
 
 
 def export(config):

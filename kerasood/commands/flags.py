@@ -42,6 +42,29 @@ def flag_names(config_class):
         yield from flag_names(nested()) if nested else (field.name,)
 
 
+def described_flags(config_class):
+    """{name: (flag with its kind of value, help and default)} in the order of `define_flags`."""
+    hints, found = typing.get_type_hints(config_class), {}
+    for field in dataclasses.fields(config_class):
+        if "fields" in field.metadata:
+            found |= described_flags(field.metadata["fields"]())
+            continue
+        kind, text = _plain_type(hints[field.name]), field.metadata["help"]
+        choices = field.metadata["choices"]
+        choices = choices() if callable(choices) else choices
+        value = "|".join(choices or ()) or _VALUES.get(kind, "A,B")
+        default = field.default
+        if kind is bool:
+            flag, default = f"--[no]{field.name}", "yes" if default else "no"
+        else:
+            flag = f"--{field.name}={value}"
+        if isinstance(default, tuple):
+            default = ",".join(map(str, default))
+        told = default in (None, "") or text.endswith(("]", "]."))
+        found[field.name] = flag, text if told else f"{text} [{default}]"
+    return found
+
+
 def from_flags(config_class, flag_values=flags.FLAGS):
     """Builds `config_class` from parsed flags; a data set's preset fills those not given."""
     values = {
@@ -82,6 +105,8 @@ def _items(name, values, hint):
         ) from error
 
 
+# What --help shows for a value.
+_VALUES = {int: "N", float: "X", str: "TEXT"}
 _DEFINERS = {
     bool: flags.DEFINE_bool,
     int: flags.DEFINE_integer,

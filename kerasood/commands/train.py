@@ -4,15 +4,10 @@ import numpy as np
 from rich.table import Table
 
 from kerasood import training
-from kerasood.commands.common import console, run_command
+from kerasood.commands.common import console
 from kerasood.training.stages import last_epoch
 
 COLUMNS = ("accuracy", "loss", "val_accuracy", "val_loss")
-
-
-def main():
-    """Entry point of the console script and of `train.py`."""
-    run_command(training.TrainConfig, train)
 
 
 def train(config):

@@ -139,11 +139,16 @@ def choose(detector, fitting, validation, grid=None):
     return best
 
 
+def grid_points(grid):
+    """Yields the points of a grid, {parameter: value}; the step on the image is left out."""
+    grid = {name: values for name, values in grid.items() if name != "magnitude"}
+    for values in itertools.product(*grid.values()):
+        yield dict(zip(grid, values, strict=True))
+
+
 def _points(detector, grid, fitting, validation):
     """Yields (parameters, fitted detector, {name: outputs to score}) of every point."""
-    rest = {name: values for name, values in grid.items() if name != "magnitude"}
-    for values in itertools.product(*rest.values()):
-        params = dict(zip(rest, values, strict=True))
+    for params in grid_points(grid):
         fitted = clone(detector).set_params(**params)
         fitted.fit(fitting.outputs, fitting.labels, fitting.head)
         if not any(grid.get("magnitude", ())):

@@ -8,6 +8,7 @@ import pathlib
 import keras
 import numpy as np
 
+from kerasood.config import ENGINES
 from kerasood.data.decoding import WORKERS, decode
 from kerasood.errors import InvalidInputError
 from kerasood.files import read_json
@@ -16,8 +17,6 @@ from kerasood.scoring.models import open_scorer
 from kerasood.scoring.summary import Summary
 from kerasood.scoring.tables import Table
 
-ENGINES = ("local", "ray")
-
 
 def score_files(
     model,
@@ -25,6 +24,7 @@ def score_files(
     out,
     *,
     batch_size=64,
+    threads=None,
     part_size=10_000,
     resume=False,
     column=None,
@@ -45,6 +45,7 @@ def score_files(
         images: str or Path or a list of these: see `kerasood.scoring.inputs.entries`.
         out: str or Path of the .csv or .parquet file to write; must not exist.
         batch_size: int, images in a pass.
+        threads: int, threads that decode; one per core, at most 8, by default.
         part_size: int, rows that are kept at a time: what is lost at most when the job is killed.
         resume: bool, whether an unfinished job of the same settings goes on.
         column: str, the column of CSV lists that names the files.
@@ -60,7 +61,9 @@ def score_files(
     Raises:
         MissingDataError, InvalidInputError: model, images or settings are not what they must be.
     """
-    for name, value in (("batch_size", batch_size), ("part_size", part_size)):
+    threads = WORKERS if threads is None else threads
+    sizes = {"batch_size": batch_size, "threads": threads, "part_size": part_size}
+    for name, value in sizes.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise InvalidInputError(f"Expected {name} >= 1. Received: {name}={value!r}")
     if engine not in ENGINES:
@@ -83,7 +86,7 @@ def score_files(
         todo = itertools.islice(entries(images, column), done, None)
         bar = _progress(count(images, column) if verbose else None, done, verbose)
         held = []
-        for rows in scored(scorer, todo):
+        for rows in scored(scorer, todo, threads):
             held += rows
             bar(len(rows))
             while len(held) >= part_size:
@@ -96,15 +99,17 @@ def score_files(
     return summary
 
 
-def scored(scorer, stream):
+def scored(scorer, stream, threads=WORKERS):
     """Yields lists of rows, decoding in threads while the model computes.
 
     Args:
         scorer: Scorer.
         stream: iterable of Entry.
+        threads: int, threads that decode.
     """
     ready = []
-    for name, image in decoded(stream, scorer.image_shape, ahead=2 * scorer.batch_size):
+    ahead = 2 * scorer.batch_size
+    for name, image in decoded(stream, scorer.image_shape, ahead, threads):
         ready.append((name, image))
         if len(ready) == scorer.batch_size:
             yield rows_of(scorer, ready)
@@ -113,13 +118,13 @@ def scored(scorer, stream):
         yield rows_of(scorer, ready)
 
 
-def decoded(stream, image_shape, ahead):
+def decoded(stream, image_shape, ahead, threads=WORKERS):
     """Yields (name, uint8 (H, W, C) or the reason why not) in order, `ahead` of them at work."""
     stream, waiting = iter(stream), collections.deque()
-    with concurrent.futures.ThreadPoolExecutor(WORKERS) as threads:
+    with concurrent.futures.ThreadPoolExecutor(threads) as pool:
         while True:
             for entry in itertools.islice(stream, ahead - len(waiting)):
-                future = threads.submit(prepared, entry.content, image_shape)
+                future = pool.submit(prepared, entry.content, image_shape)
                 waiting.append((entry.name, future))
             if not waiting:
                 return

@@ -1,26 +1,30 @@
 """Training and fine-tuning: `fine_tune` for any model, `train` for run directories."""
 
-from kerasood.training.config import StageConfig, TrainConfig, train_config
-from kerasood.training.fine_tuning import FineTuned, fine_tune
-from kerasood.training.recipe import Recipe
-from kerasood.training.stages import train
-from kerasood.training.trainers import (
-    OBJECTIVES,
-    CrossEntropyTraining,
-    OutlierTraining,
-    register_objective,
-)
+import importlib
 
-__all__ = [
-    "OBJECTIVES",
-    "CrossEntropyTraining",
-    "FineTuned",
-    "OutlierTraining",
-    "Recipe",
-    "StageConfig",
-    "TrainConfig",
-    "fine_tune",
-    "register_objective",
-    "train",
-    "train_config",
-]
+_PLACES = {
+    "OBJECTIVES": "trainers",
+    "CrossEntropyTraining": "trainers",
+    "FineTuned": "fine_tuning",
+    "OutlierTraining": "trainers",
+    "Recipe": "recipe",
+    "StageConfig": "config",
+    "TrainConfig": "options",
+    "fine_tune": "fine_tuning",
+    "register_objective": "trainers",
+    "train": "stages",
+    "train_config": "config",
+}
+
+__all__ = list(_PLACES)
+
+
+def __getattr__(name):
+    # Not at once: the options of `train.py` are read before Keras is imported.
+    if name in _PLACES:
+        return getattr(importlib.import_module(f"kerasood.training.{_PLACES[name]}"), name)
+    raise AttributeError(f"module 'kerasood.training' has no attribute {name!r}")
+
+
+def __dir__():
+    return __all__

@@ -1,101 +1,14 @@
-"""Configurations of `train.py` and of one training run: frozen dataclasses."""
+"""Configuration of one training run, and what it takes from that of `train.py`."""
 
 import dataclasses
 
-from kerasood.config import ReadsData, check_positive, option
 from kerasood.errors import InvalidInputError
+from kerasood.training.options import TrainConfig
 from kerasood.training.recipe import PRESETS, Recipe
 from kerasood.training.trainers import OBJECTIVES, objective_named
 
 DEFAULT_OUTLIERS = "imagenet32"
-FINE_TUNE = Recipe()
 
-
-def _objective_options():
-    """A dataclass with the parameters of all objectives, None where not given."""
-    lines, kinds = {}, {}
-    for name, objective in OBJECTIVES.items():
-        for parameter, described in objective.parameters().items():
-            lines.setdefault(parameter, []).append(f"{name}: {described.text}")
-            kinds[parameter] = described
-    return dataclasses.make_dataclass(
-        "ObjectiveParameters",
-        [
-            (
-                name,
-                (str if kinds[name].choices else kinds[name].kind) | None,
-                option(None, "; ".join(lines[name]) + ".", kinds[name].choices),
-            )
-            for name in lines
-        ],
-        frozen=True,
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainConfig(ReadsData):
-    """Configuration of `train.py`: one or both stages on one data set."""
-
-    stage: str = option("all", "What to train.", ("pretrain", "finetune", "all"))
-    dataset: str = option("cifar10", "In-distribution data: a name, .npz file or image folder.")
-    data_dir: str | None = option(None, "Folder that is searched for data before any download.")
-    download: bool = option(True, "Whether missing data may be downloaded.")
-    strict: bool = option(False, "Whether an unreadable image file is an error, not a warning.")
-    out: str | None = option(None, "Parent of the run directories [runs/DATASET-NETWORK-seedSEED].")
-    run: str | None = option(None, "Run directory of a single stage [OUT/STAGE].")
-    init: str | None = option(
-        None, "Base of a fine-tune: run directory, .keras or zoo:NAME [OUT/pretrain]."
-    )
-    resume: bool = option(False, "Whether to continue an interrupted run.")
-    depth: int = option(40, "Depth of the WideResNet, 6 n + 4.")
-    width: int = option(2, "Width of the WideResNet.")
-    dropout: float = option(0.3, "Dropout inside the residual blocks.")
-    objective: str = option("sparsity", "Objective of the fine-tune.", lambda: tuple(OBJECTIVES))
-    parameters: dict = dataclasses.field(
-        default_factory=dict, metadata={"fields": _objective_options}
-    )
-    outliers: str | None = option(
-        None,
-        "Outlier images of the objectives that need some: name, .npz or folder [imagenet32].",
-    )
-    max_outliers: int | None = option(
-        None, "Outliers held in memory, a random sample of them, 3 KB each [all]."
-    )
-    pretrain_epochs: int = option(100, "Epochs of the pretrain stage.")
-    finetune_epochs: int = option(FINE_TUNE.epochs, "Epochs of the finetune stage.")
-    finetune_dropout: float | None = option(
-        None, "Dropout of a WideResNet while it is fine-tuned [its base's]."
-    )
-    pretrain_learning_rate: float = option(0.1, "First learning rate of the pretrain stage.")
-    finetune_learning_rate: float = option(
-        FINE_TUNE.learning_rate, "First learning rate of the finetune stage."
-    )
-    final_learning_rate: float = option(
-        FINE_TUNE.final_learning_rate, "Last learning rate; cosine decay per step."
-    )
-    momentum: float = option(FINE_TUNE.momentum, "Nesterov momentum.")
-    weight_decay: float = option(
-        FINE_TUNE.weight_decay, "L2 weight decay, inside the gradient, all parameters."
-    )
-    batch_size: int = option(FINE_TUNE.batch_size, "Images in a training step.")
-    crop: int = option(
-        FINE_TUNE.crop, "Pixels of zero padding before the random crop; 0 switches it off."
-    )
-    flip: bool = option(FINE_TUNE.flip, "Whether images are mirrored at random.")
-    holdout: float = option(0.0, "Share of the training images kept out for calibration.")
-    precision: str = option(
-        "auto", "Compute type in training; auto: what is fast on this processor.",
-        ("auto", "float32", "mixed_bfloat16"),
-    )
-    seed: int = option(1, "Seed of weights, order, augmentation and dropout.")
-    seeds: tuple[int, ...] = option((), "Several seeds, each in OUT-seedSEED [--seed alone].")
-
-    def __post_init__(self):
-        for stage in ("pretrain", "finetune"):
-            check_positive(self, f"{stage}_epochs", f"{stage}_learning_rate")
-        check_positive(self, "batch_size")
-        if self.max_outliers is not None:
-            check_positive(self, "max_outliers")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

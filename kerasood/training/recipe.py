@@ -2,9 +2,6 @@
 
 import dataclasses
 
-from kerasood.networks.augmentation import RandomCropFlip
-from kerasood.training.optimizers import NesterovSGD, cosine_schedule
-
 # What a data set wants instead of the recipe's values, unless a flag says otherwise.
 PRESETS = {
     "digits": {
@@ -48,6 +45,8 @@ class Recipe:
 
     def optimizer(self, steps_per_epoch=None):
         """The optimiser over all epochs; its learning rate stays where their length is unknown."""
+        from kerasood.training.optimizers import NesterovSGD, cosine_schedule
+
         learning_rate = self.learning_rate
         if steps_per_epoch:
             learning_rate = cosine_schedule(
@@ -57,4 +56,6 @@ class Recipe:
 
     def augmentation(self, seed):
         """The augmentation layer, or None where nothing is to be done."""
+        from kerasood.networks.augmentation import RandomCropFlip
+
         return RandomCropFlip(self.crop, self.flip, seed=seed) if self.crop or self.flip else None

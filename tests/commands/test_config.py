@@ -4,9 +4,8 @@ import pytest
 from absl import flags
 from tiny_data import tiny_config
 
-from kerasood.commands.convert import ConvertConfig
 from kerasood.commands.flags import define_flags, flag_names, from_flags
-from kerasood.config import EvaluateConfig, ExportConfig
+from kerasood.config import ConvertConfig, EvaluateConfig, ExportConfig
 from kerasood.data.splits import load_training_data
 from kerasood.runs import Run
 from kerasood.training import planning, stages

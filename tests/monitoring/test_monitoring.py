@@ -5,7 +5,8 @@ import pytest
 
 from kerasood import calibrate, calibrate_per_class
 from kerasood.commands import monitor as command
-from kerasood.commands.monitor import MonitorConfig, run
+from kerasood.commands.monitor import run
+from kerasood.config import MonitorConfig
 from kerasood.export.metadata import FILE_NAME
 from kerasood.monitoring import monitor, page, prometheus
 from kerasood.monitoring.answers import read_answers
@@ -160,13 +161,13 @@ def test_the_command_ends_with_an_alert(tmp_path, exported, capsys, refused):
         html=str(tmp_path / "m.html"), prometheus=str(tmp_path / "m.prom"),
     )
     with pytest.raises(SystemExit) as stop:
-        command._alerting(config)
+        command.alert(config)
     assert stop.value.code == command.ALERT
     assert "DRIFT" in capsys.readouterr().out
     assert "<svg" in (tmp_path / "m.html").read_text()
     assert "kerasood_drift" in (tmp_path / "m.prom").read_text()
     quiet = log_of(tmp_path / "q.jsonl", flags(0.05, 400))
-    command._alerting(MonitorConfig(model=str(exported), log=(str(quiet),), window=200))
+    command.alert(MonitorConfig(model=str(exported), log=(str(quiet),), window=200))
     assert "Expected --model and --log" in refused(run, MonitorConfig())
     few = MonitorConfig(model=str(exported), log=(str(log),), window=2)
     assert "Expected window >= 20. Received: 2" in refused(run, few)

@@ -5,9 +5,10 @@ from tiny_data import tiny_config
 from tiny_models import random_images
 from torch_states import TorchTwin, torch_state
 
-from kerasood.commands.convert import ConvertConfig, convert
+from kerasood.commands.convert import convert
 from kerasood.commands.flags import define_flags, from_flags
 from kerasood.commands.train import train
+from kerasood.config import ConvertConfig
 from kerasood.data.options import DataOptions
 from kerasood.evaluation.run_subjects import subjects_of_run
 from kerasood.networks.augmentation import CIFAR_MEAN, CIFAR_STD

@@ -7,7 +7,8 @@ import pickle
 import numpy as np
 import pytest
 
-from kerasood.commands.convert import ConvertConfig, convert
+from kerasood.commands.convert import convert
+from kerasood.config import ConvertConfig
 from kerasood.networks.saving import load_network
 from kerasood.networks.torch_files import read_state_dict
 

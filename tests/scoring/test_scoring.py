@@ -10,7 +10,8 @@ import pytest
 from encoded_images import encode, noise
 from PIL import Image
 
-from kerasood.commands.score import ScoreConfig, score
+from kerasood.commands.score import score
+from kerasood.config import ScoreConfig
 from kerasood.export import run_exported
 from kerasood.scoring import score_files
 from kerasood.scoring import work as working

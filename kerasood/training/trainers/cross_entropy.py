@@ -9,8 +9,8 @@ from kerasood.extractor.build import attached_extractor
 from kerasood.extractor.graph_head import find_head, output_operation
 from kerasood.training import objectives
 from kerasood.training.batches import num_batches
+from kerasood.training.parameters import Described
 from kerasood.training.recipe import Recipe
-from kerasood.training.trainers.parameters import Described
 
 
 class CrossEntropyTraining(Described, keras.Model):

@@ -1,6 +1,5 @@
 """Energy-bounded training, and margins from the energies that its base already gives."""
 
-import typing
 
 import numpy as np
 from keras import ops
@@ -9,7 +8,6 @@ from kerasood.errors import InvalidInputError
 from kerasood.training import objectives
 from kerasood.training.trainers.cross_entropy import CrossEntropyTraining
 from kerasood.training.trainers.outlier_training import OutlierTraining
-from kerasood.training.trainers.parameters import Parameter
 
 # (margin_in, margin_out) in nats, as the energy-score code chose them for its WRN-40-2.
 REFERENCE_MARGINS = {"cifar10": (-23.0, -5.0), "cifar100": (-27.0, -5.0)}
@@ -48,7 +46,9 @@ class EnergyFineTuning(OutlierTraining):
         "weight": "weight of the squared hinges [.1]",
         "margin_in": "energy below which images are pushed, nats [derived from the base]",
         "margin_out": "energy above which outliers are pushed, nats [derived from the base]",
+        "margins": "the base's quantiles, or for CIFAR the reference's [auto]",
     }
+    shorthands = {"margins": ("auto", "reference")}
 
     def __init__(
         self,
@@ -68,14 +68,6 @@ class EnergyFineTuning(OutlierTraining):
         super().__init__(network, weight, augmentation, **kwargs)
         self.margin_in = margin_in
         self.margin_out = margin_out
-
-    @classmethod
-    def parameters(cls):
-        named = Parameter(
-            typing.Literal["auto", "reference"], None,
-            "the base's quantiles, or for CIFAR the reference's [auto]",
-        )
-        return super().parameters() | {"margins": named}
 
     @classmethod
     def settle(cls, given, dataset=None):

@@ -3,8 +3,8 @@
 from keras import ops
 
 from kerasood.training import objectives
+from kerasood.training.parameters import check_positive
 from kerasood.training.trainers.cross_entropy import CrossEntropyTraining
-from kerasood.training.trainers.parameters import check_positive
 
 
 class LogitNormFineTuning(CrossEntropyTraining):

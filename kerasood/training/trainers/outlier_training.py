@@ -4,8 +4,8 @@ from keras import ops
 
 from kerasood.errors import InvalidInputError
 from kerasood.training import objectives
+from kerasood.training.parameters import check_not_negative
 from kerasood.training.trainers.cross_entropy import CrossEntropyTraining
-from kerasood.training.trainers.parameters import check_not_negative
 
 
 class OutlierTraining(CrossEntropyTraining):

@@ -7,8 +7,8 @@ from keras import ops
 from kerasood.errors import InvalidInputError
 from kerasood.extractor.build import attached_extractor
 from kerasood.training import objectives
+from kerasood.training.parameters import check_not_negative
 from kerasood.training.trainers.cross_entropy import CrossEntropyTraining
-from kerasood.training.trainers.parameters import check_not_negative
 
 # The paper's text penalises logits, its released code features; each came with its own weight.
 WEIGHTS = {"logits": 0.01, "features": 0.02}

@@ -39,6 +39,8 @@ class Described:
         formula: str, the loss in words; `{name}` stands for a parameter, as in str.format.
         help: dict of one line per parameter; types and defaults are those of `__init__`, whose
             parameters are annotated with a type, one of a few values with typing.Literal.
+        shorthands: {parameter: values it may have} of parameters that `settle` turns into arguments
+            of `__init__`; with a line of help too.
         needs_outliers: bool, whether it trains on outliers beside the images.
         of_its_name: names of the parameters that are always part of a run's name.
     """
@@ -46,6 +48,7 @@ class Described:
     objective = None
     formula = ""
     help = types.MappingProxyType({})
+    shorthands = types.MappingProxyType({})
     needs_outliers = False
     of_its_name = ()
 
@@ -54,9 +57,12 @@ class Described:
         """{name: Parameter} of the objective."""
         hints = typing.get_type_hints(cls.__init__)
         return {
-            name: Parameter(_without_none(hints[name]), argument.default, cls.help[name])
+            name: Parameter(without_none(hints[name]), argument.default, cls.help[name])
             for name, argument in inspect.signature(cls.__init__).parameters.items()
             if name not in OF_EVERY_TRAINER
+        } | {
+            name: Parameter(typing.Literal[values], None, cls.help[name])
+            for name, values in cls.shorthands.items()
         }
 
     @classmethod
@@ -129,7 +135,7 @@ def check_positive(**values):
             raise InvalidInputError(f"Expected {name} > 0. Received: {name}={value}")
 
 
-def _without_none(hint):
+def without_none(hint):
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         return next(kind for kind in typing.get_args(hint) if kind is not types.NoneType)
     return hint
