@@ -23,7 +23,7 @@ import keras  # isort: skip
 from benchmarks.score import compiled_forward
 from benchmarks.timing import alternating_seconds
 from kerasood.config import option
-from kerasood.data.generated import GeneratedSource
+from kerasood.data.built_in import GeneratedSource
 from kerasood.data.open import open_source
 from kerasood.detectors import DETECTORS
 from kerasood.evaluation import protocols

@@ -22,7 +22,7 @@ import keras  # isort: skip
 
 from benchmarks.timing import alternating_seconds
 from kerasood.config import option
-from kerasood.data.generated import GeneratedSource
+from kerasood.data.built_in import GeneratedSource
 from kerasood.data.open import open_source
 from kerasood.evaluation.outputs import collect, prefetched
 from kerasood.extractor.build import build_extractor

@@ -87,8 +87,8 @@ def _unpacked(name):
                 f"{run.path} holds other weights than the zoo's {name}: delete that directory"
             )
         return run
-    told = {key: entry[key] for key in ("images", "command", "commit", "versions")}
-    write_json(run.path / "config.json", {"config": dataclasses.asdict(config), **told})
+    origin = {key: entry[key] for key in ("images", "command", "commit", "versions")}
+    write_json(run.path / "config.json", {"config": dataclasses.asdict(config), **origin})
     if entry["base"]:
         save_network(zoo.load(entry["base"]), run.initial_model)
     save_network(network, run.model)

@@ -63,8 +63,8 @@ def evaluate_subjects(
     num_in = subjects[0].images.testing.num_images
     sets = []
     for name, source in sources.items():
-        told = overlaps(name) if overlaps else ()
-        entry = set_entry(name, source, dataset, num_in, settings.protocol, told)
+        warnings = overlaps(name) if overlaps else ()
+        entry = set_entry(name, source, dataset, num_in, settings.protocol, warnings)
         sets.append({**entry, "role": (roles or {}).get(name, entry["role"])})
     measured = {subject.key: measured[subject.key] for subject in subjects}
     return Benchmark(

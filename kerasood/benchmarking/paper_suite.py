@@ -66,7 +66,7 @@ def paper_suite(runs=(), settings=None, options=DEFAULTS, *, cache=True, folder=
         "suite": "paper",
         "sections": sections,
         "averaged": [
-            averaged([sections[place] for place in places]) for places in _of_one_recipe(runs)
+            averaged([sections[index] for index in same]) for same in _of_one_recipe(runs)
         ],
         "not_measured": without,
         "missing": missing,
@@ -197,10 +197,10 @@ def _sets(options):
 
 def _of_one_recipe(runs):
     """Lists of positions of runs that differ in the seed alone, where there are several."""
-    places = {}
-    for place, run in enumerate(runs):
-        places.setdefault(recipe_of(run.config), []).append(place)
-    return [same for same in places.values() if len(same) > 1]
+    positions = {}
+    for position, run in enumerate(runs):
+        positions.setdefault(recipe_of(run.config), []).append(position)
+    return [same for same in positions.values() if len(same) > 1]
 
 
 def _command(dataset):

@@ -1,1 +1,1 @@
-"""The commands: flags in, a story over the library, files out."""
+"""The commands: flags in, one call of the library, files out."""

@@ -21,12 +21,12 @@ if not console.is_terminal:
 _errors = Console(highlight=False, soft_wrap=True, stderr=True)
 
 
-def run_command(config_class, story, described=None):
-    """Parses the flags of `config_class`, runs `story(config)` and turns user errors into a line.
+def run_command(config_class, command, described=None):
+    """Parses the flags of `config_class`, runs `command(config)` and turns user errors into a line.
 
     Args:
         config_class: dataclass of options.
-        story: function of one config.
+        command: function of one config.
         described: function of no arguments, the text of --help; or None for absl's.
     """
     show_log()
@@ -48,7 +48,7 @@ def run_command(config_class, story, described=None):
         if len(arguments) > 1:
             raise app.UsageError(f"Expected flags only. Received: {' '.join(arguments[1:])}")
         with errors_as_lines(debug=flags.FLAGS.verbosity > 0):
-            story(from_flags(config_class))
+            command(from_flags(config_class))
 
     logging.set_verbosity(logging.WARNING)
     # One function per model is what evaluating several models takes.

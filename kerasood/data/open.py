@@ -3,13 +3,12 @@ import os
 import pathlib
 from typing import NamedTuple
 
-from kerasood.data import embedded
 from kerasood.data.adapters import as_source
 from kerasood.data.archives.download import fetch_archive
 from kerasood.data.arrays import ARRAY_SUFFIXES, ArrayFileSource, array_splits
+from kerasood.data.built_in import OPENERS
 from kerasood.data.division import OOD_SPLIT, OUTLIERS
 from kerasood.data.folders import FolderSource, folder_splits
-from kerasood.data.generated import MAKERS, GeneratedSource
 from kerasood.data.lists import LIST_SUFFIXES, ListSource, list_splits
 from kerasood.data.options import DEFAULTS, DataOptions
 from kerasood.data.registry import DATASETS, DatasetSpec, built_in, find
@@ -30,10 +29,8 @@ DATA_DIR_VARIABLE = "KERASOOD_DATA_DIR"
 SOURCES = {"array": ArrayFileSource, "list": ListSource, "folder": FolderSource, "tfds": TfdsSource}
 SPLITS_OF = {"array": array_splits, "folder": folder_splits, "tfds": prepared_splits}
 
-built_in("digits", embedded.digits)
-built_in("digits_heldout", embedded.digits_heldout)
-for _name in MAKERS:
-    built_in(_name, lambda split, options, name=_name: GeneratedSource(name, options.image_size))
+for _name, _opener in OPENERS.items():
+    built_in(_name, _opener)
 
 
 def open_source(

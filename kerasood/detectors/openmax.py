@@ -73,8 +73,8 @@ class OpenMax(Detector):
         num_classes = logits.shape[-1]
         values, ranked = ops.top_k(logits, min(self.num_revised, num_classes))
         given_away = values * self._shares(logits, ranked)
-        places = ops.one_hot(ranked, num_classes, dtype="float32")
-        remaining = logits - ops.sum(places * given_away[:, :, None], axis=1)
+        is_ranked = ops.one_hot(ranked, num_classes, dtype="float32")
+        remaining = logits - ops.sum(is_ranked * given_away[:, :, None], axis=1)
         return ops.sum(given_away, axis=-1) + objectives.energy(remaining)
 
     def _shares(self, logits, ranked):

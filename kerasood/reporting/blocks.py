@@ -2,6 +2,7 @@
 
 import collections.abc
 import dataclasses
+import itertools
 import typing
 
 
@@ -111,11 +112,8 @@ class Table:
     @property
     def group_starts(self) -> set[int]:
         """Columns, counted as in `words`, with which a group begins."""
-        starts, place = set(), 0
-        for _, width in self.groups:
-            starts.add(place)
-            place += width
-        return starts
+        ends = itertools.accumulate((width for _, width in self.groups), initial=0)
+        return set(list(ends)[:-1])
 
     @property
     def headings(self) -> list[str]:

@@ -44,9 +44,9 @@ def decision(findings: Findings) -> list[str]:
     return [f"{sentence}.", _chosen_by(findings, len(others) + 1)]
 
 
-def told(findings: Findings) -> list[str]:
+def comparison_sentences(findings: Findings) -> list[str]:
     """The effect of each family's fine-tuning, for better or worse, against its own base."""
-    return [line for family in findings.families for line in _family_told(findings, family)]
+    return [line for family in findings.families for line in _family_sentences(findings, family)]
 
 
 def _kept(findings: Findings, group: Group, detector: str) -> str:
@@ -83,7 +83,7 @@ def _chosen_by(findings: Findings, number: int) -> str:
     )
 
 
-def _family_told(findings: Findings, family: list[Group]) -> list[str]:
+def _family_sentences(findings: Findings, family: list[Group]) -> list[str]:
     """The base of a family, then what each other group changes."""
     if not findings.roles:
         return []

@@ -24,7 +24,7 @@ def thresholds(findings: Findings) -> list:
     rows = tuple(_threshold_row(findings, entry) for entry in entries)
     return [
         Heading("Calibrated thresholds"),
-        *(Text(_threshold_told(*each)) for each in shown if each[2]),
+        *(Text(_threshold_sentence(*each)) for each in shown if each[2]),
         Details("Every threshold, and the share of each set above it", (
             Text((f"Calibrated on {calibrated_on}. An image is flagged as OOD when its score is "
                   "above the threshold. Target: share of ID images to accept; promised: interval "
@@ -35,7 +35,7 @@ def thresholds(findings: Findings) -> list:
     ]
 
 
-def _threshold_told(label: str, detector: str, entry: dict) -> tuple:
+def _threshold_sentence(label: str, detector: str, entry: dict) -> tuple:
     threshold, realised = entry["threshold"], entry["realised"]
     low, high = (f"{100 * bound:.1f}" for bound in realised["interval"])
     verdict = (Span("inside", "good"), f" the promised {low}–{high} %.")

@@ -79,10 +79,10 @@ def before_after_figure(results: dict) -> Figure:
         axes.barh(row, 1, height=0.55, color=HAIRLINE, alpha=0.5)
         axes.barh(row, accuracy["measured"], height=0.55, color=model_colour(row))
         axes.plot([accuracy["paper"]] * 2, [row - 0.4, row + 0.4], color=INK, linewidth=1.8)
-        place = axes.get_yaxis_transform()
-        write(axes, -0.02, row, shorten(model["label"], 32), ha="right", transform=place)
+        beside = axes.get_yaxis_transform()
+        write(axes, -0.02, row, shorten(model["label"], 32), ha="right", transform=beside)
         text = f"{percent(accuracy['measured'])} %   paper {percent(accuracy['paper'])} %"
-        write(axes, 1.02, row, text, transform=place)
+        write(axes, 1.02, row, text, transform=beside)
     write(figure, 0.27, 1 - 0.14 / height, "▌accuracy measured", color=model_colour(1),
           weight="bold", fontsize=9)
     write(figure, 0.47, 1 - 0.14 / height, "│ the paper's", weight="bold", fontsize=9)

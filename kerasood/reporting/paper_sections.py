@@ -47,7 +47,8 @@ def report(results: dict, names: list[str], scores: list[dict]) -> list:
     blocks = [
         Heading(TITLE, 1),
         Text((f"Paper: Chen & Li 2023, {NETWORK}. {results['date'][:10]}",), "quiet"),
-        *(Text((told(section),), "finding") for section in _told_sections(results)),
+        *(Text((effect_of_fine_tuning(section),), "finding")
+          for section in _sections_to_summarise(results)),
         *(Text((Span(f"{entry['dataset']} was not measured", "bad"), f": {entry['lack']}."),
                "finding") for entry in results["not_measured"]),
         Text((HOW_TO_READ,), "quiet"),
@@ -69,7 +70,7 @@ def summary(results: dict) -> list:
     return [*blocks, *_not_measured(results)]
 
 
-def told(section: dict) -> str:
+def effect_of_fine_tuning(section: dict) -> str:
     """The effect of fine-tuning on the mean FPR95, here and in the paper, in one sentence."""
     comparison, title = section["comparison"], section["dataset"]["title"]
     if "seeds" in section:
@@ -88,7 +89,7 @@ def told(section: dict) -> str:
     )
 
 
-def _told_sections(results: dict) -> list[dict]:
+def _sections_to_summarise(results: dict) -> list[dict]:
     """Recipes over their seeds, and runs that stand alone."""
     inside = {run for section in results["averaged"] for run in section["runs"]}
     alone = [section for section in results["sections"] if section["run"] not in inside]

@@ -13,7 +13,7 @@ from kerasood.reporting.blocks import (
     Table,
     Text,
 )
-from kerasood.reporting.decision import best_pair, decision, told
+from kerasood.reporting.decision import best_pair, comparison_sentences, decision
 from kerasood.reporting.details import choices, images_table, missing, reproduction, thresholds
 from kerasood.reporting.examples import example_images
 from kerasood.reporting.findings import (
@@ -117,7 +117,7 @@ def _decision(findings: Findings) -> list:
     return [
         Text((first,), "finding"),
         *(Text((line,), "quiet") for line in rest if line),
-        *(Text((line,)) for line in told(findings) if len(findings.groups) > 1),
+        *(Text((line,)) for line in comparison_sentences(findings) if len(findings.groups) > 1),
     ]
 
 
@@ -226,14 +226,14 @@ def _figures(findings: Findings, scores: dict | None) -> list:
     primary = findings.primary
     where = "" if findings.positive == "in" else ", its distance from the top"
     roc = [
-        Figure(f"roc-{place}", f"ROC curves of {primary} by OOD set",
+        Figure(f"roc-{number}", f"ROC curves of {primary} by OOD set",
                lambda part=part: roc_figure(findings, scores, part))
-        for place, part in enumerate(_panels(findings), 1)
+        for number, part in enumerate(_panels(findings), 1)
     ]
     densities = [
-        Figure(f"densities-{place}", f"Densities of {primary} scores by OOD set",
+        Figure(f"densities-{number}", f"Densities of {primary} scores by OOD set",
                lambda part=part: density_figure(findings, scores, part))
-        for place, part in enumerate(_panels(findings), 1)
+        for number, part in enumerate(_panels(findings), 1)
     ]
     seeds = any(len(group.models) > 1 for group in findings.groups)
     return [

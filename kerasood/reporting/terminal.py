@@ -96,8 +96,8 @@ def _table(block: blocks.Table, columns: list[int]) -> Table:
             Text(block.headings[index]), min_width=min(width, _TITLE_WIDTH), max_width=width,
             justify="left" if index in block.words else "right", overflow="fold",
         )
-    for place, row in enumerate(block.rows):
-        last = place + 1 < len(block.rows) and block.rows[place + 1].kind == "heading"
+    for row, following in zip(block.rows, (*block.rows[1:], None), strict=False):
+        last = following is not None and following.kind == "heading"
         _add_rows(table, block, columns, row, last)
     return table
 

@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 from tiny_tfds import pixels, prepare
 
-from kerasood.data import generated, image_files
+from kerasood.data import built_in, image_files
 from kerasood.data.arrays import ArrayFileSource as NpzSource
+from kerasood.data.built_in import GeneratedSource
 from kerasood.data.digest import ImageDigest
 from kerasood.data.folders import FolderSource
-from kerasood.data.generated import GeneratedSource
 from kerasood.data.open import open_source
 from kerasood.data.options import DataOptions
 from kerasood.data.registry import DATASETS
@@ -87,7 +87,7 @@ def test_generated(monkeypatch):
     assert differ(blobs, GeneratedSource("blobs", seed=1), GeneratedSource("blobs", 16),
                   GeneratedSource("blobs", num_images=5), GeneratedSource("uniform_noise"))
     before = blobs.fingerprint()
-    monkeypatch.setattr(generated, "VERSION", 2)
+    monkeypatch.setattr(built_in, "VERSION", 2)
     assert blobs.fingerprint() != before
     assert differ(*(open_source(name) for name in ("digits", "digits_heldout", "photos")),
                   open_source("digits", "train"))

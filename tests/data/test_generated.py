@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerasood.data import generated
+from kerasood.data import built_in
+from kerasood.data.built_in import CHUNK, FIFTHS, MAKERS, GeneratedSource, digits, digits_heldout
 from kerasood.data.division import balanced_parts
-from kerasood.data.embedded import FIFTHS, digits, digits_heldout
-from kerasood.data.generated import CHUNK, MAKERS, GeneratedSource
 from kerasood.data.options import DataOptions
 
 
@@ -29,14 +28,14 @@ def test_default_number_of_images():
 
 
 def test_uniform_noise_uses_all_values_equally():
-    images = generated.uniform_noise(np.random.default_rng(0), 100, 32)
+    images = built_in.uniform_noise(np.random.default_rng(0), 100, 32)
     counts = np.bincount(images.ravel(), minlength=256)
     expected = images.size / 256
     assert np.abs(counts - expected).max() < 6 * np.sqrt(expected)
 
 
 def test_gaussian_noise_clips_two_tails_of_a_two_sigma_range():
-    images = generated.gaussian_noise(np.random.default_rng(0), 100, 32)
+    images = built_in.gaussian_noise(np.random.default_rng(0), 100, 32)
     # P(|z| > 2) = 4.55 % is clipped; rounding adds the two outer half grey levels, 0.04 %.
     clipped = np.mean((images == 0) | (images == 255))
     assert clipped == pytest.approx(0.0455 + 0.0004, abs=0.002)
@@ -44,7 +43,7 @@ def test_gaussian_noise_clips_two_tails_of_a_two_sigma_range():
 
 
 def test_blobs_equal_a_naive_smoothing():
-    image = generated.blobs(np.random.default_rng(3), 1, 8)[0]
+    image = built_in.blobs(np.random.default_rng(3), 1, 8)[0]
     binary = (np.random.default_rng(3).random((1, 8, 8, 3)) < 0.7)[0].astype(np.float64)
     weights = np.exp(-0.5 * (np.arange(-6, 7) / 1.5) ** 2)
     weights /= weights.sum()

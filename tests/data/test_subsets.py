@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from kerasood.data.arrays import ArrayFileSource
+from kerasood.data.built_in import GeneratedSource
 from kerasood.data.folders import FolderSource
-from kerasood.data.generated import GeneratedSource
 from kerasood.data.source import ArraySource
 
 LABELS = np.arange(40) % 4

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny_models import random_images, small_network
 
-from kerasood.data.generated import GeneratedSource
+from kerasood.data.built_in import GeneratedSource
 from kerasood.evaluation.outputs import collect
 from kerasood.extractor.build import build_extractor
 

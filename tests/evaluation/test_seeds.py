@@ -14,7 +14,7 @@ from kerasood import reporting
 from kerasood.evaluation.means import over_seeds, spread
 from kerasood.evaluation.run_subjects import seed_groups
 from kerasood.evaluation.subject import Subject
-from kerasood.reporting.decision import told
+from kerasood.reporting.decision import comparison_sentences
 from kerasood.reporting.findings import Findings
 from kerasood.reporting.plots import roc_figure
 from kerasood.runs import Run
@@ -168,7 +168,7 @@ def test_every_fine_tune_is_compared_with_its_own_base():
     findings = Findings(results)
     families = [[group.models for group in family] for family in findings.families]
     assert families == [[("base",), ("logits",)], [("features",), ("control",)]]
-    lines = told(findings)
+    lines = comparison_sentences(findings)
     assert "lowers this by 10.00 points to 40.00 %" in lines[1]
     assert "lowers this by 20.00 points to 70.00 %" in lines[3]
     assert reporting.page(results, scores).count("<h2>Before and after: energy") == 2
@@ -187,9 +187,8 @@ def test_changes_over_seeds_are_paired_with_the_own_base():
         {"label": "tuned", "models": ["features", "control"], "seeds": [1, 2]},
     ])
     # 50 to 40 and 70 to 58: 10 and 12 points, so 11 with a deviation of sqrt 2.
-    assert "tuned, n = 2 lowers this by 11.00 ± 1.41 points to 49.00 ± 12.73 %" in told(
-        Findings(results)
-    )[1]
+    sentence = comparison_sentences(Findings(results))[1]
+    assert "tuned, n = 2 lowers this by 11.00 ± 1.41 points to 49.00 ± 12.73 %" in sentence
 
 
 def _roc_lines(findings, scores, family):

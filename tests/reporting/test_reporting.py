@@ -10,7 +10,7 @@ from report_checks import Balance, printed
 
 from kerasood import metrics, reporting
 from kerasood.reporting import latex, sections
-from kerasood.reporting.decision import decision, told
+from kerasood.reporting.decision import comparison_sentences, decision
 from kerasood.reporting.findings import AUROC, FPR95, Findings, with_best
 from kerasood.reporting.sections import detectors_by_sets
 
@@ -18,7 +18,7 @@ NASTY = '<script>alert("x|y")</script> & $a$ 字'
 
 
 def headline(results):
-    return " ".join(told(Findings(results)))
+    return " ".join(comparison_sentences(Findings(results)))
 
 
 def with_fpr(results, values):

@@ -56,6 +56,6 @@ def _array_mask(rows, count):
     mask = rows >= smallest
     ties = np.flatnonzero(np.count_nonzero(mask, axis=-1) > count)
     equal = rows[ties] == smallest[ties]
-    places = count - np.count_nonzero(rows[ties] > smallest[ties], axis=-1)
-    mask[ties] &= ~equal | (np.cumsum(equal, axis=-1) <= places[:, None])
+    unfilled = count - np.count_nonzero(rows[ties] > smallest[ties], axis=-1)
+    mask[ties] &= ~equal | (np.cumsum(equal, axis=-1) <= unfilled[:, None])
     return mask, values
