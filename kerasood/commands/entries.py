@@ -28,10 +28,10 @@ COMMANDS = {
 def _main(name):
     config_class, function = COMMANDS[name]
 
-    def story(config):
+    def command(config):
         getattr(importlib.import_module(f"kerasood.commands.{name}"), function)(config)
 
-    run_command(config_class, story, lambda: help_text(config_class, HELP[name]))
+    run_command(config_class, command, lambda: help_text(config_class, HELP[name]))
 
 
 train, evaluate, export, convert, score, monitor = (
