@@ -19,8 +19,8 @@ What one needs, each loaded when it is first used:
     KerasoodError              base of every error that is raised on purpose
 
 Importing kerasood registers its layers and models with Keras, as soon as Keras is there, so that
-`keras.saving.load_model` finds them. TensorFlow's native code is silent from then on, unless it was imported
-before or TF_CPP_MIN_LOG_LEVEL says otherwise: its errors arrive as exceptions.
+`keras.saving.load_model` finds them. TensorFlow's native code is silent from then on, unless it was
+imported before or TF_CPP_MIN_LOG_LEVEL says otherwise: its errors arrive as exceptions.
 """
 
 import importlib.abc
