@@ -58,31 +58,25 @@ if typing.TYPE_CHECKING:
         SparsityFineTuning,
     )
 
-_PLACES = {
-    "CrossEntropyTraining": "kerasood.training.trainers",
-    "DETECTORS": "kerasood.detectors",
-    "Detector": "kerasood.detectors",
-    "EnergyFineTuning": "kerasood.training.trainers",
-    "KerasoodError": "kerasood.errors",
-    "LogitNormFineTuning": "kerasood.training.trainers",
-    "OODModel": "kerasood.serving",
-    "OutlierExposure": "kerasood.training.trainers",
-    "PerClassThreshold": "kerasood.thresholds",
-    "Preprocessing": "kerasood.extractor",
-    "SparsityFineTuning": "kerasood.training.trainers",
-    "Threshold": "kerasood.thresholds",
-    "WideResNet": "kerasood.networks.wide_resnet",
-    "benchmark": "kerasood.benchmarking",
-    "build_extractor": "kerasood.extractor",
-    "calibrate": "kerasood.thresholds",
-    "calibrate_per_class": "kerasood.thresholds",
-    "drift_check": "kerasood.thresholds",
-    "export_model": "kerasood.export",
-    "fine_tune": "kerasood.training",
-    "head_of": "kerasood.extractor",
-    "recalibrate": "kerasood.serving",
-    "score_files": "kerasood.scoring",
+_PUBLIC = {
+    "kerasood.benchmarking": ("benchmark",),
+    "kerasood.detectors": ("DETECTORS", "Detector"),
+    "kerasood.errors": ("KerasoodError",),
+    "kerasood.export": ("export_model",),
+    "kerasood.extractor": ("Preprocessing", "build_extractor", "head_of"),
+    "kerasood.networks.wide_resnet": ("WideResNet",),
+    "kerasood.scoring": ("score_files",),
+    "kerasood.serving": ("OODModel", "recalibrate"),
+    "kerasood.thresholds": (
+        "PerClassThreshold", "Threshold", "calibrate", "calibrate_per_class", "drift_check",
+    ),
+    "kerasood.training": ("fine_tune",),
+    "kerasood.training.trainers": (
+        "CrossEntropyTraining", "EnergyFineTuning", "LogitNormFineTuning", "OutlierExposure",
+        "SparsityFineTuning",
+    ),
 }
+_MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 _MODULES = {
     "detectors": "kerasood.detectors",
     "metrics": "kerasood.metrics",
@@ -107,35 +101,17 @@ _LIGHT = {
 }
 
 __all__ = [
-    "CrossEntropyTraining",
-    "DETECTORS",
-    "Detector",
-    "EnergyFineTuning",
-    "KerasoodError",
-    "LogitNormFineTuning",
-    "OODModel",
-    "OutlierExposure",
-    "PerClassThreshold",
-    "Preprocessing",
-    "SparsityFineTuning",
-    "Threshold",
-    "WideResNet",
-    "benchmark",
-    "build_extractor",
-    "calibrate",
-    "calibrate_per_class",
-    "drift_check",
-    "export_model",
-    "fine_tune",
-    "head_of",
-    "recalibrate",
+    "CrossEntropyTraining", "DETECTORS", "Detector", "EnergyFineTuning", "KerasoodError",
+    "LogitNormFineTuning", "OODModel", "OutlierExposure", "PerClassThreshold", "Preprocessing",
+    "SparsityFineTuning", "Threshold", "WideResNet", "benchmark", "build_extractor", "calibrate",
+    "calibrate_per_class", "drift_check", "export_model", "fine_tune", "head_of", "recalibrate",
     "score_files",
 ]
 
 
 def __getattr__(name):
-    if name in _PLACES:
-        return getattr(importlib.import_module(_PLACES[name]), name)
+    if name in _MODULE_OF:
+        return getattr(importlib.import_module(_MODULE_OF[name]), name)
     if name in _MODULES:
         return importlib.import_module(_MODULES[name])
     raise AttributeError(f"module 'kerasood' has no attribute {name!r}")

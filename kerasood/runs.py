@@ -14,15 +14,8 @@ from kerasood.training.config import StageConfig
 from kerasood.training.run import Run, RunConflictError
 
 __all__ = [
-    "Run",
-    "RunConflictError",
-    "base_config",
-    "command_line",
-    "complete_runs",
-    "git_commit",
-    "newest_run",
-    "open_run",
-    "versions",
+    "Run", "RunConflictError", "base_config", "command_line", "complete_runs", "git_commit",
+    "newest_run", "open_run", "versions",
 ]
 
 # Where networks of the zoo become run directories. Not below runs/, where the newest run is the

@@ -2,7 +2,7 @@
 
 import importlib
 
-_PLACES = {
+_PUBLIC = {
     "checks.golden": ("replay", "verify_export"),
     "checks.promise": ("verify_promise",),
     "checks.requests": ("check_signatures",),
@@ -19,14 +19,14 @@ _PLACES = {
     "metadata": ("build_metadata", "read_calibration", "read_metadata", "write_metadata"),
     "versions": ("VersionExists",),
 }
-_MODULES = {name: module for module, names in _PLACES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 
-__all__ = sorted(_MODULES)  # noqa: PLE0605
+__all__ = sorted(_MODULE_OF)  # noqa: PLE0605
 
 
 def __getattr__(name):
-    if name in _MODULES:
-        return getattr(importlib.import_module(f"kerasood.export.{_MODULES[name]}"), name)
+    if name in _MODULE_OF:
+        return getattr(importlib.import_module(f"kerasood.export.{_MODULE_OF[name]}"), name)
     raise AttributeError(f"module 'kerasood.export' has no attribute {name!r}")
 
 

@@ -15,8 +15,8 @@ from kerasood.reporting import blocks, html, latex, markdown, paper_sections, te
 from kerasood.reporting.sections import report, summary
 
 __all__ = [
-    "load_scores", "page", "print_paper", "print_summary", "records", "to_markdown",
-    "write_paper", "write_report",
+    "load_scores", "page", "print_paper", "print_summary", "records", "to_markdown", "write_paper",
+    "write_report",
 ]
 
 _DOTS_PER_INCH = 160

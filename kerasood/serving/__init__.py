@@ -5,9 +5,5 @@ from kerasood.serving.ood_model import OODModel, is_beyond, threshold_per_image
 from kerasood.serving.recalibration import recalibrate
 
 __all__ = [
-    "OODModel",
-    "check_images",
-    "is_beyond",
-    "recalibrate",
-    "threshold_per_image",
+    "OODModel", "check_images", "is_beyond", "recalibrate", "threshold_per_image",
 ]

@@ -13,19 +13,7 @@ from kerasood.thresholds.ranks import GUARANTEES, needed_images
 from kerasood.thresholds.threshold import Threshold, calibrate, realised_rate
 
 __all__ = [
-    "GUARANTEES",
-    "DriftReport",
-    "PerClassThreshold",
-    "Promise",
-    "Threshold",
-    "calibrate",
-    "calibrate_outputs",
-    "calibrate_per_class",
-    "drift_check",
-    "drift_evidence",
-    "needed_images",
-    "predicted_classes",
-    "read_threshold",
-    "realised_rate",
-    "spent_significance",
+    "GUARANTEES", "DriftReport", "PerClassThreshold", "Promise", "Threshold", "calibrate",
+    "calibrate_outputs", "calibrate_per_class", "drift_check", "drift_evidence", "needed_images",
+    "predicted_classes", "read_threshold", "realised_rate", "spent_significance",
 ]

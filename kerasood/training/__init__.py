@@ -2,7 +2,7 @@
 
 import importlib
 
-_PLACES = {
+_MODULE_OF = {
     "OBJECTIVES": "trainers",
     "CrossEntropyTraining": "trainers",
     "FineTuned": "fine_tuning",
@@ -16,13 +16,13 @@ _PLACES = {
     "train_config": "config",
 }
 
-__all__ = list(_PLACES)
+__all__ = list(_MODULE_OF)
 
 
 def __getattr__(name):
     # Not at once: the options of `train.py` are read before Keras is imported.
-    if name in _PLACES:
-        return getattr(importlib.import_module(f"kerasood.training.{_PLACES[name]}"), name)
+    if name in _MODULE_OF:
+        return getattr(importlib.import_module(f"kerasood.training.{_MODULE_OF[name]}"), name)
     raise AttributeError(f"module 'kerasood.training' has no attribute {name!r}")
 
 

@@ -10,14 +10,8 @@ from kerasood.training.trainers.outlier_training import OutlierTraining
 from kerasood.training.trainers.sparsity import SparsityFineTuning
 
 __all__ = [
-    "OBJECTIVES",
-    "CrossEntropyTraining",
-    "EnergyFineTuning",
-    "LogitNormFineTuning",
-    "OutlierExposure",
-    "OutlierTraining",
-    "SparsityFineTuning",
-    "objective_named",
+    "OBJECTIVES", "CrossEntropyTraining", "EnergyFineTuning", "LogitNormFineTuning",
+    "OutlierExposure", "OutlierTraining", "SparsityFineTuning", "objective_named",
     "register_objective",
 ]
 
