@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from kerasood.data.decoding import RESIZINGS
 from kerasood.data.options import DataOptions
 from kerasood.errors import InvalidInputError
 
@@ -24,8 +25,52 @@ class ReadsData:
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluateConfig(ReadsData):
-    """Configuration of `evaluate.py`: models of one or more runs against OOD sets."""
+class OwnModel:
+    """Flags of a model that comes as a file, and not from a run directory."""
+
+    model: str | None = option(None, ".keras or .h5 file of any Keras classifier, instead of runs.")
+    dataset: str | None = option(
+        None, "Its in-distribution data: a name, .npz file, image folder or list of files."
+    )
+    class_names: tuple[str, ...] = option(
+        (), "Names of its outputs in their order, for folders that lack some classes."
+    )
+    preprocessing: str | None = option(
+        None, "What its pixels 0-255 go through first, outside of the file: scale_0_1, scale_-1_1, "
+        "imagenet_torch, imagenet_caffe or none."
+    )
+    resizing: str | None = option(
+        None, "How its photographs become squares [as the file says, else crop].", RESIZINGS
+    )
+    antialias: bool = option(
+        True, "Whether they are averaged where they shrink; image_dataset_from_directory does not."
+    )
+
+    def check_own_model(self):
+        """Refuses flags of an own model that do not fit together, or lack one.
+
+        Raises:
+            InvalidInputError: says which.
+        """
+        others = "dataset", "class_names", "preprocessing", "resizing"
+        given = [name for name in others if getattr(self, name)] + ["antialias"] * (
+            not self.antialias
+        )
+        if self.model is None and given:
+            raise InvalidInputError(
+                f"Expected --model=FILE with {', '.join(f'--{name}' for name in given)}. "
+                "Received: none; a run directory knows its own"
+            )
+        if self.model is not None and (self.run or not self.dataset):
+            raise InvalidInputError(
+                "Expected --dataset and no --run with --model. Received: "
+                f"--dataset={self.dataset}, --run={self.run}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig(OwnModel, ReadsData):
+    """Configuration of `evaluate.py`: models against OOD sets."""
 
     suite: str | None = option(
         None, "The paper's tables and figures beside its own numbers.", ("paper",)
@@ -44,12 +89,15 @@ class EvaluateConfig(ReadsData):
     strict: bool = option(False, "Whether an unreadable image file is an error, not a warning.")
     cache: bool = option(True, "Whether outputs are kept in, and taken from, the run directory.")
     batch_size: int = option(250, "Images in a forward pass.")
-    out: str | None = option(None, "Folder of the report [LAST RUN/evaluation, runs/paper-suite].")
+    out: str | None = option(
+        None, "Folder of the report [LAST RUN/evaluation, runs/MODEL-DATASET, runs/paper-suite]."
+    )
     seed: int = option(1, "Seed of the draws, the calibration split and the generated outliers.")
 
     def __post_init__(self):
         check_positive(self, "batch_size", "validation_images")
         check_share(self, "tpr")
+        self.check_own_model()
 
 
 @dataclasses.dataclass(frozen=True)

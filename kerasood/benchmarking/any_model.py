@@ -18,14 +18,16 @@ OF_DATA = ("data_dir", "download", "strict")
 
 def benchmark(
     model, in_data, ood_sets="all", detectors="all", *,
-    preprocessing=None, cache=None, verbose="auto", expected_accuracy=None, **options,
+    preprocessing=None, class_names=None, cache=None, verbose="auto", expected_accuracy=None,
+    **options,
 ):
     """Measures how well detectors tell in-distribution from OOD images.
 
     Every image is computed once per model, and once more per detector with a step on the image.
-    Sets that are given by name or path come in the size that the models take: for models of other
-    than 32x32 pixels all are resized (antialiased bilinear), which the report says of sets whose
-    images are all stored in one other size. Arrays are taken as they are.
+    Sets that are given by name or path come in the size and channels that the models take, resized
+    as their Preprocessing says: for models of other than 32x32 pixels all are resized, which the
+    report says of sets whose images are all stored in one other size. Images that are given
+    themselves are taken as they are.
     Thresholds are calibrated too, and what they promise is checked. What the library has to say
     beside the result goes to Python's logger "kerasood".
 
@@ -33,16 +35,20 @@ def benchmark(
         model: keras.Model of any kind, or {label: keras.Model} to compare several; they stay as
             they are. A model of more outputs by name, "logits" among them, is taken as its own
             extractor, as detectors that read more than features and logits need it.
-        in_data: name of a data set, path of an .npz file or image folder, or arrays {"train":
-            (images, labels), "test": (images, labels), "calibration": images}: uint8 (N, H, W, 3)
-            and int (N,). Without "train", detectors that learn are left out of "all"; without
-            "calibration", test images choose parameters (those are not tested on) and calibrate.
+        in_data: name of a data set, path of an .npz file, image folder or list of files, or images
+            {"train": (images, labels), "test": (images, labels), "calibration": images}, each as
+            `kerasood.data.as_source` takes it: uint8 (N, H, W, C) and int (N,), a tf.data.Dataset
+            or a PyDataset; or "test" alone. Without "train", detectors that learn are left out of
+            "all"; without "calibration", test images choose parameters (those are not tested on)
+            and calibrate.
         ood_sets: "all" registered sets that are at hand, a name or path, a list of these, or
             {name: images, name or path}.
         detectors: "all", a name as `kerasood.detectors.build` takes it, a list of names, or {name:
             Detector}, whose parameters stay as they are.
         preprocessing: what pixels 0-255 go through first, for models that were trained on others;
             see `kerasood.build_extractor`.
+        class_names: names of the models' outputs in their order, by which class folders become
+            labels; images may then lack some classes.
         cache: folder that keeps outputs by the hash of model and images, so that a second call
             computes them no more; or None.
         verbose: "auto", 0 or 1: whether a progress bar is printed, "auto" in a terminal alone.
@@ -60,13 +66,15 @@ def benchmark(
         ValueError: a name, shape or option that does not exist or fit, or another accuracy.
     """
     settings, data = _options(options)
+    data = data.replace(class_names=class_names)
     if isinstance(detectors, collections.abc.Mapping):
         settings = dataclasses.replace(settings, tune=False)
     subjects, dataset, data = subjects_of(
         model, in_data, data, num_choosing(detectors, settings), settings.seed, cache,
         preprocessing,
     )
-    sources, missing = open_sets(ood_sets, settings.protocol.set_names(dataset), data)
+    of_others = data.replace(class_names=None)
+    sources, missing = open_sets(ood_sets, settings.protocol.set_names(dataset), of_others)
     check_shapes(subjects, sources)
     for name, source in {dataset: subjects[0].images.testing, **sources}.items():
         if note := size_note(source):

@@ -11,7 +11,7 @@ from kerasood.errors import InvalidInputError
 from kerasood.evaluation.ood_sets import at_hand_or_missing, overlaps_with
 from kerasood.evaluation.results import provenance
 from kerasood.evaluation.run_subjects import recipe_of, subjects_of_run
-from kerasood.evaluation.subject import open_test
+from kerasood.evaluation.subject import open_labelled
 from kerasood.files import check_writable
 from kerasood.logs import log
 from kerasood.networks.fingerprint import model_hash
@@ -166,7 +166,7 @@ def _tests(runs, options):
     tests, lacking = {}, []
     for dataset in dict.fromkeys(run.config.dataset for run in runs):
         try:
-            tests[dataset] = open_test(dataset, options)
+            tests[dataset] = open_labelled(dataset, options=options)
         except OSError as error:
             entry = {"dataset": dataset, "lack": "no test images", "how_to_get": str(error)}
             lacking.append(entry)

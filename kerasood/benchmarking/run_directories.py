@@ -8,7 +8,7 @@ from kerasood.errors import InvalidInputError
 from kerasood.evaluation.calibration import store_thresholds
 from kerasood.evaluation.measure import Settings
 from kerasood.evaluation.ood_sets import open_sets, overlaps_with
-from kerasood.evaluation.run_subjects import compared_subjects, seed_groups
+from kerasood.evaluation.run_subjects import compared_subjects, options_of_runs, seed_groups
 from kerasood.files import check_writable
 from kerasood.logs import log
 from kerasood.runs import newest_run, open_run
@@ -44,6 +44,7 @@ def benchmark_runs(
     folder = folder or runs[-1].evaluation
     check_writable(folder)
     log.info("runs: %s", ", ".join(str(run.path) for run in runs))
+    options = options_of_runs(runs, options)
     sources, missing = open_sets(ood_sets, settings.protocol.set_names(dataset), options)
     _announce(runs, sources, missing)
     subjects, final_keys = compared_subjects(

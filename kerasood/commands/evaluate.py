@@ -1,12 +1,17 @@
 """`python evaluate.py`: how well models tell in-distribution from OOD images."""
 
+import pathlib
+
 from kerasood import reporting
-from kerasood.benchmarking import benchmark_runs
+from kerasood.benchmarking import benchmark, benchmark_runs
 from kerasood.benchmarking.paper_suite import paper_suite
 from kerasood.commands.common import console, image_progress
 from kerasood.commands.named_sets import named_sets
 from kerasood.errors import InvalidInputError
 from kerasood.evaluation.measure import Settings
+from kerasood.extractor.preprocessing import preprocessing_from
+from kerasood.files import check_writable
+from kerasood.networks.saving import load_network
 from kerasood.reporting.paper import DETECTORS
 
 
@@ -34,19 +39,39 @@ def evaluate(config):
         if config.suite:
             results, page = paper_suite(config.run, settings, config.data, **ways)
         else:
-            sets = named_sets(config.ood)
-            found, page = benchmark_runs(
-                config.run, sets, config.detectors, settings, config.data, **ways
-            )
+            measure = _model if config.model else _runs
+            found, page = measure(config, named_sets(config.ood), settings, ways)
             results = found.results.to_json()
     (reporting.print_paper if config.suite else reporting.print_summary)(results)
     console.print(f"report: {page}")
     return results, page
 
 
+def _runs(config, sets, settings, ways):
+    return benchmark_runs(config.run, sets, config.detectors, settings, config.data, **ways)
+
+
+def _model(config, sets, settings, ways):
+    """(Benchmark, path of the HTML page) of a model that comes as a file."""
+    name = pathlib.Path(config.model).stem
+    folder = pathlib.Path(config.out or f"runs/{name}-{pathlib.Path(config.dataset).stem}")
+    check_writable(folder)
+    found = benchmark(
+        {name: load_network(config.model)}, config.dataset, sets, config.detectors,
+        preprocessing=preprocessing_from(config.preprocessing, config.resizing, config.antialias),
+        class_names=config.class_names or None,
+        cache=folder / "outputs" if config.cache else None,
+        verbose=ways["verbose"],
+        data_dir=config.data_dir, download=config.download, strict=config.strict,
+        **vars(settings),
+    )
+    return found, found.report(folder)
+
+
 def _check_suite_flags(config):
     allowed = {
         "protocol": (None, "paper"),
+        "model": (None,),
         "ood": (("all",),),
         "detectors": (("all",), DETECTORS),
     }

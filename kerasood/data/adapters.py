@@ -3,7 +3,7 @@ import collections.abc
 
 import numpy as np
 
-from kerasood.data.labels import checked_labels, refuse_mask
+from kerasood.data.labels import checked_labels, outputs_of, refuse_mask
 from kerasood.data.options import DEFAULTS
 from kerasood.data.source import ArraySource, ImageSource
 from kerasood.errors import InvalidInputError
@@ -23,14 +23,17 @@ def as_source(value, name: str = "images", options=DEFAULTS) -> ImageSource:
             (images, labels), which is read into memory once, so that a shuffled one keeps the order
             of that pass; one-hot labels become classes.
         name: for messages.
-        options: DataOptions; its `class_names` name the classes where the value does not.
+        options: DataOptions; its `class_names` name the classes in the order of a model's outputs.
+            Labels of a value that has other `class_names`, as `image_dataset_from_directory` gives
+            them, are mapped to these by name.
 
     Raises:
         InvalidInputError: images or labels of another kind, such as images in 0..1.
     """
     if isinstance(value, ImageSource):
         return value
-    names = getattr(value, "class_names", None) or options.class_names
+    own = getattr(value, "class_names", None)
+    names = options.class_names or own
     if _is_batched(value):
         images, labels = _collected(value, name)
     else:
@@ -38,9 +41,12 @@ def as_source(value, name: str = "images", options=DEFAULTS) -> ImageSource:
     images = _checked_images(images, name)
     if labels is None:
         return ArraySource(name, images)
+    own = own or names
     labels = checked_labels(
-        _class_labels(labels, name), len(images), len(names) if names else None, name
+        _class_labels(labels, name), len(images), len(own) if own else None, name
     )
+    if own:
+        labels = outputs_of(own, names)[labels]
     num_classes = len(names) if names else int(labels.max()) + 1
     return ArraySource(name, images, labels, num_classes, tuple(names) if names else None)
 

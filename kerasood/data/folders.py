@@ -2,15 +2,13 @@
 import os
 import pathlib
 
-import numpy as np
-
 from kerasood.data.division import OOD_SPLIT, SPLITS, choose_split, offered_splits
 from kerasood.data.image_files import FilesSource, check_first, image_paths
-from kerasood.data.labels import checked_labels
+from kerasood.data.labels import checked_labels, outputs_of
 from kerasood.data.options import DEFAULTS
 from kerasood.errors import InvalidInputError
 from kerasood.logs import log
-from kerasood.names import choose, shown
+from kerasood.names import shown
 
 FOLDER_NAMES = {"train": ("train",), "validation": ("validation", "val"), "test": ("test",)}
 MAX_STRAY_SHARE = 0.1
@@ -120,9 +118,5 @@ def _labels(root, files, class_names, outputs):
     folders = [os.path.relpath(os.path.dirname(file), root) for file in files]
     if len(class_names) < 2 or not set(folders) <= set(class_names):
         return None, None
-    if outputs is not None:
-        for name in class_names:
-            choose("class folder", name, outputs)
-        class_names = outputs
-    index = {name: label for label, name in enumerate(class_names)}
-    return np.array([index[name] for name in folders]), class_names
+    class_names = outputs or class_names
+    return outputs_of(folders, class_names, "class folder"), class_names

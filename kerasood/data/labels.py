@@ -2,6 +2,7 @@
 import numpy as np
 
 from kerasood.errors import InvalidInputError
+from kerasood.names import choose
 
 MAX_CLASSES = 100_000
 
@@ -36,3 +37,13 @@ def checked_labels(labels, num_images: int, num_classes: int | None, where):
             f"Received: labels from {lowest} to {highest}"
         )
     return labels.astype(np.int32)
+
+
+def outputs_of(names, class_names, kind="class"):
+    """Places of class names in those of a model's outputs, int32 (len(names),).
+
+    Raises:
+        InvalidInputError: a name that is none of them.
+    """
+    places = {name: place for place, name in enumerate(class_names)}
+    return np.array([places[choose(kind, name, places)] for name in names], np.int32)

@@ -6,10 +6,10 @@ import numpy as np
 
 from kerasood.data.division import choose_split, offered_splits
 from kerasood.data.image_files import FilesSource, check_first
-from kerasood.data.labels import checked_labels
+from kerasood.data.labels import checked_labels, outputs_of
 from kerasood.data.options import DEFAULTS
 from kerasood.errors import InvalidInputError
-from kerasood.names import choose, shown
+from kerasood.names import shown
 
 LIST_SUFFIXES = (".csv", ".txt")
 FILE_COLUMNS = ("file", "filename", "path", "image")
@@ -98,7 +98,4 @@ def _labels(path, rows, outputs):
         labels = checked_labels(np.array(list(map(int, names))), len(rows), None, shown(path))
         return labels, None, int(labels.max()) + 1
     class_names = tuple(outputs or sorted(set(names)))
-    for name in sorted(set(names)):
-        choose("class", name, class_names)
-    index = {name: label for label, name in enumerate(class_names)}
-    return np.array([index[name] for name in names], np.int32), class_names, len(class_names)
+    return outputs_of(names, class_names), class_names, len(class_names)

@@ -46,7 +46,7 @@ def _digest(images):
     return {"count": digest.count, "sha256": digest.hexdigest}
 
 
-def load_training_data(config, holdout_seed=None):
+def load_training_data(config, holdout_seed=None, options=None):
     """Loads the training split and what is kept out of it.
 
     Kept out is a stratified share of the training split where `config.holdout` asks for one, else
@@ -55,6 +55,7 @@ def load_training_data(config, holdout_seed=None):
     Args:
         config: TrainConfig, or anything with dataset, holdout, seed and data (DataOptions).
         holdout_seed: int, decides which images are held out; `config.seed` by default.
+        options: DataOptions; `config.data` by default.
 
     Returns:
         TrainingData.
@@ -63,7 +64,8 @@ def load_training_data(config, holdout_seed=None):
         FileNotFoundError: the data cannot be had.
         ValueError: they have no labels, or fewer than two classes.
     """
-    source = open_source(config.dataset, "train", config.data)
+    options = options or config.data
+    source = open_source(config.dataset, "train", options)
     labels = source.labels
     if labels is None or source.num_classes < 2:
         raise InvalidInputError(
@@ -75,8 +77,8 @@ def load_training_data(config, holdout_seed=None):
         seed = config.seed if holdout_seed is None else holdout_seed
         kept, held = holdout_rows(labels, config.holdout, seed)
         source, held = source.subset(kept), source.subset(held)
-    elif "validation" in available_splits(config.dataset, config.data):
-        held = open_source(config.dataset, "validation", config.data)
+    elif "validation" in available_splits(config.dataset, options):
+        held = open_source(config.dataset, "validation", options)
     training, validation = source.load(), held and held.load()
     for file, reason in source.skipped:
         log.warning("left out of training: %s (%s)", file, reason)

@@ -21,14 +21,16 @@ class TrainingImages:
         config: TrainConfig.
         stages: StageConfigs of the runs to come, at least one. Their outliers, if any, are found
             or downloaded here, and the in-distribution images are read.
+        options: DataOptions; the configuration's by default.
 
     Raises:
         FileNotFoundError, ValueError, OSError: images cannot be had or train no classifier.
     """
 
-    def __init__(self, config, stages):
+    def __init__(self, config, stages, options=None):
+        options = options or config.data
         sources = {
-            stage.outliers: open_source(stage.outliers, OUTLIERS, config.data)
+            stage.outliers: open_source(stage.outliers, OUTLIERS, options)
             for stage in stages if stage.outliers
         }
         # One of each in memory: seeds are trained one after the other.
@@ -36,7 +38,7 @@ class TrainingImages:
             lambda stage_outliers: load_outliers(sources[stage_outliers], config.max_outliers)
         )
         self._in_distribution = functools.lru_cache(1)(
-            lambda holdout_seed: load_training_data(config, holdout_seed)
+            lambda holdout_seed: load_training_data(config, holdout_seed, options)
         )
         self._without_outliers(stages[0])
 

@@ -9,13 +9,14 @@ import numpy as np
 from kerasood import thresholds
 from kerasood.data.division import OOD_SPLIT
 from kerasood.data.open import open_source
-from kerasood.data.options import DEFAULTS
+from kerasood.data.options import DEFAULTS, DataOptions
 from kerasood.detectors import Detector, build
 from kerasood.detectors.saving import fingerprint, load_detector, save_detector
 from kerasood.errors import InvalidInputError
 from kerasood.evaluation.auto import choose_detector
 from kerasood.evaluation.fitting import FittedDetectors, SubjectOutputs
-from kerasood.evaluation.run_subjects import subject_of_run
+from kerasood.evaluation.run_subjects import options_of_runs, subject_of_run
+from kerasood.evaluation.subject import subjects_of
 from kerasood.files import read_json, write_json
 from kerasood.logs import log
 
@@ -58,6 +59,7 @@ class Calibrated:
         detector: Detector, fitted.
         threshold: Threshold or PerClassThreshold.
         calibrated_on: str, what the threshold was calibrated on.
+        options: DataOptions of images as the network takes them.
     """
 
     subject: object
@@ -65,6 +67,37 @@ class Calibrated:
     detector: Detector
     threshold: thresholds.Threshold | thresholds.PerClassThreshold
     calibrated_on: str
+    options: DataOptions
+
+
+def calibrate_model(
+    model, dataset, name="energy", promise=None, *, calibration=None, options=DEFAULTS,
+    preprocessing=None, tune=True, num_choosing=200, batch_size=250, seed=1, progress=None,
+):
+    """Detector and threshold of any Keras model for a promise, from in-distribution images.
+
+    Args:
+        model: keras.Model.
+        dataset: its images, as `in_data` of `benchmark`.
+        preprocessing: see `build_extractor`.
+        name, promise, calibration, options, tune, num_choosing, batch_size, seed, progress: see
+            `calibrate_run`.
+
+    Returns:
+        Calibrated.
+
+    Raises:
+        ValueError: no such detector or data, or too few images.
+    """
+    if name != "auto" and not (tune and build(name).GRID):
+        num_choosing = 0
+    (subject,), _, options = subjects_of(
+        model, dataset, options, num_choosing, seed, preprocessing=preprocessing
+    )
+    outputs = SubjectOutputs(subject, batch_size, progress)
+    name, detector = _new_detector(name, outputs, FittedDetectors(outputs, tune, seed))
+    outputs = _on_calibration(outputs, calibration, options)
+    return _calibrated(name, detector, outputs, promise or thresholds.Promise(), options)
 
 
 def calibrate_run(
@@ -93,6 +126,7 @@ def calibrate_run(
         ValueError: no such detector, too few images, or a stored file that is not what it claims.
     """
     promise = promise or thresholds.Promise()
+    options = options_of_runs([run], options)
     path = run.detectors / f"{name}.npz"
     stored = _stored_detector(path, build(name)) if name != "auto" and path.exists() else None
     if stored is not None:
@@ -106,17 +140,32 @@ def calibrate_run(
     if detector is None:
         name, detector = _new_detector(name, outputs, FittedDetectors(outputs, tune, seed))
         save_detector(run.detectors / f"{name}.npz", detector)
-    if calibration is not None:
-        subject = subject.calibrated_on(open_source(calibration, OOD_SPLIT, options))
-        outputs = SubjectOutputs(subject.replace(cache=None), batch_size, progress)
+    outputs = _on_calibration(outputs, calibration, options)
     usual = calibration is None and not promise.per_class
     if usual and stored is not None and (found := stored_threshold(run, name, detector, promise)):
-        return Calibrated(subject, name, detector, *found)
+        return Calibrated(subject, name, detector, *found, options)
+    found = _calibrated(name, detector, outputs, promise, options)
+    if usual:
+        kept = detector, found.threshold.to_json(), found.calibrated_on
+        store_thresholds(run, {name: kept})
+    return found
+
+
+def _on_calibration(outputs, calibration, options):
+    """The outputs of the subject with the images of a set for its threshold, where one is named."""
+    if calibration is None:
+        return outputs
+    source = open_source(calibration, OOD_SPLIT, options)
+    subject = outputs.subject.calibrated_on(source).replace(cache=None)
+    return SubjectOutputs(subject, outputs.batch_size, outputs.progress)
+
+
+def _calibrated(name, detector, outputs, promise, options):
     scores = calibration_scores(detector, outputs)
     threshold = thresholds.calibrate_outputs(scores.scores, scores.logits, promise)
-    if usual:
-        store_thresholds(run, {name: (detector, threshold.to_json(), scores.described)})
-    return Calibrated(subject, name, detector, threshold, scores.described)
+    return Calibrated(
+        outputs.subject, name, detector, threshold, scores.described, options
+    )
 
 
 def _new_detector(name, outputs, fitter):

@@ -26,7 +26,7 @@ class SubjectOutputs:
         self.subject = subject
         self.images = {}
         self.batch_size = batch_size
-        self._progress = progress
+        self.progress = progress
         self._cache = OutputsCache(subject.cache)
         # Each with its source or detector, so that an id stays its own.
         self._collected = {}
@@ -102,9 +102,9 @@ class SubjectOutputs:
         return Fitting(collected.outputs, collected.labels, subject.head)
 
     def _step(self, name, source):
-        if self._progress is None:
+        if self.progress is None:
             return None
-        return self._progress(f"{self.subject.label}: {name}", source.num_images)
+        return self.progress(f"{self.subject.label}: {name}", source.num_images)
 
 
 class FittedDetectors:

@@ -6,11 +6,17 @@ import itertools
 from kerasood.data.options import DEFAULTS
 from kerasood.data.splits import calibration_source, training_source
 from kerasood.evaluation.image_checks import check_labels
-from kerasood.evaluation.subject import Subject, divide, open_test
+from kerasood.evaluation.subject import Subject, divide, open_labelled
 from kerasood.extractor.build import build_full_extractor, head_of
+from kerasood.extractor.preprocessing import options_for
 from kerasood.networks.fingerprint import model_hash
 from kerasood.networks.saving import load_network
 from kerasood.runs import base_config
+
+
+def options_of_runs(runs, options=DEFAULTS):
+    """DataOptions of images as the models of some complete runs take them; see `options_for`."""
+    return options_for([load_network(run.model) for run in runs], options)
 
 
 def subject_of_run(run, options=DEFAULTS, **division):
@@ -23,7 +29,7 @@ def subjects_of_run(run, options=DEFAULTS, cache=True, test=None, num_choosing=0
 
     Args:
         run: Run.
-        options: DataOptions of its images.
+        options: DataOptions of its images, see `options_of_runs`.
         cache: whether outputs are kept in the run directory.
         test: ImageSource of labelled test images; opened where it is None.
         num_choosing, seed: see `divide`.
@@ -36,7 +42,7 @@ def subjects_of_run(run, options=DEFAULTS, cache=True, test=None, num_choosing=0
     """
     run.check_complete()
     images = divide(
-        test or open_test(run.config.dataset, options),
+        test or open_labelled(run.config.dataset, options=options),
         training_source(run.config, options),
         calibration_source(run.config, options),
         num_choosing,

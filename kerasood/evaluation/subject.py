@@ -9,14 +9,15 @@ import keras
 import numpy as np
 
 from kerasood.data.adapters import as_source
-from kerasood.data.decoding import PUBLISHED_SIZE
-from kerasood.data.open import open_available, open_source
+from kerasood.data.open import available_splits, open_available, open_source
 from kerasood.data.options import DEFAULTS
 from kerasood.data.splits import halves
 from kerasood.errors import InvalidInputError
 from kerasood.evaluation.image_checks import check_labels, check_shapes
 from kerasood.extractor.build import build_full_extractor, head_of, is_extractor, output_names
 from kerasood.extractor.precision import in_float32
+from kerasood.extractor.preprocessing import options_for
+from kerasood.logs import log
 
 OWN_IMAGES = "your images"
 # Of images that could calibrate or test, at most these shares choose parameters.
@@ -131,27 +132,26 @@ def subjects_of(
 
     Args:
         models: keras.Model, or {label: keras.Model}.
-        in_data: name of a data set, path of an .npz file or image folder, or arrays {"train":
-            (images, labels), "test": (images, labels), "calibration": images}.
-        options: DataOptions; the size of images is that which the models take.
+        in_data: see `benchmark`.
+        options: DataOptions; size, channels and resizing become those of the models.
         num_choosing, seed: see `divide`.
         cache: folder for outputs, or None.
         preprocessing: see `build_extractor`.
 
     Returns:
-        (list of Subjects, str: name of the data set, DataOptions with that size).
+        (list of Subjects, str: name of the data set, those DataOptions).
 
     Raises:
         ValueError: a model, name or array that does not fit.
     """
     models = models if isinstance(models, collections.abc.Mapping) else {"model": models}
     extractors = {label: _extractor(label, model, preprocessing) for label, model in models.items()}
-    options = options.replace(image_size=_image_size(extractors))
+    options = options_for([*extractors.values()], options)
     if isinstance(in_data, str | pathlib.Path):
         name = str(in_data)
         sources = _opened(name, options)
     else:
-        name, sources = OWN_IMAGES, _arrays(in_data)
+        name, sources = OWN_IMAGES, _given(in_data, options)
     images = divide(num_choosing=num_choosing, seed=seed, **sources)
     subjects = [
         Subject(
@@ -171,37 +171,42 @@ def subjects_of(
     return subjects, name, options
 
 
-def open_test(dataset, options=DEFAULTS):
-    """The labelled in-distribution test images of a data set: ImageSource.
+def open_labelled(dataset, split="test", options=DEFAULTS):
+    """The labelled in-distribution images of a split of a data set: ImageSource.
 
     Raises:
         ValueError: they have no labels.
     """
-    test = open_source(dataset, "test", options)
-    if test.num_classes is None:
+    source = open_source(dataset, split, options)
+    if source.num_classes is None:
         raise InvalidInputError(
-            f"Expected labelled test images. Received: {dataset} without labels"
+            f"Expected labelled {split} images. Received: {dataset} without labels"
         )
-    return test
+    return source
 
 
 def _opened(name, options):
-    training, _ = open_available(name, "train", options)
-    return {"testing": open_test(name, options), "training": training, "kept_out": None}
+    splits = available_splits(name, options)
+    testing = "validation" if "test" not in splits and "validation" in splits else "test"
+    if testing != "test":
+        log.info("%s has no test images: its validation images take their place", name)
+    has_both = {"test", "validation"} <= set(splits)
+    return {
+        "testing": open_labelled(name, testing, options),
+        "training": open_available(name, "train", options)[0],
+        "kept_out": open_source(name, "validation", options) if has_both else None,
+    }
 
 
-def _arrays(in_data):
+def _given(in_data, options):
     if not isinstance(in_data, collections.abc.Mapping):
-        raise InvalidInputError(
-            'Expected a name, a path or {"test": (images, labels), ...}. '
-            f"Received: {type(in_data).__name__}"
-        )
+        in_data = {"test": in_data}
     if set(in_data) - {"train", "test", "calibration"} or "test" not in in_data:
         raise InvalidInputError(
-            'Expected arrays "test" and, if wanted, "train" and "calibration". '
+            'Expected images "test" and, if wanted, "train" and "calibration". '
             f"Received: {', '.join(map(str, in_data)) or 'none'}"
         )
-    sources = {name: as_source(value, name) for name, value in in_data.items()}
+    sources = {name: as_source(value, name, options) for name, value in in_data.items()}
     test, training = sources["test"], sources.get("train")
     for source in filter(None, (test, training)):
         if source.num_classes is None:
@@ -233,13 +238,3 @@ def _head_or_none(extractor):
         return head_of(extractor)
     except ValueError:
         return None
-
-
-def _image_size(extractors):
-    """Side of the squares that all models take, pixels; 32 where they take any size.
-
-    Models that take other images than squares of one size are left to `check_shapes`.
-    """
-    shapes = [each.inputs[0].shape for each in extractors.values()]
-    sides = {side for shape in shapes if len(shape) == 4 for side in shape[1:3]} - {None}
-    return sides.pop() if len(sides) == 1 else PUBLISHED_SIZE

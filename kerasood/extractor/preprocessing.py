@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from kerasood.data.decoding import RESIZINGS
 from kerasood.errors import InvalidInputError
 from kerasood.extractor._keras import all_layers, has_graph, sublayers
 from kerasood.extractor.graph import all_calls
@@ -25,7 +26,6 @@ PIXELS = {
     # Blue, green, red, minus their means: as the networks that came from Caffe want them.
     "imagenet_caffe": ((1.0,), (-103.939, -116.779, -123.68), True),
 }
-RESIZINGS = ("crop", "stretch", "pad")
 # Layers, and operations of keras.ops, that bring pixels into another range.
 _RESCALING = {
     "BatchNormalization", "Divide", "GroupNormalization", "LayerNormalization", "Multiply",
@@ -119,10 +119,48 @@ class Preprocessing(layers.Layer):
         return cls(**{**config, "pixels": pixels})
 
 
+def preprocessing_from(pixels=None, resizing=None, antialias=True):
+    """The Preprocessing that flags ask for; None where they leave a model as it is."""
+    if pixels is None and resizing is None and antialias:
+        return None
+    return Preprocessing(pixels or "none", resizing or RESIZINGS[0], antialias)
+
+
 def preprocessing_of(model):
     """The Preprocessing inside a model; where it has none, the default of "none"."""
     found = [layer for layer in all_layers(model) if isinstance(layer, Preprocessing)]
     return found[0] if found else Preprocessing()
+
+
+def options_for(models, options):
+    """DataOptions of images as some models take them, who share them.
+
+    Args:
+        models: list of keras.Models.
+        options: DataOptions; the side of the squares, the channels and the way of resizing become
+            those of the models, and stay where a model takes any.
+
+    Returns:
+        DataOptions. Models of other images than squares keep the side: whoever reads images for
+        them checks the shapes.
+
+    Raises:
+        ValueError: the models were trained on photographs that were resized in different ways.
+    """
+    shapes = [shape for model in models if len(shape := _image_shape(model)) == 3]
+    changes = {}
+    for name, axes in (("image_size", (0, 1)), ("channels", (2,))):
+        values = {shape[axis] for shape in shapes for axis in axes} - {None}
+        if len(values) == 1 and (name == "image_size" or values <= {1, 3}):
+            (changes[name],) = values
+    ways = {(found.resizing, found.antialias) for found in map(preprocessing_of, models)}
+    if len(ways) > 1:
+        raise InvalidInputError(
+            "Expected models whose photographs were resized in one way (resizing, antialias). "
+            f"Received: {sorted(ways)}"
+        )
+    ((changes["resizing"], changes["antialias"]),) = ways
+    return options.replace(**changes)
 
 
 def with_preprocessing(model, preprocessing):

@@ -1,8 +1,10 @@
-"""Networks as .keras files: configuration and weights, never pickled code."""
+"""Networks as .keras (or read: .h5) files: configuration and weights, never pickled code."""
 
-import os
+import json
+import pathlib
 import zipfile
 
+import h5py
 import keras
 
 from kerasood.errors import InvalidInputError
@@ -10,6 +12,14 @@ from kerasood.extractor._keras import has_graph
 from kerasood.extractor.precision import in_float32
 from kerasood.files import atomic_path
 from kerasood.networks.wide_resnet import WideResNet
+
+HDF5_SUFFIXES = (".h5", ".hdf5")
+SUFFIXES = (".keras", *HDF5_SUFFIXES)
+OF_KERAS_2 = (
+    "a file of Keras 2 with parts that Keras 3 does not read ({reason}). Build the model by its "
+    "own code in Keras 3, read the weights by model.load_weights(), which takes .h5 files of both, "
+    "and save it as .keras"
+)
 
 
 def save_network(network, path):
@@ -30,7 +40,7 @@ def save_network(network, path):
 
 
 def load_network(path):
-    """Reads a .keras file in safe mode.
+    """Reads a .keras file, or an .h5 file of Keras 2 or 3, in safe mode.
 
     Args:
         path: str or Path.
@@ -39,23 +49,47 @@ def load_network(path):
         keras.Model, not compiled.
 
     Raises:
-        ValueError: the file is no .keras model, or holds code or classes that are not known here.
+        ValueError: the file is no Keras model, or holds code or classes that are not known here, as
+            files of Keras 2 may.
     """
-    # Keras would say that it found no file, or read .h5.
-    if os.path.isfile(path) and not zipfile.is_zipfile(path):
+    path = pathlib.Path(path)
+    is_hdf5 = path.suffix in HDF5_SUFFIXES
+    if (path / "saved_model.pb").is_file():
         raise InvalidInputError(
-            f"Expected a .keras model in {path}. Received: a file that is no zip archive; it may "
-            "be truncated or of another format"
+            f"Expected a .keras or .h5 model. Received: {path}, a SavedModel, whose layers cannot "
+            "be reached; save the model itself by model.save('model.keras')"
+        )
+    # Keras would say that it found no file.
+    if path.is_file() and not (h5py.is_hdf5 if is_hdf5 else zipfile.is_zipfile)(path):
+        raise InvalidInputError(
+            f"Expected a .keras or .h5 model in {path}. Received: a file that is no "
+            f"{'HDF5 file' if is_hdf5 else 'zip archive'}; it may be truncated or of another format"
         )
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except (ValueError, TypeError, KeyError, OSError, RuntimeError, zipfile.BadZipFile) as error:
+        reason = _reason(error)
+        if _is_of_keras_2(path, is_hdf5):
+            reason = OF_KERAS_2.format(reason=reason)
         raise InvalidInputError(
-            f"Expected a .keras model in {path}. Received: {_reason(error)}"
+            f"Expected a .keras or .h5 model in {path}. Received: {reason}"
         ) from error
+
+
+def _is_of_keras_2(path, is_hdf5):
+    try:
+        if is_hdf5:
+            with h5py.File(path, "r") as file:
+                return str(file.attrs["keras_version"]).startswith("2")
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.read("metadata.json"))["keras_version"].startswith("2")
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return False
 
 
 def _reason(error):
     """Message of Keras without the configuration that it quotes, which can be pages long."""
     _, _, cause = str(error).rpartition("Exception encountered:")
-    return " ".join(cause.partition("Full object config")[0].split())
+    for quoted in ("Full object config", " using config="):
+        cause = cause.partition(quoted)[0]
+    return " ".join(cause.split())

@@ -1,6 +1,7 @@
 """A new threshold for a model that is in use, from new images, without touching its weights."""
 
 from kerasood import thresholds
+from kerasood.data.adapters import as_source
 from kerasood.errors import InvalidInputError
 from kerasood.serving.ood_model import OODModel
 
@@ -21,8 +22,9 @@ def recalibrate(
 
     Args:
         ood_model: OODModel; it stays as it is.
-        images: uint8 array (N, H, W, 3), pixels 0-255, or batches as `OODModel.predict` takes
-            them: in-distribution images that the model was never trained on.
+        images: in-distribution images that the model was never trained on, as
+            `kerasood.data.as_source` takes them: uint8 array (N, H, W, 3), pixels 0-255, a
+            tf.data.Dataset, a PyDataset or an ImageSource.
         tpr, confidence, guarantee: see `thresholds.calibrate`.
         per_class: bool, whether each predicted class gets a threshold of its own; None: as it is in
             `ood_model`.
@@ -40,6 +42,7 @@ def recalibrate(
             "Expected an OODModel, which has the threshold to be renewed. "
             f"Received: {type(ood_model).__name__}"
         )
+    images, _ = as_source(images).load()
     outputs = ood_model.predict(images, batch_size=batch_size)
     if per_class is None:
         per_class = not isinstance(ood_model.threshold, float)

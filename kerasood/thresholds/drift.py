@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 
 from kerasood.errors import InvalidInputError
-from kerasood.thresholds.per_class import PerClassThreshold, check_classes
+from kerasood.thresholds.per_class import PerClassThreshold, checked_predictions
 from kerasood.thresholds.ranks import check_fraction
 from kerasood.thresholds.threshold import Threshold
 
@@ -99,7 +99,7 @@ def drift_check(
     flags = _flags(threshold, scores_or_flags, predicted)
     if isinstance(threshold, Threshold):
         return _check(threshold, flags, significance, 1)
-    predicted = check_classes(predicted, flags.size, len(threshold.per_class))
+    predicted = checked_predictions(predicted, flags.size, len(threshold.per_class))
     own = [i for i in np.unique(predicted).tolist() if threshold.per_class[i] is not None]
     if not own:
         raise InvalidInputError(

@@ -69,7 +69,8 @@ class PerClassThreshold:
             ValueError: scores empty, not 1-D, NaN or infinite; classes missing or out of range.
         """
         scores = as_float32("scores", scores)
-        return scores <= self.value[check_classes(predicted, scores.size, len(self.per_class))]
+        predicted = checked_predictions(predicted, scores.size, len(self.per_class))
+        return scores <= self.value[predicted]
 
     def to_json(self) -> dict:
         """A dictionary for `json.dump`; `from_json` reads it."""
@@ -128,7 +129,7 @@ def calibrate_per_class(
     """
     pooled = calibrate(scores_in, tpr, confidence, guarantee)
     scores = np.asarray(scores_in)
-    predicted = check_classes(predicted, scores.size, num_classes)
+    predicted = checked_predictions(predicted, scores.size, num_classes)
     counts = np.bincount(predicted, minlength=num_classes)
     needed = needed_images(tpr, confidence, guarantee)
     per_class = tuple(
@@ -189,7 +190,7 @@ def read_threshold(content: dict) -> Threshold | PerClassThreshold:
     return Threshold.from_json(content)
 
 
-def check_classes(predicted, num_images: int, num_classes: int) -> np.ndarray:
+def checked_predictions(predicted, num_images: int, num_classes: int) -> np.ndarray:
     """Predicted classes as an array.
 
     Raises:

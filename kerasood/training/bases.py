@@ -1,10 +1,11 @@
-"""The network that `--init` names: a run directory's, a .keras file or one of the zoo."""
+"""The network that `--init` names: a run directory's, a .keras or .h5 file or one of the zoo."""
 
 import pathlib
 
 from kerasood.errors import InvalidInputError
+from kerasood.extractor.preprocessing import options_for, warn_of_raw_pixels
 from kerasood.networks import zoo
-from kerasood.networks.saving import load_network
+from kerasood.networks.saving import SUFFIXES, load_network
 from kerasood.networks.wide_resnet import WideResNet
 from kerasood.training.config import StageConfig
 from kerasood.training.run import Run
@@ -34,19 +35,19 @@ def base_name(init):
 
 
 def base_model_path(path):
-    """The .keras file that a path means: the file itself or the model of a run directory.
+    """The model file that a path means: the file itself or the model of a run directory.
 
     Raises:
         ValueError: there is no trained model at `path`.
     """
     path = pathlib.Path(path)
-    if path.suffix == ".keras" and path.is_file():
+    if path.suffix in SUFFIXES and path.is_file():
         return path
     if (path / "model.keras").is_file():
         return path / "model.keras"
     raise InvalidInputError(
         f"No base model at {path}. Train one with `python train.py --stage=pretrain`, or name "
-        "one with --init=<run directory of a pretrain stage, .keras file or zoo:NAME>."
+        "one with --init=<run directory of a pretrain stage, .keras or .h5 file or zoo:NAME>."
     )
 
 
@@ -72,8 +73,13 @@ def base_config(config):
     if name is not None:
         return StageConfig.from_dict(zoo.describe(name)["config"])
     folder = pathlib.Path(config.init)
-    folder = folder.parent if folder.suffix == ".keras" else folder
+    folder = folder.parent if folder.is_file() else folder
     return Run.open(folder).config if (folder / "config.json").is_file() else None
+
+
+def images_of_base(config):
+    """DataOptions of a TrainConfig's images: as its base takes them, where `init` names one."""
+    return options_for([load_base(config.init)], config.data) if config.init else config.data
 
 
 def network_of(config, data):
@@ -118,8 +124,14 @@ def network_of(config, data):
 def _check_network(network, data, init):
     images = data.training[0]
     expected = ((None, *images.shape[1:]), (None, data.num_classes))
-    if (network.input_shape, network.output_shape) != expected:
+    (_, *size), (_, *outputs) = network.input_shape, network.output_shape
+    takes = len(size) == 3 and all(
+        side in (None, given) for side, given in zip(size, images.shape[1:], strict=True)
+    )
+    # One logit or sigmoid is that of the second class of two.
+    if not takes or outputs not in ([data.num_classes], [1] if data.num_classes == 2 else None):
         raise InvalidInputError(
             f"Expected a model from images {expected[0]} to logits {expected[1]}. Received: "
             f"{network.input_shape} to {network.output_shape} in {init}"
         )
+    warn_of_raw_pixels(network)

@@ -10,6 +10,7 @@ from kerasood.errors import InvalidInputError
 from kerasood.extractor._keras import has_graph
 from kerasood.extractor.build import attached_extractor
 from kerasood.extractor.precision import rebuilt
+from kerasood.extractor.preprocessing import with_preprocessing
 from kerasood.logs import log
 from kerasood.training.batches import Batches, PairedBatches, each_batch, num_batches
 from kerasood.training.callbacks import BeginEpoch, StopOnNaN
@@ -49,6 +50,7 @@ def fine_tune(
     callbacks=(),
     verbose="auto",
     seed=1,
+    preprocessing=None,
     **parameters,
 ):
     """Fine-tunes a classifier so that its scores tell out-of-distribution images.
@@ -74,6 +76,8 @@ def fine_tune(
         callbacks: Keras callbacks.
         verbose: as in `keras.Model.fit`.
         seed: int >= 0, of order, augmentation and dropout.
+        preprocessing: what pixels 0-255 go through first, see `kerasood.build_extractor`; it
+            becomes part of the trained network.
         **parameters: the objective's, such as `site="features"` and `weight=0.02` of "sparsity".
 
     Returns:
@@ -99,7 +103,7 @@ def fine_tune(
     if augmentation == "recipe":
         padding = sample[0].shape[1] // 8
         augmentation = dataclasses.replace(recipe, crop=padding).augmentation(seed)
-    network = _copied(model)
+    network = _copied(with_preprocessing(model, preprocessing))
     settled |= kind.derive(settled, network, *sample, outliers)
     trainer = kind(network, augmentation=augmentation, **settled)
     _train_logits(trainer, sample[0][:8])

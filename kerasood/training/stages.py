@@ -9,7 +9,7 @@ from kerasood.data.training_images import TrainingImages
 from kerasood.logs import log
 from kerasood.networks.saving import save_network
 from kerasood.training import loop
-from kerasood.training.bases import network_of
+from kerasood.training.bases import images_of_base, network_of
 from kerasood.training.description import description
 from kerasood.training.planning import planned_runs, with_init_hash
 from kerasood.training.trainers import objective_named
@@ -34,7 +34,7 @@ def train(config, verbose=0):
     for run in runs:
         run.check(config.resume)
     stages = [run.config for run in runs if not run.complete]
-    images = TrainingImages(config, stages) if stages else None
+    images = TrainingImages(config, stages, images_of_base(config)) if stages else None
     return [_run(run, images, config.resume, verbose) for run in runs]
 
 

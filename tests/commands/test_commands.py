@@ -100,7 +100,7 @@ def test_a_truncated_base(tmp_path, base, refused):
     for kept in (0, 100, -100):
         broken.write_bytes(base.model.read_bytes()[:kept])
         line = refused(train, tiny_config(tmp_path, stage="finetune", init=str(broken)))
-        assert f"Expected a .keras model in {broken}" in line
+        assert f"Expected a .keras or .h5 model in {broken}" in line
 
 
 def test_a_base_that_saw_the_held_out_images(tmp_path, base, refused):

@@ -1,5 +1,7 @@
+import json
 import zipfile
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -82,7 +84,7 @@ def test_a_lambda_layer_is_refused_and_not_run(path, tmp_path):
     leave_a_trace = keras.layers.Lambda(lambda images: (open(name, "w").close(), images)[1])
     keras.Sequential([keras.Input((4,)), leave_a_trace, keras.layers.Dense(3)]).save(path)
     trace.unlink()
-    with pytest.raises(ValueError, match=f"Expected a .keras model in {path}. Received: .*Lambda"):
+    with pytest.raises(ValueError, match=f".keras or .h5 model in {path}. Received: .*Lambda"):
         load_network(path)
     assert not trace.exists()
 
@@ -114,12 +116,6 @@ def test_a_file_that_is_no_archive_is_refused(path, damage):
         load_network(path)
 
 
-def test_an_h5_file_is_refused(tmp_path):
-    sequential().save(tmp_path / "network.h5")
-    with pytest.raises(ValueError, match="network.h5. Received: a file that is no zip archive"):
-        load_network(tmp_path / "network.h5")
-
-
 @pytest.mark.parametrize("missing", ["config.json", "model.weights.h5"])
 def test_an_archive_without_one_of_its_parts_is_refused(path, tmp_path, missing):
     save_network(sequential(), path)
@@ -128,7 +124,7 @@ def test_an_archive_without_one_of_its_parts_is_refused(path, tmp_path, missing)
         for name in whole.namelist():
             if name != missing:
                 archive.writestr(name, whole.read(name))
-    with pytest.raises(ValueError, match=f"Expected a .keras model in {partial}. Received: "):
+    with pytest.raises(ValueError, match=f".keras or .h5 model in {partial}. Received: "):
         load_network(partial)
 
 
@@ -137,7 +133,7 @@ def test_an_archive_with_a_broken_byte_is_refused(path):
     content = bytearray(path.read_bytes())
     content[content.index(b'"class_name"') + 20] ^= 0xFF
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=f"Expected a .keras model in {path}. Received: "):
+    with pytest.raises(ValueError, match=f".keras or .h5 model in {path}. Received: "):
         load_network(path)
 
 
@@ -159,3 +155,41 @@ def test_a_failed_save_leaves_the_earlier_file(path, monkeypatch):
         save_network(sequential(), path)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["network.keras"]
+
+
+def of_keras_2(path):
+    """Marks a file as one of Keras 2, with a class that Keras 3 does not know."""
+    if path.suffix == ".h5":
+        with h5py.File(path, "r+") as file:
+            config = json.loads(file.attrs["model_config"])
+            config["config"]["layers"][1]["class_name"] = "TFOpLambda"
+            file.attrs["model_config"], file.attrs["keras_version"] = json.dumps(config), "2.15.0"
+        return
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    files["metadata.json"] = json.dumps({"keras_version": "2.15.0"})
+    config = json.loads(files["config.json"])
+    files["config.json"] = json.dumps({**config, "module": "keras.src.engine.functional"})
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_file_of_keras_2_is_loaded_or_the_way_out_is_said(tmp_path, suffix):
+    network, path = functional(), tmp_path / f"network{suffix}"
+    network.save(path)
+    np.testing.assert_allclose(load_network(path)(IMAGES), network(IMAGES), atol=1e-5)
+    of_keras_2(path)
+    with pytest.raises(ValueError, match=r"a file of Keras 2 .*read the weights by model.load_w"):
+        load_network(path)
+
+
+def test_a_damaged_h5_file_and_a_saved_model_are_refused(tmp_path):
+    (tmp_path / "x.h5").write_bytes(b"PK no HDF5")
+    with pytest.raises(ValueError, match="a file that is no HDF5 file; it may be truncated"):
+        load_network(tmp_path / "x.h5")
+    (tmp_path / "exported").mkdir()
+    (tmp_path / "exported" / "saved_model.pb").touch()
+    with pytest.raises(ValueError, match=r"a SavedModel, whose layers .*model.save\('model.keras'"):
+        load_network(tmp_path / "exported")

@@ -7,6 +7,7 @@ from kerasood.errors import InvalidInputError
 from kerasood.extractor._keras import all_layers, has_graph
 from kerasood.extractor.build import attached_extractor
 from kerasood.extractor.graph_head import find_head, output_operation
+from kerasood.extractor.head import num_units
 from kerasood.training import objectives
 from kerasood.training.batches import num_batches
 from kerasood.training.parameters import Described
@@ -150,7 +151,7 @@ class CrossEntropyTraining(Described, keras.Model):
 
 
 def _extractor_of_logits(network):
-    """Extractor of the logits of a network that returns their softmax; None where it returns them.
+    """Extractor of the logits of a network that returns their softmax, or one value; else None.
 
     Raises:
         ValueError: its output is no linear map of anything, nor the softmax of one.
@@ -161,7 +162,7 @@ def _extractor_of_logits(network):
         head = find_head(network)
     except InvalidInputError:
         head = None
-    if head is not None and head.softmax:
+    if head is not None and (head.softmax or num_units(head.layer) == 1):
         return attached_extractor(network)
     output_operation(network)
     return None
