@@ -97,7 +97,6 @@ class EvaluateConfig(OwnModel, ReadsData):
     def __post_init__(self):
         check_positive(self, "batch_size", "validation_images")
         check_share(self, "tpr")
-        self.check_own_model()
 
 
 @dataclasses.dataclass(frozen=True)

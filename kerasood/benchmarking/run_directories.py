@@ -39,12 +39,10 @@ def benchmark_runs(
     settings = settings or Settings()
     runs = [open_run(path) for path in runs] or [newest_run()]
     dataset = _common_dataset(runs)
-    for run in runs:
-        run.check_complete()
+    options = options_of_runs(runs, options)
     folder = folder or runs[-1].evaluation
     check_writable(folder)
     log.info("runs: %s", ", ".join(str(run.path) for run in runs))
-    options = options_of_runs(runs, options)
     sources, missing = open_sets(ood_sets, settings.protocol.set_names(dataset), options)
     _announce(runs, sources, missing)
     subjects, final_keys = compared_subjects(

@@ -28,6 +28,7 @@ def evaluate(config):
         ValueError: a run, set, detector or protocol that does not exist, or a flag that
             contradicts the paper's suite.
     """
+    config.check_own_model()
     if config.suite:
         _check_suite_flags(config)
     settings = Settings(

@@ -15,7 +15,13 @@ from kerasood.runs import base_config
 
 
 def options_of_runs(runs, options=DEFAULTS):
-    """DataOptions of images as the models of some complete runs take them; see `options_for`."""
+    """DataOptions of images as the models of some runs take them; see `options_for`.
+
+    Raises:
+        ValueError: training has not finished.
+    """
+    for run in runs:
+        run.check_complete()
     return options_for([load_network(run.model) for run in runs], options)
 
 

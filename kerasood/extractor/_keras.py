@@ -64,3 +64,15 @@ def arguments_with(node, tensors):
 def traced_spec(model, images):
     """Traces the `call` of a model for its return, even where it states its shapes."""
     return keras.Operation.compute_output_spec(model, images)
+
+
+def draws_at_inference(node):
+    """True for a call of a single layer that answers otherwise the second time."""
+    layer = node.operation
+    if not getattr(layer, "_seed_generators", None) or len(node.input_tensors) != 1:
+        return False
+    if sublayers(layer):
+        return False
+    training = {k: value for k, value in node.arguments.kwargs.items() if k == "training"}
+    ones = keras.ops.ones([size or 8 for size in node.input_tensors[0].shape])
+    return bool(keras.ops.any(layer(ones, **training) != layer(ones, **training)))

@@ -6,7 +6,8 @@ import keras
 from keras import layers
 
 from kerasood.errors import InvalidInputError
-from kerasood.extractor._keras import has_graph
+from kerasood.extractor._keras import draws_at_inference, has_graph
+from kerasood.extractor.affine import directions
 from kerasood.extractor.capturing_extractor import CapturingExtractor
 from kerasood.extractor.graph import (
     TensorInGraph,
@@ -17,10 +18,10 @@ from kerasood.extractor.graph import (
     tensors_at,
 )
 from kerasood.extractor.graph_head import check_single, find_head
-from kerasood.extractor.head import LinearHead, is_softmax, weighted_layer, weights_of
+from kerasood.extractor.head import Head, LinearHead, is_softmax, weighted_layer, weights_of
 from kerasood.extractor.precision import computes_in_float32, in_float32
 from kerasood.extractor.preprocessing import warn_of_raw_pixels, with_preprocessing
-from kerasood.extractor.recorded_head import plan_capture
+from kerasood.extractor.recorded_head import ANSWERS_DIFFER, plan_capture
 from kerasood.extractor.stages import LayerOutput, channels_last, height_of, last_of_stages
 
 LESS_THAN_FLOAT32 = (
@@ -67,9 +68,9 @@ def build_extractor(
         float32; a Functional where `model` is a graph, else a CapturingExtractor.
 
     Raises:
-        ValueError: no keras.Model, more inputs or outputs, logits that are no linear map of
-            anything (a sigmoid, layers after the head), an unknown layer, or features that are no
-            vectors.
+        ValueError: no keras.Model, more inputs or outputs, logits that are no affine map of
+            anything (a sigmoid of several labels, a ReLU after the head), random numbers at
+            inference, an unknown layer, or features that are no vectors.
 
     Warns:
         UserWarning: the model computes in less than float32 and cannot be rebuilt; or no layer
@@ -77,6 +78,7 @@ def build_extractor(
     """
     given = model
     if isinstance(model, keras.Model):
+        _check_answers_alike(model)
         model = with_preprocessing(model, preprocessing)
         model = in_float32(model)
         if not computes_in_float32(model):
@@ -169,20 +171,33 @@ def head_of(model):
     Raises:
         ValueError: the extractor's features are those of another layer.
     """
+    found = None
     if isinstance(model, CapturingExtractor):
         if model.plan["features"] is not None:
             raise InvalidInputError(_other_features(model))
     elif has_graph(model) and is_extractor(model):
         found = find_head(model, _logits(model))
         features = model.output.get("features")
-        features = None if features is None else resolve(model, TensorInGraph((), features)).tensor
-        if found is None or found.inputs.tensor is not features:
+        if found is None or features is None or not _are_seen_by(model, features, found):
             raise InvalidInputError(_other_features(model))
+    elif has_graph(model):
+        found = find_head(model)
+    if found is not None and found.tail is not None:
+        return Head(*found.tail.weights)
     return weights_of(head_layer(model))
+
+
+def _check_answers_alike(model):
+    calls = all_calls(model) if has_graph(model) else ()
+    for name, place in calls:
+        if draws_at_inference(place.call):
+            raise InvalidInputError(ANSWERS_DIFFER.format(f"{name!r} in model={model.name!r}"))
 
 
 def _graph_extractor(model, head, feature_layer, hidden_layers):
     places = {"head": head.inputs, "output": TensorInGraph((), model.outputs[0])}
+    if head.tail is not None:
+        places["output"] = head.tail.logits
     if feature_layer is not None:
         places["features"] = find_layer(model, feature_layer)
     hidden = _hidden_places(model, hidden_layers)
@@ -191,7 +206,10 @@ def _graph_extractor(model, head, feature_layer, hidden_layers):
     logits = tensors["output"]
     data_format = getattr(head.layer, "data_format", "channels_last")
     seen = _vectors(tensors["head"], "head_input", data_format)
-    if not head.plain:
+    if head.tail is not None:
+        logits = _vectors(logits, "logits")
+        seen = directions(seen) if head.tail.of_directions else seen
+    elif not head.plain:
         logits = LinearHead(head.layer, name="kerasood_logits")(seen)
     outputs = {"features": seen, "logits": logits}
     if feature_layer is not None:
@@ -251,6 +269,14 @@ def _vectors(tensor, name, data_format=None):
     if rank not in pooling:
         raise InvalidInputError(f"Expected activations (N, ..., C). Received: shape={tensor.shape}")
     return pooling[rank](data_format=data_format, **arguments)(tensor)
+
+
+def _are_seen_by(model, features, head):
+    """True where the features of an extractor are what its head takes."""
+    place = resolve(model, TensorInGraph((), features))
+    if head.tail is not None and head.tail.of_directions:
+        place = resolve(model, TensorInGraph(place.calls, place.call.input_tensors[0]))
+    return place.tensor is head.inputs.tensor
 
 
 def _logits(model):

@@ -8,8 +8,10 @@ from keras import layers
 
 from kerasood.errors import InvalidInputError
 from kerasood.extractor._keras import has_graph, sublayers
-from kerasood.extractor.graph import TensorInGraph, is_input, resolve
+from kerasood.extractor.affine import affine_weights
+from kerasood.extractor.graph import TensorInGraph, is_input, resolve, tensors_at
 from kerasood.extractor.head import (
+    QUANTISED,
     is_head,
     is_linear,
     is_sigmoid,
@@ -40,20 +42,45 @@ MULTI_LABEL = (
 _POOLINGS = {"GlobalAveragePooling1D", "GlobalAveragePooling2D"}
 
 
+class Tail(typing.NamedTuple):
+    """What makes the logits where no Dense alone does.
+
+    Args:
+        logits: TensorInGraph.
+        of_directions: whether they are affine in the directions of the features.
+        weights: (kernel, bias) float32.
+    """
+
+    logits: TensorInGraph
+    of_directions: bool
+    weights: tuple
+
+
 class FoundHead(typing.NamedTuple):
-    """The head, its input, whether its float32 output is the model's, whether softmax follows."""
+    """The linear head of a graph.
+
+    Args:
+        layer: the layer with its weights.
+        inputs: TensorInGraph that it is called on.
+        plain: whether its float32 output is the model's.
+        softmax: whether a softmax follows.
+        tail: Tail, where more than the layer makes the logits; or None.
+    """
 
     layer: layers.Layer
     inputs: TensorInGraph
     plain: bool
     softmax: bool
+    tail: Tail | None = None
 
 
 def find_head(model, output=None):
     """The layer whose weights make the logits of a graph model.
 
     Softmax, dropout, casts and reshaping may follow it, and global average pooling, which commutes
-    with a linear map of every pixel.
+    with a linear map of every pixel. So may whatever is affine, such as a temperature or batch
+    normalisation; and a layer of one's own that is affine in its input, or in its direction, is a
+    head too: both are told by their values.
 
     Args:
         model: keras.Model with a graph.
@@ -72,17 +99,26 @@ def find_head(model, output=None):
         raise InvalidInputError(
             f"Expected an output of shape (N, K). Received: shape={output.shape}"
         )
-    place, passed = resolve(model, TensorInGraph((), output)), []
+    place, passed, doubtful = resolve(model, TensorInGraph((), output)), [], []
+    logits = place
     while not is_input(model, place):
         operation = place.call.operation
         inputs = resolve(model, TensorInGraph(place.calls, place.call.input_tensors[0]))
         if _is_opaque(operation):
             return None
         effect = _effect(operation, place.tensor, inputs.tensor, output.shape[-1])
-        if effect is None or effect == "softmax" and {"softmax", "pooling"} & set(passed):
+        if effect is None and _keeps_vectors(operation, place.tensor, inputs.tensor):
+            own = _is_own_head(operation, inputs.tensor)
+            doubtful.append(operation)
+            if own:
+                return _with_tail(model, operation, inputs, logits, passed, doubtful)
+            effect = "affine"
+        if effect is None or effect == "softmax" and {"softmax", "pooling", "affine"} & set(passed):
             raise InvalidInputError(_refusal(operation))
         passed.append(effect)
         if is_head(operation):
+            if doubtful:
+                return _with_tail(model, operation, inputs, logits, passed, doubtful)
             # A convolution's map that is flattened has more logits than the layer has weights for.
             width = output_width(operation)
             count = width if "pooling" in passed else _size(place.tensor)
@@ -90,6 +126,8 @@ def find_head(model, output=None):
                 raise InvalidInputError(_refusal(operation))
             plain = _is_plain(operation, inputs, output, passed)
             return FoundHead(operation, inputs, plain, "softmax" in passed)
+        if effect == "softmax":
+            logits = inputs
         place = inputs
     raise InvalidInputError(f"Expected a layer with weights. Received: model={model.name!r}")
 
@@ -162,6 +200,48 @@ def _sigmoid(operation, count):
     return "softmax"
 
 
+def _keeps_vectors(operation, output, given):
+    """True for vectors in and out of something of one input that may be affine: at least two."""
+    shapes = output.shape, given.shape
+    return (
+        all(len(shape) == 2 and None not in shape[1:] for shape in shapes)
+        and output.shape[-1] > 1
+        and (output.shape[-1] == given.shape[-1] or _is_own_head(operation, given))
+        and not isinstance(operation, layers.Dense | layers.Softmax | layers.Activation)
+    )
+
+
+def _is_own_head(operation, given):
+    """True for a layer from outside of Keras with a matrix as wide as its input."""
+    is_own = isinstance(operation, layers.Layer) and not type(operation).__module__.startswith(
+        "keras."
+    )
+    return is_own and any(
+        len(weight.shape) == 2 and given.shape[-1] in weight.shape for weight in operation.weights
+    )
+
+
+def _with_tail(model, layer, inputs, logits, passed, doubtful):
+    """The FoundHead of logits that more than a Dense makes of vectors.
+
+    Raises:
+        ValueError: they are not affine in these, nor in their directions.
+    """
+    if len(inputs.tensor.shape) != 2 or "pooling" in passed:
+        raise InvalidInputError(_refusal(doubtful[0]))
+    function = keras.Model(*tensors_at(model, [inputs, logits]))
+    for of_directions in (False, True):
+        weights = affine_weights(
+            lambda vectors: function(vectors, training=False),
+            inputs.tensor.shape[-1],
+            of_directions,
+        )
+        if weights is not None:
+            tail = Tail(logits, of_directions, weights)
+            return FoundHead(layer, inputs, False, "softmax" in passed, tail)
+    raise InvalidInputError(_refusal(doubtful[0]))
+
+
 def _size(tensor):
     """Number of values of one image in a tensor; 0 where that depends on the image."""
     return math.prod(size or 0 for size in tensor.shape[1:])
@@ -181,13 +261,17 @@ def _is_opaque(operation):
 
 
 def _refusal(operation):
+    quantised = getattr(operation, "quantization_mode", None)
+    if quantised is not None:
+        return QUANTISED.format(operation.name, quantised)
     activation = getattr(operation, "activation", None)
     received = f"{operation.name!r} of class {type(operation).__name__}"
     if not is_linear(activation):
         received += f" with activation={_name(activation)!r}"
     return (
         "Expected a model whose logits come from a Dense layer, or a 1x1 convolution of one pixel, "
-        "with at most one softmax, dropout and reshaping after it. Received: " + received
+        "with at most one softmax, dropout, reshaping and what is affine after it. Received: "
+        + received
     )
 
 

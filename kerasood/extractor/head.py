@@ -10,6 +10,11 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+QUANTISED = (
+    "Expected a head of float weights, which give its logits exactly: take the model as it was "
+    "before quantize(), and quantise when it is exported. Received: {!r} in {}"
+)
+
 
 class Head(typing.NamedTuple):
     """The linear map from features to logits.

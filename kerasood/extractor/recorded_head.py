@@ -7,11 +7,17 @@ from keras import ops
 from kerasood.errors import InvalidInputError
 from kerasood.extractor._keras import sublayers
 from kerasood.extractor.capturing_extractor import as_vectors, channels_first
-from kerasood.extractor.head import is_head, num_units, weights_of
+from kerasood.extractor.head import QUANTISED, is_head, num_units, weights_of
 from kerasood.extractor.recording import recorded
 from kerasood.extractor.stages import LayerOutput, channels_last, height_of, last_of_stages
 
 _ANY_SIZE = 64  # pixels, for a model that takes images of any size
+
+ANSWERS_DIFFER = (
+    "Expected a model that gives an image one answer, on which thresholds rest. Received: random "
+    "numbers at inference, of {}: call its dropout without training=True (Monte Carlo "
+    "dropout averages many answers, which would have to be a model of its own)"
+)
 
 
 def plan_capture(network, image_shape, head_layer, feature_layer, hidden_layers):
@@ -38,6 +44,9 @@ def plan_capture(network, image_shape, head_layer, feature_layer, hidden_layers)
     image_shape = tuple(image_shape or _image_shape(network))
     layers = sublayers(network)
     calls, output, dtype = _run(network, layers, image_shape)
+    _, again, _ = _run(network, layers, image_shape)
+    if ops.any(output != again):
+        raise InvalidInputError(ANSWERS_DIFFER.format(f"model={network.name!r}"))
     head = None if head_layer is None else find_by_name(network, layers, head_layer)
     number, head_call = _find_head(network, layers, calls, output, head)
     if hidden_layers == "auto":
@@ -146,6 +155,9 @@ def _find_head(network, layers, calls, output, only):
                 own = [other for other in calls if other.layer is call.layer]
                 position = next(i for i, other in enumerate(own) if other is call)
                 found[_number(layers, call.layer)] = position
+    quantised = [layer.name for layer in layers if getattr(layer, "quantization_mode", None)]
+    if len(found) != 1 and quantised:
+        raise InvalidInputError(QUANTISED.format(quantised[-1], "fewer bits"))
     if len(found) != 1:
         names = [layers[number].name for number in found]
         raise InvalidInputError(

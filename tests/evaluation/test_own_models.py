@@ -88,7 +88,7 @@ def test_evaluate_takes_a_model_s_file_and_its_folder(photos, network, tmp_path,
 )
 def test_flags_of_own_models_that_do_not_fit_together(flags, message):
     with pytest.raises(ValueError, match=message):
-        EvaluateConfig(**flags)
+        evaluate(EvaluateConfig(**flags))
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])

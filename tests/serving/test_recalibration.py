@@ -61,8 +61,8 @@ def test_images_in_batches(model, images):
     ("change", "message"),
     [
         (lambda x: x[:10], "at least 19 images. Received: scores_in with 10"),
-        (lambda x: x[:0], "at least one score"),
-        (lambda x: x / 255, "dtype uint8"),
+        (lambda x: x[:0], "at least one, for 'images'"),
+        (lambda x: x / 255, 'uint8 images, 0-255, .*preprocessing="scale_0_1"'),
         (lambda x: x[:, :7], r"\(N, 8, 8, 3\)"),
     ],
 )
