@@ -43,7 +43,7 @@ _POOLINGS = {"GlobalAveragePooling1D", "GlobalAveragePooling2D"}
 
 
 class Tail(typing.NamedTuple):
-    """What makes the logits where no Dense alone does.
+    """The way from the features to logits that no Dense makes alone.
 
     Args:
         logits: TensorInGraph.

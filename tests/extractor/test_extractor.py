@@ -272,16 +272,6 @@ REFUSED = {
         "Expected a classifier of images of one class each",
         "a sigmoid over 3 outputs in 'last', which is a multi-label head",
     ),
-    "temperature": (
-        lambda: vectors_to(layers.Dense(3), lambda logits: logits / 2),
-        HEAD,
-        "of class TrueDivide",
-    ),
-    "batch norm": (
-        lambda: vectors_to(layers.Dense(3), layers.BatchNormalization(name="last")),
-        HEAD,
-        "'last' of class BatchNormalization",
-    ),
     "softmax twice": (
         lambda: vectors_to(layers.Dense(3, "softmax", name="head"), layers.Softmax()),
         HEAD,
