@@ -13,7 +13,7 @@ from kerasood.benchmarking import run_directories
 from kerasood.commands.evaluate import evaluate
 from kerasood.commands.export import export
 from kerasood.config import EvaluateConfig, ExportConfig
-from kerasood.data import registry
+from kerasood.data import roles
 from kerasood.names import choose
 
 pytestmark = pytest.mark.usefixtures("empty_places")
@@ -62,7 +62,7 @@ def test_sets_that_are_not_at_hand_are_named_with_the_way_to_them(
     base, refused, capsys, monkeypatch
 ):
     assert "svhn: not found" in refused(evaluate, evaluation(base, ood=("svhn",)))
-    monkeypatch.setattr(registry, "ood_names", lambda _: ("svhn", "isun"))
+    monkeypatch.setattr(roles, "ood_names", lambda _: ("svhn", "isun"))
     with pytest.raises(ValueError, match="at hand.*Received: none; svhn: not") as e:
         evaluate(evaluation(base))
     assert "iSUN.tar.gz" in str(e.value)
