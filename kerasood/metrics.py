@@ -8,6 +8,7 @@ otherwise; other libraries do the opposite.
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from kerasood.errors import InvalidInputError
 
@@ -31,7 +32,7 @@ class Ranking:
         ValueError: scores that are empty, not 1-D, NaN or infinite.
     """
 
-    def __init__(self, scores_in, scores_out):
+    def __init__(self, scores_in: ArrayLike, scores_out: ArrayLike):
         scores_in = as_scores("scores_in", scores_in)
         scores_out = as_scores("scores_out", scores_out)
         scores = np.concatenate([scores_in, scores_out])
@@ -41,7 +42,7 @@ class Ranking:
         self._occurs_in = equal_in > 0
         self._accepted_in = np.cumsum(equal_in)
 
-    def counts(self, chosen=None) -> AcceptanceCounts:
+    def counts(self, chosen: ArrayLike | None = None) -> AcceptanceCounts:
         """Counts the images that every distinct threshold accepts.
 
         Args:
@@ -57,7 +58,7 @@ class Ranking:
             np.cumsum(equal_out[occurring]),
         )
 
-    def all_metrics(self, chosen=None) -> dict[str, float]:
+    def all_metrics(self, chosen: ArrayLike | None = None) -> dict[str, float]:
         """As the function `all_metrics`, of the chosen OOD images."""
         counts = self.counts(chosen)
         return {
@@ -67,7 +68,7 @@ class Ranking:
             "aupr_out": _aupr_out(counts),
         }
 
-    def all_metrics_out(self, chosen=None) -> dict[str, float]:
+    def all_metrics_out(self, chosen: ArrayLike | None = None) -> dict[str, float]:
         """As the function `all_metrics_out`, of the chosen OOD images."""
         counts = self.counts(chosen)
         return {
@@ -81,7 +82,7 @@ class Ranking:
         return np.bincount(ranks, minlength=self._thresholds.size)
 
 
-def auroc(scores_in, scores_out) -> float:
+def auroc(scores_in: ArrayLike, scores_out: ArrayLike) -> float:
     """Probability that a random OOD image scores higher than a random ID image, ties half-counted.
 
     Args:
@@ -97,17 +98,17 @@ def auroc(scores_in, scores_out) -> float:
     return _auroc(Ranking(scores_in, scores_out).counts())
 
 
-def aupr_in(scores_in, scores_out) -> float:
+def aupr_in(scores_in: ArrayLike, scores_out: ArrayLike) -> float:
     """Average precision with ID as the positive class; chance is N / (N + M)."""
     return _aupr_in(Ranking(scores_in, scores_out).counts())
 
 
-def aupr_out(scores_in, scores_out) -> float:
+def aupr_out(scores_in: ArrayLike, scores_out: ArrayLike) -> float:
     """Average precision with OOD as the positive class; chance is M / (N + M)."""
     return _aupr_out(Ranking(scores_in, scores_out).counts())
 
 
-def fpr_at_tpr(scores_in, scores_out, tpr: float = 0.95) -> float:
+def fpr_at_tpr(scores_in: ArrayLike, scores_out: ArrayLike, tpr: float = 0.95) -> float:
     """Share of OOD images accepted at the threshold whose ID recall is nearest to `tpr`.
 
     Of two recalls equally near the larger counts, and of thresholds with equal recall the one that
@@ -132,7 +133,7 @@ def fpr_at_tpr(scores_in, scores_out, tpr: float = 0.95) -> float:
     return _fpr_at_tpr(Ranking(scores_in, scores_out).counts(), tpr)
 
 
-def fpr_at_first_tpr(scores_in, scores_out, tpr: float = 0.95) -> float:
+def fpr_at_first_tpr(scores_in: ArrayLike, scores_out: ArrayLike, tpr: float = 0.95) -> float:
     """Share of ID images flagged at the first threshold that flags at least `tpr` of the OOD ones.
 
     OOD is the positive class, and the threshold comes down from the highest score. Every distinct
@@ -157,7 +158,7 @@ def fpr_at_first_tpr(scores_in, scores_out, tpr: float = 0.95) -> float:
     return _fpr_at_first_tpr(Ranking(scores_in, scores_out).counts(), tpr)
 
 
-def aupr_in_trapezoid(scores_in, scores_out) -> float:
+def aupr_in_trapezoid(scores_in: ArrayLike, scores_out: ArrayLike) -> float:
     """Area under the precision-recall curve with ID positive, its points joined by straight lines.
 
     The curve starts at recall 0 with precision 1. It lies above the average precision, most where
@@ -166,22 +167,24 @@ def aupr_in_trapezoid(scores_in, scores_out) -> float:
     return _aupr_in_trapezoid(Ranking(scores_in, scores_out).counts())
 
 
-def aupr_out_trapezoid(scores_in, scores_out) -> float:
+def aupr_out_trapezoid(scores_in: ArrayLike, scores_out: ArrayLike) -> float:
     """The same with OOD as the positive class."""
     return _aupr_out_trapezoid(Ranking(scores_in, scores_out).counts())
 
 
-def all_metrics(scores_in, scores_out) -> dict[str, float]:
+def all_metrics(scores_in: ArrayLike, scores_out: ArrayLike) -> dict[str, float]:
     """FPR95, AUROC and both AUPRs from one sort of the scores; see the single functions."""
     return Ranking(scores_in, scores_out).all_metrics()
 
 
-def all_metrics_out(scores_in, scores_out) -> dict[str, float]:
+def all_metrics_out(scores_in: ArrayLike, scores_out: ArrayLike) -> dict[str, float]:
     """The same as OpenOOD has them: `fpr_at_first_tpr`, `auroc` and the two trapezoids."""
     return Ranking(scores_in, scores_out).all_metrics_out()
 
 
-def roc_curve(scores_in, scores_out) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def roc_curve(
+    scores_in: ArrayLike, scores_out: ArrayLike
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Every point of the ROC curve, from nothing accepted to everything accepted.
 
     Args:
@@ -203,7 +206,7 @@ def roc_curve(scores_in, scores_out) -> tuple[np.ndarray, np.ndarray, np.ndarray
     )
 
 
-def as_scores(name: str, scores) -> np.ndarray:
+def as_scores(name: str, scores: ArrayLike) -> np.ndarray:
     """`scores` as a float64 array, or an error that says what is wrong with them.
 
     Args:

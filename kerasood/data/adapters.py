@@ -1,10 +1,11 @@
 """Images in whatever form Keras takes them, as an ImageSource."""
 import collections.abc
+import typing
 
 import numpy as np
 
 from kerasood.data.labels import checked_labels, outputs_of, refuse_mask
-from kerasood.data.options import DEFAULTS
+from kerasood.data.options import DEFAULTS, DataOptions
 from kerasood.data.source import ArraySource, ImageSource
 from kerasood.errors import InvalidInputError
 
@@ -14,7 +15,9 @@ PIXELS = (
 )
 
 
-def as_source(value, name: str = "images", options=DEFAULTS) -> ImageSource:
+def as_source(
+    value: typing.Any, name: str = "images", options: DataOptions = DEFAULTS
+) -> ImageSource:
     """Returns images as an ImageSource.
 
     Args:

@@ -1,5 +1,6 @@
 """Options of finding and reading images: one object, passed on whole."""
 import dataclasses
+from typing import Any
 
 from kerasood.data.decoding import RESIZINGS
 from kerasood.errors import InvalidInputError
@@ -46,7 +47,7 @@ class DataOptions:
                     f"Expected class names that differ. Received: {self.class_names}"
                 )
 
-    def replace(self, **changes) -> "DataOptions":
+    def replace(self, **changes: Any) -> "DataOptions":
         """Returns the same options but for `changes`."""
         return dataclasses.replace(self, **changes)
 

@@ -1,6 +1,7 @@
 """The one table of data sets: where each comes from, what it holds and what it may be used for."""
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 from kerasood.errors import InvalidInputError
 from kerasood.names import choose
@@ -212,7 +213,7 @@ def built_in(name, opener):
     DATASETS[name] = dataclasses.replace(DATASETS[name], opener=opener)
 
 
-def register(name: str, **fields):
+def register(name: str, **fields: Any) -> Callable:
     """Adds a data set of one's own under a name that every command and call then takes.
 
     The decorated function takes (split, DataOptions) and returns an ImageSource, or anything that

@@ -2,8 +2,10 @@
 import copy
 import hashlib
 import json
+from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from kerasood.data.decoding import to_channels
 from kerasood.data.digest import ImageDigest, rows_identity
@@ -42,7 +44,8 @@ class ImageSource:
     _rows = None
 
     def __init__(
-        self, name, num_images, image_size, num_classes=None, class_names=None, channels=3
+        self, name: str, num_images: int, image_size: int, num_classes: int | None = None,
+        class_names: tuple[str, ...] | None = None, channels: int = 3,
     ):
         self.name = name
         self.num_images = num_images
@@ -62,7 +65,7 @@ class ImageSource:
         labels = self._all_labels()
         return labels if labels is None or self._rows is None else labels[self._rows]
 
-    def batches(self, batch_size: int):
+    def batches(self, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         """Yields all images in order, in bounded memory.
 
         Args:
@@ -75,7 +78,7 @@ class ImageSource:
         for images, labels in rebatch(self._read(self._rows), batch_size):
             yield to_channels(images, self.channels), labels
 
-    def load(self):
+    def load(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Returns images uint8 `(N, S, S, channels)` and labels int32 `(N,)` or None, in memory."""
         images = labels = None
         count = 0
@@ -89,7 +92,7 @@ class ImageSource:
             count += len(batch)
         return images[:count], None if labels is None else labels[:count]
 
-    def take(self, rows):
+    def take(self, rows: ArrayLike) -> np.ndarray:
         """Returns the images of some rows, uint8 `(len(rows), S, S, channels)`.
 
         Args:
@@ -107,7 +110,7 @@ class ImageSource:
             )
         return images if np.array_equal(where, np.arange(len(where))) else images[where]
 
-    def subset(self, rows, name: str | None = None) -> "ImageSource":
+    def subset(self, rows: ArrayLike, name: str | None = None) -> "ImageSource":
         """Returns some of the images as a source of their own; nothing is read or copied.
 
         Args:

@@ -42,7 +42,7 @@ for _name in sorted(DETECTORS):
     DETECTORS[_name] = DETECTORS.pop(_name)
 
 
-def build(name):
+def build(name: str) -> Detector:
     """A new detector by name, with its default parameters.
 
     Args:

@@ -4,6 +4,7 @@ import abc
 
 from kerasood import array_ops as ops
 from kerasood.detectors._math.largest import kept_count, largest_mask
+from kerasood.detectors.base import Detector
 from kerasood.detectors.rectifier import Rectifier
 from kerasood.detectors.registry import register
 
@@ -22,7 +23,7 @@ class _ActivationShaping(Rectifier):
 
     GRID = {"percentile": (65, 80, 90, 95)}
 
-    def __init__(self, percentile=90, detector=None):
+    def __init__(self, percentile: float = 90, detector: Detector | None = None):
         super().__init__(detector)
         self.percentile = percentile
 

@@ -1,10 +1,12 @@
 """The contract of every detector."""
 
 import abc
-import collections.abc
+import typing
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -12,6 +14,9 @@ from kerasood.data.labels import checked_labels
 from kerasood.detectors._math.rows import column_means, row_blocks
 from kerasood.errors import InvalidInputError
 
+# Arrays or tensors (N, ...) by name; kernel (D, K) and bias (K,).
+Outputs: typing.TypeAlias = Mapping[str, typing.Any]
+Head: typing.TypeAlias = tuple[ArrayLike, ArrayLike]
 # Outputs with one column per class.
 CLASS_OUTPUTS = ("logits", "logits_2", "numerators")
 
@@ -47,14 +52,16 @@ class Detector(BaseEstimator, abc.ABC):
     GRID: dict[str, tuple] = {}
 
     @property
-    def input_step(self):
+    def input_step(self) -> float:
         """Step against the gradient of `input_loss` that images take before they are scored.
 
         A share of the pixel range 0-255; 0 means that images are scored as they are.
         """
         return 0.0
 
-    def fit(self, outputs, labels=None, head=None):
+    def fit(
+        self, outputs: Outputs, labels: ArrayLike | None = None, head: Head | None = None
+    ) -> "Detector":
         """Learns what the detector needs from in-distribution training images.
 
         Args:
@@ -84,7 +91,7 @@ class Detector(BaseEstimator, abc.ABC):
             self.widths_ = np.array(widths, "int32")
         return self
 
-    def score(self, outputs):
+    def score(self, outputs: Outputs) -> typing.Any:
         """Scores images; higher = more out-of-distribution.
 
         Args:
@@ -120,7 +127,7 @@ class Detector(BaseEstimator, abc.ABC):
                 start = end
         return scores
 
-    def check_fits(self, shapes):
+    def check_fits(self, shapes: Mapping[str, tuple]) -> None:
         """Refuses outputs that this detector cannot score, before there are any.
 
         Args:
@@ -149,7 +156,7 @@ class Detector(BaseEstimator, abc.ABC):
                     f"fitted. Received: shape={tuple(shape)}"
                 )
 
-    def input_loss(self, outputs):
+    def input_loss(self, outputs: Outputs) -> typing.Any:
         """Loss that a step on the image lowers before it is scored, for detectors with such a step.
 
         Args:
@@ -173,13 +180,13 @@ class Detector(BaseEstimator, abc.ABC):
     def _score(self, outputs):
         """Scores checked float32 tensors."""
 
-    def missing(self, names):
+    def missing(self, names: Iterable[str]) -> list[str]:
         """The outputs that this detector reads and that are not among some names."""
         return [name for name in self._names_read(names) if name not in names]
 
     def _read(self, outputs):
         """The outputs that this detector reads, in a fixed order."""
-        if not isinstance(outputs, collections.abc.Mapping):
+        if not isinstance(outputs, Mapping):
             raise InvalidInputError(
                 'Expected outputs by name, {"features": (N, D), "logits": (N, K)}. '
                 f"Received: {type(outputs).__name__}"

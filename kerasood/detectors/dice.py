@@ -3,6 +3,7 @@
 import numpy as np
 
 from kerasood.detectors._math.rows import column_means
+from kerasood.detectors.base import Detector
 from kerasood.detectors.rectifier import Rectifier
 from kerasood.detectors.registry import register
 from kerasood.errors import InvalidInputError
@@ -27,7 +28,7 @@ class DICE(Rectifier):
 
     GRID = {"sparsity": (0.1, 0.3, 0.5, 0.7, 0.9)}
 
-    def __init__(self, sparsity=0.9, detector=None):
+    def __init__(self, sparsity: float = 0.9, detector: Detector | None = None):
         super().__init__(detector)
         self.sparsity = sparsity
 

@@ -17,7 +17,7 @@ class Energy(Detector):
         Liu et al., "Energy-based Out-of-distribution Detection", NeurIPS 2020, eq. 4.
     """
 
-    def __init__(self, temperature=1.0):
+    def __init__(self, temperature: float = 1.0):
         self.temperature = temperature
 
     def _score(self, outputs):

@@ -29,7 +29,7 @@ class GODIN(Detector):
         "magnitude": (0.0, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08),
     }
 
-    def __init__(self, scored="numerators", magnitude=0.0):
+    def __init__(self, scored: str = "numerators", magnitude: float = 0.0):
         self.scored = scored
         self.magnitude = magnitude
 

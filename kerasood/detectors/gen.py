@@ -28,7 +28,7 @@ class GEN(Detector):
 
     GRID = {"gamma": (0.01, 0.1, 0.5, 1.0)}
 
-    def __init__(self, gamma=0.1, top_classes=None):
+    def __init__(self, gamma: float = 0.1, top_classes: int | None = None):
         self.gamma = gamma
         self.top_classes = top_classes
 

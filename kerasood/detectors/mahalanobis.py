@@ -30,7 +30,7 @@ class Mahalanobis(Detector):
     learns = True
     needs_labels = True
 
-    def __init__(self, magnitude=0.0):
+    def __init__(self, magnitude: float = 0.0):
         self.magnitude = magnitude
 
     @property

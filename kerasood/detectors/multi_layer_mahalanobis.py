@@ -1,5 +1,7 @@
 """Mahalanobis distances in several layers, added up."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from kerasood.detectors._math.distances import nearest_class_distances
@@ -38,7 +40,7 @@ class MultiLayerMahalanobis(Detector):
     learns = True
     needs_labels = True
 
-    def __init__(self, weights=None):
+    def __init__(self, weights: Sequence[float] | None = None):
         self.weights = weights
 
     def _fit(self, outputs, labels, head):

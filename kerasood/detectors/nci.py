@@ -31,7 +31,7 @@ class NCI(Detector):
     learns = True
     needs_head = True
 
-    def __init__(self, alpha=0.0001):
+    def __init__(self, alpha: float = 0.0001):
         self.alpha = alpha
 
     def _fit(self, outputs, labels, head):

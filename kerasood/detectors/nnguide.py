@@ -34,7 +34,7 @@ class NNGuide(Detector):
     learns = True
     on_backend = True
 
-    def __init__(self, k=10, bank_size=50_000, seed=0):
+    def __init__(self, k: int = 10, bank_size: int | None = 50_000, seed: int = 0):
         self.k = k
         self.bank_size = bank_size
         self.seed = seed

@@ -32,7 +32,7 @@ class ODIN(Detector):
         "magnitude": (0.0, 0.0004, 0.0008, 0.0014, 0.002, 0.0024, 0.0028, 0.0032, 0.0038, 0.0048),
     }
 
-    def __init__(self, temperature=1000.0, magnitude=0.0014):
+    def __init__(self, temperature: float = 1000.0, magnitude: float = 0.0014):
         self.temperature = temperature
         self.magnitude = magnitude
 

@@ -46,7 +46,7 @@ class OpenMax(Detector):
     learns = True
     needs_labels = True
 
-    def __init__(self, tail_size=20, num_revised=3):
+    def __init__(self, tail_size: int = 20, num_revised: int = 3):
         self.tail_size = tail_size
         self.num_revised = num_revised
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from kerasood import array_ops as ops
+from kerasood.detectors.base import Detector
 from kerasood.detectors.rectifier import Rectifier
 from kerasood.detectors.registry import register
 from kerasood.errors import InvalidInputError
@@ -23,7 +24,7 @@ class ReAct(Rectifier):
 
     GRID = {"percentile": (80, 85, 90, 95, 99)}
 
-    def __init__(self, percentile=90, detector=None):
+    def __init__(self, percentile: float = 90, detector: Detector | None = None):
         super().__init__(detector)
         self.percentile = percentile
 

@@ -27,7 +27,7 @@ class Rectifier(Detector):
     learns = True
     needs_head = True
 
-    def __init__(self, detector=None):
+    def __init__(self, detector: Detector | None = None):
         self.detector = detector
 
     @property

@@ -1,12 +1,14 @@
 """The one table of detectors, which `register` extends."""
 
+import typing
+
 from kerasood.detectors.base import Detector
 from kerasood.errors import InvalidInputError
 
 DETECTORS: dict[str, type[Detector]] = {}
 
 
-def register(name, detector_class=None):
+def register(name: str, detector_class: type[Detector] | None = None) -> typing.Any:
     """Adds a detector under a name; then `build`, the commands, OODModel and files take it.
 
     Args:

@@ -2,6 +2,7 @@
 
 from kerasood.detectors._math.largest import kept_count, largest_values
 from kerasood.detectors.ash import scaling
+from kerasood.detectors.base import Detector
 from kerasood.detectors.rectifier import Rectifier
 from kerasood.detectors.registry import register
 
@@ -25,7 +26,7 @@ class SCALE(Rectifier):
 
     GRID = {"percentile": (65, 75, 85, 95)}
 
-    def __init__(self, percentile=85, detector=None):
+    def __init__(self, percentile: float = 85, detector: Detector | None = None):
         super().__init__(detector)
         self.percentile = percentile
 

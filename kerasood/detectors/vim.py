@@ -38,7 +38,7 @@ class ViM(Detector):
     learns = True
     needs_head = True
 
-    def __init__(self, dim=None):
+    def __init__(self, dim: int | None = None):
         self.dim = dim
 
     def _fit(self, outputs, labels, head):

@@ -8,6 +8,7 @@ scores are.
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from kerasood.errors import InvalidInputError
 from kerasood.thresholds.per_class import PerClassThreshold, checked_predictions
@@ -70,8 +71,8 @@ class DriftReport:
 
 def drift_check(
     threshold: Threshold | PerClassThreshold,
-    scores_or_flags,
-    predicted=None,
+    scores_or_flags: ArrayLike,
+    predicted: ArrayLike | None = None,
     significance: float = 0.05,
 ) -> DriftReport:
     """Test whether traffic is flagged more or less often than ID images should be.

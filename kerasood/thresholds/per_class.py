@@ -7,6 +7,7 @@ divided by the class the network predicts, which is known for fresh images too; 
 import dataclasses
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from kerasood.errors import InvalidInputError
 from kerasood.thresholds.ranks import needed_images
@@ -58,7 +59,7 @@ class PerClassThreshold:
             f"use the pooled threshold {pooled.value:.6g}: {few}"
         )
 
-    def accepts(self, scores, predicted) -> np.ndarray:
+    def accepts(self, scores: ArrayLike, predicted: ArrayLike) -> np.ndarray:
         """Accepts scores as in-distribution, (N,) bool, decided in float32.
 
         Args:
@@ -99,8 +100,8 @@ class PerClassThreshold:
 
 
 def calibrate_per_class(
-    scores_in,
-    predicted,
+    scores_in: ArrayLike,
+    predicted: ArrayLike,
     num_classes: int,
     tpr: float = 0.95,
     confidence: float = 0.95,
@@ -156,7 +157,9 @@ class Promise:
     per_class: bool = False
 
 
-def calibrate_outputs(scores_in, logits, promise: Promise) -> Threshold | PerClassThreshold:
+def calibrate_outputs(
+    scores_in: ArrayLike, logits: ArrayLike, promise: Promise
+) -> Threshold | PerClassThreshold:
     """One threshold for all images, or one for each predicted class.
 
     Args:
@@ -174,7 +177,7 @@ def calibrate_outputs(scores_in, logits, promise: Promise) -> Threshold | PerCla
     return calibrate_per_class(scores_in, predicted, np.shape(logits)[-1], *wanted)
 
 
-def predicted_classes(logits) -> np.ndarray:
+def predicted_classes(logits: ArrayLike) -> np.ndarray:
     """The predicted class of each image, (N,) int; of equal logits (N, K) the first."""
     return np.argmax(np.asarray(logits, dtype=np.float32), axis=-1)
 

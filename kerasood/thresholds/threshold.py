@@ -2,8 +2,10 @@
 
 import dataclasses
 import math
+import typing
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from kerasood.errors import InvalidInputError
@@ -64,7 +66,7 @@ class Threshold:
             f"{100 * self.confidence:g}% interval for this one: {low:.1%} to {high:.1%})"
         )
 
-    def accepts(self, scores, predicted=None) -> np.ndarray:
+    def accepts(self, scores: ArrayLike, predicted: ArrayLike | None = None) -> np.ndarray:
         """Accepts scores (N,) as in-distribution, (N,) bool, decided in float32.
 
         Args:
@@ -178,7 +180,7 @@ class Threshold:
 
 
 def calibrate(
-    scores_in, tpr: float = 0.95, confidence: float = 0.95, guarantee: str = "average"
+    scores_in: ArrayLike, tpr: float = 0.95, confidence: float = 0.95, guarantee: str = "average"
 ) -> Threshold:
     """Choose the threshold from scores of ID images that the model was never trained on.
 
@@ -228,7 +230,9 @@ def calibrate(
     return dataclasses.replace(threshold, interval=threshold._expected_interval)
 
 
-def realised_rate(scores, threshold, predicted=None) -> float:
+def realised_rate(
+    scores: ArrayLike, threshold: typing.Any, predicted: ArrayLike | None = None
+) -> float:
     """Share of `scores` (N,) that the threshold accepts as in-distribution, decided in float32.
 
     Args:
@@ -242,7 +246,7 @@ def realised_rate(scores, threshold, predicted=None) -> float:
     return float(np.mean(threshold.accepts(scores, predicted)))
 
 
-def as_float32(name: str, scores) -> np.ndarray:
+def as_float32(name: str, scores: ArrayLike) -> np.ndarray:
     """Scores (N,) as float32, in which they are compared.
 
     Raises:
