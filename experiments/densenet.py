@@ -5,9 +5,13 @@ import numpy as np
 from keras import layers
 
 from kerasood.errors import InvalidInputError
-from kerasood.networks.augmentation import CIFAR_MEAN, CIFAR_STD, Standardize
+from kerasood.networks.augmentation import Standardize
 from kerasood.networks.batch_norm import BatchNormalization
 
+# Pixels 0-255. Not the energy code's deviations (63.0, 62.1, 66.7): with those the CIFAR-10 network
+# is right in 94.03 % instead of its published 94.54.
+MEAN = (125.307, 122.961, 113.8575)
+STD = (51.5865, 50.847, 51.255)
 BLOCK_LAYERS = 16
 GROWTH = 12
 # What a variable is called in a state dict.
@@ -36,8 +40,8 @@ def densenet_bc(num_classes):
     Reference:
         Huang et al., "Densely Connected Convolutional Networks", CVPR 2017.
     """
-    images = keras.Input((32, 32, len(CIFAR_MEAN)), dtype="uint8", name="images")
-    x = Standardize(CIFAR_MEAN, CIFAR_STD, name="standardize")(images)
+    images = keras.Input((32, 32, len(MEAN)), dtype="uint8", name="images")
+    x = Standardize(MEAN, STD, name="standardize")(images)
     x = _convolution(2 * GROWTH, 3, "conv1")(x)
     for block in (1, 2, 3):
         for number in range(BLOCK_LAYERS):

@@ -108,6 +108,7 @@ def _one_hot(x, num_classes, dtype="float32"):
 
 
 abs = _op(np.abs, ops.abs)
+add = _op(np.add, ops.add)
 equal = _op(np.equal, ops.equal)
 exp = _op(np.exp, ops.exp)
 expand_dims = _op(np.expand_dims, ops.expand_dims)

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 from keras import ops
+from keras.backend import backend
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from kerasood.data.labels import checked_labels
+from kerasood.detectors._math.on_host import score_on_host
 from kerasood.detectors._math.rows import column_means, row_blocks
 from kerasood.errors import InvalidInputError
 
@@ -110,9 +112,7 @@ class Detector(BaseEstimator, abc.ABC):
             return self._score_arrays(outputs)
         tensors = {name: tensor_of(outputs, name) for name in outputs}
         self.check_fits({name: tensor.shape for name, tensor in tensors.items()})
-        # Of no rows there is no maximum.
-        no_rows = 0 in {tensor.shape[0] for tensor in tensors.values()}
-        scores = ops.zeros((0,), "float32") if no_rows else self._score(tensors)
+        scores = self._score_tensors(tensors)
         return np.asarray(ops.convert_to_numpy(scores)) if of_arrays else scores
 
     def _score_arrays(self, arrays):
@@ -126,6 +126,11 @@ class Detector(BaseEstimator, abc.ABC):
                 scores[start:end] = self._score(dict(zip(arrays, blocks, strict=True)))
                 start = end
         return scores
+
+    def _score_tensors(self, tensors):
+        if 0 in {tensor.shape[0] for tensor in tensors.values()}:  # of no rows: no maximum
+            return ops.zeros((0,), "float32")
+        return score_on_host(self, tensors) if backend() == "torch" else self._score(tensors)
 
     def check_fits(self, shapes: Mapping[str, tuple]) -> None:
         """Refuses outputs that this detector cannot score, before there are any.
@@ -232,7 +237,7 @@ class CheckedOutputs(dict):
 
 
 def _array(name, value):
-    array = np.asarray(value)
+    array = value if isinstance(value, np.ndarray) else np.asarray(ops.convert_to_numpy(value))
     if array.dtype.kind != "f" or array.dtype.itemsize < 4:
         array = np.asarray(ops.convert_to_numpy(ops.cast(value, "float32")))
     _check_shape(name, array.shape)

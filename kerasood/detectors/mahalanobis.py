@@ -1,5 +1,7 @@
 """Distance to the nearest class mean under one shared covariance."""
 
+from keras import ops
+
 from kerasood.detectors._math.distances import nearest_class_distances
 from kerasood.detectors._math.statistics import whitened_classes
 from kerasood.detectors.base import Detector, tensor_of
@@ -40,7 +42,9 @@ class Mahalanobis(Detector):
         return self.magnitude
 
     def input_loss(self, outputs):
-        return self._score({"features": tensor_of(outputs, "features")})
+        # As tensors: PyTorch's do not mix with arrays under gradients.
+        fitted = map(ops.convert_to_tensor, (self.centre_, self.whitener_, self.means_))
+        return nearest_class_distances(tensor_of(outputs, "features"), *fitted)
 
     def _fit(self, outputs, labels, head):
         centre, whitener, means = whitened_classes(outputs["features"], labels)

@@ -82,7 +82,7 @@ class Rectifier(Detector):
 
     def _rectified(self, outputs):
         features = self.rectify(outputs["features"])
-        logits = ops.matmul(features, self.kernel_) + self.bias_
+        logits = ops.add(ops.matmul(features, self.kernel_), self.bias_)
         return {**outputs, "features": features, "logits": logits}
 
     def _rectified_arrays(self, outputs):

@@ -75,7 +75,17 @@ def _gradient(function, pixels):
         import jax
 
         return jax.grad(function)(pixels)
-    raise InvalidInputError(f"Expected the backend tensorflow or jax. Received: {backend}")
+    if backend == "torch":
+        import torch
+
+        # Also where Keras predicts, which it does without gradients.
+        with torch.enable_grad():
+            pixels = pixels.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(function(pixels), pixels)
+        return gradient
+    raise InvalidInputError(
+        f"Expected the backend tensorflow, jax or torch. Received: {backend}"
+    )
 
 
 def with_float_input(extractor):

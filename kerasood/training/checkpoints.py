@@ -65,7 +65,8 @@ def host_copies(variables):
         import jax
 
         values = jax.device_get(values)
-    return [np.array(value) for value in values]
+    # Again a copy: on the CPU, PyTorch gives the memory of the tensor itself.
+    return [np.array(keras.ops.convert_to_numpy(value)) for value in values]
 
 
 def _state(trainer):

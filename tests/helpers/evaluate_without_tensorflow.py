@@ -1,6 +1,6 @@
-"""Evaluates a run on the JAX backend where TensorFlow cannot be imported: every detector.
+"""Evaluates a run on a backend where TensorFlow cannot be imported: every detector.
 
-Run by test_evaluate_jax.py in a process of its own: RUN DATA OUT.
+Run by test_evaluate_backends.py in a process of its own: RUN DATA OUT.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""Extractors on the JAX backend where TensorFlow cannot be imported; prints numbers as JSON.
+"""Extractors on a backend where TensorFlow cannot be imported; prints numbers as JSON.
 
-Run by test_extractor_jax.py in a process of its own.
+Run by test_extractor_backends.py in a process of its own.
 """
 
 import json
@@ -8,11 +8,11 @@ import sys
 
 sys.modules["tensorflow"] = None
 
-import jax  # noqa: E402
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from classifiers import Subclassed, built, functional  # noqa: E402
 from keras import layers  # noqa: E402
+from keras.ops import convert_to_numpy as to_numpy  # noqa: E402
 
 from kerasood.detectors import ODIN  # noqa: E402
 from kerasood.evaluation.outputs import collect  # noqa: E402
@@ -22,6 +22,26 @@ from kerasood.networks import zoo  # noqa: E402
 from kerasood.networks.augmentation import Standardize  # noqa: E402
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3)).astype("uint8")
+
+
+def compiled(function):
+    """By JAX's compiler; as it is on PyTorch."""
+    if keras.backend.backend() != "jax":
+        return function
+    import jax
+
+    return jax.jit(function)
+
+
+def gradient_of(function, pixels):
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.jit(jax.grad(function))(pixels)
+    import torch
+
+    pixels = torch.tensor(pixels, requires_grad=True)
+    return torch.autograd.grad(function(pixels), pixels)[0]
 
 
 def nested():
@@ -37,7 +57,7 @@ def nested():
 def report(network, shape):
     """Logits in every way to run the extractor, what they should be, and a pixel's gradient."""
     extractor = build_extractor(network, hidden_layers=["conv"])
-    outputs = {name: np.asarray(value) for name, value in extractor(IMAGES).items()}
+    outputs = {name: to_numpy(value) for name, value in extractor(IMAGES).items()}
     on_pixels = with_float_input(extractor)
 
     def one_logit(pixels):
@@ -47,16 +67,16 @@ def report(network, shape):
     pixels = IMAGES[:1].astype("float32")
     step = np.zeros((1, *shape), "float32")
     step[0, 2, 3, 1] = 1
-    gradient = jax.jit(jax.grad(one_logit))(pixels)
+    gradient = gradient_of(one_logit, pixels)
     return {
         "twin": head_of(extractor).logits(outputs["features"].astype("float64")).tolist(),
         "eager": outputs["logits"].tolist(),
         "predict_on_batch": np.asarray(extractor.predict_on_batch(IMAGES)["logits"]).tolist(),
-        "jit": np.asarray(jax.jit(lambda images: extractor(images)["logits"])(IMAGES)).tolist(),
+        "jit": to_numpy(compiled(lambda images: extractor(images)["logits"])(IMAGES)).tolist(),
         "collect": collect(extractor, [IMAGES])["logits"].tolist(),
-        "stepped": np.asarray(stepping(IMAGES)["logits"]).tolist(),
+        "stepped": to_numpy(stepping(IMAGES)["logits"]).tolist(),
         "stepped_collect": collect(stepping, [IMAGES])["logits"].tolist(),
-        "answers": np.asarray(network(IMAGES)).tolist(),
+        "answers": to_numpy(network(IMAGES)).tolist(),
         "hidden": outputs["hidden/conv"].shape,
         "gradient": float(gradient[0, 2, 3, 1]),
         "difference": float(one_logit(pixels + step) - one_logit(pixels - step)) / 2,
@@ -69,7 +89,7 @@ def main():
     networks = {"nested": nested(), "subclassed": built(Subclassed("softmax", "tanh"))}
     reports = {name: report(network, (8, 8, 3)) for name, network in networks.items()}
     pixels = np.resize(IMAGES, (2, 32, 32, 3))
-    reports["zoo"] = np.asarray(jax.jit(zoo.load("cifar10-wrn10-1-base"))(pixels)).tolist()
+    reports["zoo"] = to_numpy(compiled(zoo.load("cifar10-wrn10-1-base"))(pixels)).tolist()
     print(json.dumps({"backend": keras.backend.backend(), **reports}))
 
 

@@ -1,6 +1,6 @@
 """One epoch on whichever backend Keras has, from given weights in a given order.
 
-Imported by test_backend_parity.py, and run by it on JAX where TensorFlow cannot be imported:
+Imported by test_backend_parity.py, and run by it where TensorFlow cannot be imported:
 train_one_epoch.py WEIGHTS FOLDER.
 """
 

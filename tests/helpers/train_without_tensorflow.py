@@ -1,6 +1,6 @@
-"""Trains on the JAX backend where TensorFlow cannot be imported; prints the histories as JSON.
+"""Trains on a backend where TensorFlow cannot be imported; prints the histories as JSON.
 
-Run by test_jax_backend.py in a process of its own.
+Run by test_other_backends.py in a process of its own.
 """
 
 import json
@@ -12,6 +12,7 @@ sys.modules["tensorflow"] = None
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
+from keras.ops import convert_to_numpy as to_numpy  # noqa: E402
 
 import kerasood.detectors  # noqa: E402
 from kerasood.data.splits import TrainingData  # noqa: E402
@@ -74,8 +75,8 @@ def trained(network, outliers=None, **values):
 def main():
     features, network = features_site()
     extractor = build_extractor(network)
-    outputs = extractor(IMAGES)
-    predicted = np.asarray(outputs["logits"]).argmax(axis=1)
+    outputs = {name: to_numpy(part) for name, part in extractor(IMAGES).items()}
+    predicted = outputs["logits"].argmax(axis=1)
     scores = {
         name: np.asarray(
             detector().fit(outputs, predicted, head_of(extractor)).score(outputs)
@@ -90,7 +91,7 @@ def main():
         "cross_entropy": cross_entropy(outputs["logits"]),
         "outputs": {name: np.asarray(values).tolist() for name, values in outputs.items()},
         "head": [weights.tolist() for weights in head_of(extractor)],
-        "energy": np.asarray(objectives.energy(outputs["logits"])).tolist(),
+        "energy": to_numpy(objectives.energy(outputs["logits"])).tolist(),
         "scores": scores,
         "run": trained(network, site="logits"),
         "energy_run": trained(small_network(), OUTLIERS, objective="energy", **MARGINS),

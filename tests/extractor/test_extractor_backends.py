@@ -1,43 +1,24 @@
-"""Extractors on JAX, in a process without TensorFlow."""
+"""Extractors on JAX and PyTorch, in a process without TensorFlow."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from classifiers import softmax
+from other_backends import BACKENDS, run_on
 
 from kerasood.networks import zoo
 
-pytest.importorskip("jax")
-HERE = pathlib.Path(__file__).parents[1] / "helpers"
 
-
-@pytest.fixture(scope="module")
-def report():
-    changes = {
-        "KERAS_BACKEND": "jax",
-        "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",
-        "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), str(HERE)]),
-    }
-    done = subprocess.run(
-        [sys.executable, HERE / "extract_without_tensorflow.py"],
-        env=os.environ | changes,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+@pytest.fixture(scope="module", params=BACKENDS)
+def report(request):
+    printed = json.loads(run_on(request.param, "extract_without_tensorflow.py").splitlines()[-1])
+    return printed | {"asked": request.param}
 
 
 @pytest.mark.parametrize("kind", ["nested", "subclassed"])
-def test_extractors_on_jax(report, kind):
-    assert report["backend"] == "jax"
+def test_extractors_on_another_backend(report, kind):
+    assert report["backend"] == report["asked"]
     found = report[kind]
     assert np.ptp(found["twin"]) > 0.1
     for way in ("eager", "predict_on_batch", "jit", "collect"):
@@ -51,7 +32,7 @@ def test_extractors_on_jax(report, kind):
     assert found["untouched"]
 
 
-def test_a_network_of_the_zoo_on_jax(report):
+def test_a_network_of_the_zoo_on_another_backend(report):
     images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3)).astype("uint8")
     expected = zoo.load("cifar10-wrn10-1-base")(np.resize(images, (2, 32, 32, 3)))
     assert np.ptp(expected) > 1

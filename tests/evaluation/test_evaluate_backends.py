@@ -1,15 +1,12 @@
-"""evaluate.py on JAX, in a process without TensorFlow: every detector answers as on TensorFlow."""
+"""evaluate.py on JAX and PyTorch, without TensorFlow: every detector answers as on TensorFlow."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
+from other_backends import BACKENDS, run_on
 from tiny_data import images_of, write_npz
 
 from kerasood.commands.evaluate import evaluate
@@ -20,9 +17,6 @@ from kerasood.networks.saving import save_network
 from kerasood.reporting import load_scores
 from kerasood.runs import Run
 from kerasood.training.config import stage_config, train_config
-
-pytest.importorskip("jax")
-HERE = pathlib.Path(__file__).parents[1] / "helpers"
 
 
 def small_network():
@@ -39,10 +33,10 @@ def small_network():
     )
 
 
-@pytest.fixture(scope="module")
-def evaluated(tmp_path_factory):
-    """(report of the process, results folder on JAX, run, data folder)."""
-    folder = tmp_path_factory.mktemp("jax")
+@pytest.fixture(scope="module", params=BACKENDS)
+def evaluated(request, tmp_path_factory):
+    """(report of the process, its results folder, run, data folder)."""
+    folder = tmp_path_factory.mktemp(request.param)
     (folder / "data").mkdir()
     images = np.random.default_rng(0).integers(0, 256, (30, 32, 32, 3)).astype("uint8")
     np.savez(folder / "data" / "svhn.npz", test_images=images)
@@ -53,32 +47,22 @@ def evaluated(tmp_path_factory):
     run = Run(folder / "run", stage_config(train_config(dataset="cifar10"), "pretrain"))
     run.start()
     save_network(network, run.model)
-    done = subprocess.run(
-        [sys.executable, HERE / "evaluate_without_tensorflow.py",
-         run.path, folder / "data", folder / "out"],
-        env=os.environ
-        | {
-            "KERAS_BACKEND": "jax",
-            "JAX_PLATFORMS": "cpu",
-            "XLA_FLAGS": "--xla_backend_optimization_level=0",
-            "PYTHONPATH": f"{HERE.parents[1]}{os.pathsep}{HERE}",
-        },
-        capture_output=True,
-        text=True,
-        timeout=300,
+    printed = run_on(
+        request.param, "evaluate_without_tensorflow.py",
+        run.path, folder / "data", folder / "out",
     )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1]), folder / "out" / "all", run, folder / "data"
+    report = json.loads(printed.splitlines()[-1]) | {"asked": request.param}
+    return report, folder / "out" / "all", run, folder / "data"
 
 
-def test_it_ran_on_jax_and_without_tensorflow(evaluated):
+def test_it_ran_there_and_without_tensorflow(evaluated):
     report = evaluated[0]
-    assert report["backend"] == "jax" and report["tensorflow"] == []
+    assert report["backend"] == report["asked"] and report["tensorflow"] == []
     assert report["page"] > 10_000
 
 
 def test_every_detector_scores_as_on_tensorflow(evaluated, tmp_path):
-    report, on_jax, run, data = evaluated
+    report, elsewhere, run, data = evaluated
     config = EvaluateConfig(
         run=(str(run.path),), data_dir=str(data), download=False, cache=False, batch_size=25,
         ood=("svhn",), tune=False, out=str(tmp_path),
@@ -86,7 +70,7 @@ def test_every_detector_scores_as_on_tensorflow(evaluated, tmp_path):
     evaluate(config)
     # Those that this network has no outputs for.
     assert set(report["detectors"]) == set(DETECTORS) - {"g_odin", "mcd"}
-    theirs, ours = load_scores(on_jax / "scores.npz"), load_scores(tmp_path / "scores.npz")
+    theirs, ours = load_scores(elsewhere / "scores.npz"), load_scores(tmp_path / "scores.npz")
     assert theirs.keys() == ours.keys()
     assert {name for _, name, _ in ours} == set(report["detectors"])
     for key, scores in ours.items():
@@ -95,8 +79,8 @@ def test_every_detector_scores_as_on_tensorflow(evaluated, tmp_path):
 
 
 def test_the_forward_pass_is_compiled_once_and_with_odins_step_once(evaluated):
-    # Mahalanobis takes no step by default.
-    assert evaluated[0]["compiled"] == 2
+    # Mahalanobis takes no step by default. PyTorch compiles nothing.
+    assert evaluated[0]["compiled"] == (2 if evaluated[0]["asked"] == "jax" else 0)
 
 
 def test_steps_are_chosen_by_gradients(evaluated):

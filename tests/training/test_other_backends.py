@@ -1,41 +1,21 @@
-"""Models, objectives, training and detectors on JAX, in a process without TensorFlow."""
+"""Models, objectives, training and detectors on JAX and PyTorch, without TensorFlow."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from other_backends import BACKENDS, run_on
 from tiny_models import DETECTORS_FOR_ANY
 
-pytest.importorskip("jax")
-HERE = pathlib.Path(__file__).parents[1] / "helpers"
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def report(request):
+    printed = json.loads(run_on(request.param, "train_without_tensorflow.py").splitlines()[-1])
+    return printed | {"asked": request.param}
 
 
-@pytest.fixture(scope="module")
-def report():
-    changes = {
-        "KERAS_BACKEND": "jax",
-        "JAX_PLATFORMS": "cpu",
-        # Compiling takes longer than the few steps.
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",
-        "PYTHONPATH": str(HERE.parents[1]),
-    }
-    done = subprocess.run(
-        [sys.executable, HERE / "train_without_tensorflow.py"],
-        env=os.environ | changes,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def test_it_ran_on_jax_and_without_tensorflow(report):
-    assert report["backend"] == "jax"
+def test_it_ran_there_and_without_tensorflow(report):
+    assert report["backend"] == report["asked"]
     assert report["tensorflow"] == []
 
 
