@@ -39,7 +39,7 @@ def wide_resnet(depth, width, num_classes, dropout):
     return nn.Sequential(*layers, *head, nn.Linear(channels, num_classes))
 
 
-def epoch_function(config, images, labels, num_classes):
+def epoch_function(config, images, labels, num_classes, compiled, precision):
     """Returns a function of the epoch's number that trains for one.
 
     Args:
@@ -47,6 +47,8 @@ def epoch_function(config, images, labels, num_classes):
         images: uint8 (N, H, W, 3).
         labels: int32 (N,).
         num_classes: int.
+        compiled: bool, whether by torch.compile.
+        precision: "float32" or "mixed_bfloat16".
     """
     torch.manual_seed(1)
     torch.backends.cudnn.benchmark = True
@@ -56,20 +58,20 @@ def epoch_function(config, images, labels, num_classes):
     labels = torch.from_numpy(labels).long().to(device)
     model = wide_resnet(config.depth, config.width, num_classes, config.dropout)
     model = model.to(device, memory_format=torch.channels_last)
-    compiled = torch.compile(model, dynamic=False)
+    network = torch.compile(model, dynamic=False) if compiled else model
     optimizer = torch.optim.SGD(
         model.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=5e-4
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 1_000_000)
     autocast = contextlib.nullcontext()
-    if config.precision == "mixed_bfloat16":
+    if precision == "mixed_bfloat16":
         autocast = torch.autocast(device, torch.bfloat16)
 
     def epoch(number):
         total = torch.zeros((), device=device)
         for chosen in torch.randperm(len(images), device=device).split(config.batch_size):
             with autocast:
-                logits = compiled(augmented(images[chosen]))
+                logits = network(augmented(images[chosen]))
             loss = nn.functional.cross_entropy(logits.float(), labels[chosen])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()

@@ -7,6 +7,7 @@ and answers every further line by the seconds of an epoch, by the clock and of t
 """
 
 import dataclasses
+import functools
 import importlib.util
 import json
 import sys
@@ -77,13 +78,13 @@ def keras_fit(config):
     return lambda epoch: model.fit(images, labels, **fit, initial_epoch=epoch, epochs=epoch + 1)
 
 
-def pytorch(config):
-    """Everything on the device, channels_last, autocast, torch.compile."""
+def pytorch(config, compiled, precision):
+    """Everything on the device, channels_last; by torch.compile or not, in autocast or not."""
     if importlib.util.find_spec("torch") is None:
         raise Unavailable("not installed: pip install torch")
     from benchmarks.train_torch import epoch_function
 
-    return epoch_function(config, *random_set(config.images), NUM_CLASSES)
+    return epoch_function(config, *random_set(config.images), NUM_CLASSES, compiled, precision)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +104,15 @@ CONTENDERS = {
     "kerasood": Contender(kerasood),
     "kerasood, together": Contender(together, lambda config: config.models),
     "keras fit": Contender(keras_fit),
-    "pytorch": Contender(pytorch),
+    **{
+        f"pytorch {way} {precision}": Contender(
+            functools.partial(
+                pytorch, compiled=way == "compiled", precision=f"{prefix}{precision}"
+            )
+        )
+        for way in ("eager", "compiled")
+        for prefix, precision in (("", "float32"), ("mixed_", "bfloat16"))
+    },
 }
 
 
