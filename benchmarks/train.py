@@ -3,10 +3,10 @@
     python -m benchmarks.train
     python -m benchmarks.train --depth=16 --images=640 --precision=float32     on a CPU
 
-PyTorch runs eager and compiled, in float32 and in bfloat16: what counts is its best. Every contender
-is a process of its own that trains WRN-DEPTH-WIDTH on random images, dropout, crops and flips included;
-rounds of one epoch go through them in alternating order, one at a time. A ratio is the median over
-rounds of images a second against ours of the same round.
+PyTorch runs eager and compiled, in float32 and in bfloat16: what counts is its best. Every
+contender is a process of its own that trains WRN-DEPTH-WIDTH on random images, dropout, crops and
+flips included; rounds of one epoch go through them in alternating order, one at a time. A ratio is
+the median over rounds of images a second against ours of the same round.
 
 The limit of arithmetic counts three times the network's products and sums (forward, and the
 gradients for inputs and weights). The limit of memory counts how often activations pass between

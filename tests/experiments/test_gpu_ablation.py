@@ -6,11 +6,8 @@ import numpy as np
 import pytest
 from tiny_data import write_npz
 
-from kerasood.data import roles
-from kerasood.files import write_json
-from kerasood.training.config import stage_config
-from scripts.gpu import ablation
-from scripts.gpu.ablation import (
+from experiments.gpu import ablation
+from experiments.gpu.ablation import (
     Choice,
     ablation_units,
     beyond,
@@ -19,15 +16,18 @@ from scripts.gpu.ablation import (
     ranking,
     recipe_name,
 )
-from scripts.gpu.measuring import (
+from experiments.gpu.measuring import (
     choosing_mean,
     choosing_sets,
     judged_mean,
     judged_sets,
     measure,
 )
-from scripts.gpu.setup import Setup
-from scripts.gpu.units import finished
+from experiments.gpu.setup import Setup
+from experiments.gpu.units import finished
+from kerasood.data import roles
+from kerasood.files import write_json
+from kerasood.training.config import stage_config
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from scripts.gpu.carrier import CarryConfig, join, main, split
+from experiments.gpu.carrier import CarryConfig, join, main, split
 
 pytestmark = pytest.mark.slow
 

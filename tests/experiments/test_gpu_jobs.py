@@ -1,4 +1,4 @@
-"""`python -m scripts.gpu`: the benchmark job, what comes home, and the summary's numbers."""
+"""`python -m experiments.gpu`: the benchmark job, what comes home, and the summary's numbers."""
 
 import json
 import os
@@ -7,14 +7,14 @@ import sys
 import pytest
 from paper_results import entry, results_of
 
+from experiments.gpu import __main__ as gpu
+from experiments.gpu.paper_jobs import FINE_TUNES, paper_units
+from experiments.gpu.setup import Setup, SliceConfig, setup_of
+from experiments.gpu.summary import summary
+from experiments.gpu.units import finished
 from kerasood.files import write_json, write_text
 from kerasood.reporting.paper import compare
 from kerasood.reporting.paper_numbers import SETS
-from scripts.gpu import __main__ as gpu
-from scripts.gpu.paper_jobs import FINE_TUNES, paper_units
-from scripts.gpu.setup import Setup, SliceConfig, setup_of
-from scripts.gpu.summary import summary
-from scripts.gpu.units import finished
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +29,7 @@ sys.exit("--precision=float32" in sys.argv)
 def work(tmp_path, monkeypatch):
     """The current folder, left again afterwards, also by commands that go elsewhere."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["scripts.gpu", "--work=/somewhere"])
+    monkeypatch.setattr(sys, "argv", ["experiments.gpu", "--work=/somewhere"])
     return tmp_path
 
 
@@ -49,7 +49,7 @@ def test_the_benchmark_is_run_from_the_checkout_and_its_output_comes_home(work):
     gpu.main(SliceConfig(job="summary", work="fresh", state=("home",), out="out"))
     assert (work / "fresh" / "benchmark" / "mixed_bfloat16.txt").read_text() == printed
     text = (work / "out" / "summary.md").read_text()
-    command = "scripts.gpu --job=benchmark --seeds=1,2,3 --precision=mixed_bfloat16 --rehearse"
+    command = "experiments.gpu --job=benchmark --seeds=1,2,3 --precision=mixed_bfloat16 --rehearse"
     assert f"`{command}`" in text
     assert "/somewhere" not in text
 

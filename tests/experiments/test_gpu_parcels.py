@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from tiny_models import random_images
 
+from experiments.gpu.parcels import network_of, pack, packed_network, unpack
 from kerasood.networks.saving import load_network
 from kerasood.networks.wide_resnet import WideResNet
-from scripts.gpu.parcels import network_of, pack, packed_network, unpack
 
 pytestmark = pytest.mark.slow
 
@@ -106,7 +106,7 @@ def test_parcels_keep_their_limits_and_replace_those_before(work, tmp_path, monk
     for limits in ((1, 8000), (4, 3000)):
         with pytest.raises(ValueError, match="Expected at most . parcels of"):
             pack(names, home, max_files=limits[0], max_bytes=limits[1])
-    monkeypatch.setattr("scripts.gpu.parcels.MAX_TOGETHER", 10_000)
+    monkeypatch.setattr("experiments.gpu.parcels.MAX_TOGETHER", 10_000)
     with pytest.raises(ValueError, match="10,000 together. Received: 2 of"):
         pack(names, home, max_files=2, max_bytes=8000)
     # What came home before stays.
@@ -129,7 +129,7 @@ def test_a_parcel_with_an_unsafe_name_is_refused_whole(work, tmp_path, name):
 def test_a_parcel_that_is_damaged_or_too_large_is_refused(work, tmp_path, monkeypatch):
     made("a.txt", "text")
     (parcel,) = pack(["a.txt"], tmp_path / "home")
-    monkeypatch.setattr("scripts.gpu.parcels.MAX_UNPACKED", 3)
+    monkeypatch.setattr("experiments.gpu.parcels.MAX_UNPACKED", 3)
     with pytest.raises(ValueError, match="at most 3 bytes"):
         unpack(tmp_path / "home")
     monkeypatch.undo()

@@ -19,7 +19,7 @@ WITHOUT_TENSORFLOW = 'import sys\nsys.modules["tensorflow"] = None\n'
 
 @pytest.fixture
 def begin(tmp_path):
-    """Starts `python -m scripts.gpu` where TensorFlow cannot be imported."""
+    """Starts `python -m experiments.gpu` where TensorFlow cannot be imported."""
     (tmp_path / "hidden").mkdir()
     (tmp_path / "hidden" / "sitecustomize.py").write_text(WITHOUT_TENSORFLOW)
     environment = os.environ | {
@@ -32,7 +32,7 @@ def begin(tmp_path):
     def start(machine, *flags):
         folder = tmp_path / machine
         return subprocess.Popen(
-            [sys.executable, "-u", "-m", "scripts.gpu", "--rehearse", "--seeds=1",
+            [sys.executable, "-u", "-m", "experiments.gpu", "--rehearse", "--seeds=1",
              f"--work={folder / 'work'}", f"--out={folder / 'home'}", *flags],
             cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from scripts.gpu.units import (
+from experiments.gpu.units import (
     FIRST_GUESS,
     RESERVE,
     WORTH_BEGINNING,
@@ -133,7 +133,7 @@ def test_an_interrupted_unit_is_begun_again(tmp_path, monkeypatch):
             time.sleep(5)
 
     slow = Unit("slow", "pretrain", work, resumable=True)
-    monkeypatch.setattr("scripts.gpu.units.WORTH_BEGINNING", 0)
+    monkeypatch.setattr("experiments.gpu.units.WORTH_BEGINNING", 0)
     states = run_units([slow], time.monotonic() + RESERVE + 0.1, lambda: None)
     assert states == {"slow": "no time"} and finished([slow]) == set()
     assert run_units([slow], time.monotonic() + 60, lambda: None) == {"slow": "done"}

@@ -9,14 +9,14 @@ import dataclasses
 import itertools
 import pathlib
 
+from experiments.gpu.measuring import choosing_mean, measure
+from experiments.gpu.paper_jobs import pretrain_unit
+from experiments.gpu.setup import run_folder
+from experiments.gpu.units import Unit
 from kerasood.commands.train import train
 from kerasood.files import read_json, write_json
 from kerasood.networks.saving import load_network
 from kerasood.training.callbacks import TrainingDiverged
-from scripts.gpu.measuring import choosing_mean, measure
-from scripts.gpu.paper_jobs import pretrain_unit
-from scripts.gpu.setup import run_folder
-from scripts.gpu.units import Unit
 
 SITES = ("logits", "features")
 WEIGHTS = (0.003, 0.01, 0.02, 0.05, 0.1)

@@ -1,4 +1,4 @@
-"""python -m scripts.gpu --job=cifar10: as much of a job as fits into a slice of GPU time."""
+"""python -m experiments.gpu --job=cifar10: as much of a job as fits into a slice of GPU time."""
 
 import datetime
 import os
@@ -11,14 +11,14 @@ from kerasood.commands.common import console, run_command  # first: silences Ten
 
 import keras  # isort: skip
 
+from experiments.gpu.ablation import ablation_units
+from experiments.gpu.paper_jobs import paper_units
+from experiments.gpu.parcels import pack, unpack
+from experiments.gpu.setup import DATASETS, SliceConfig, setup_of
+from experiments.gpu.summary import summary
+from experiments.gpu.units import Unit, finished, run_units
 from kerasood.files import write_json, write_text
 from kerasood.runs import command_line, git_commit, versions
-from scripts.gpu.ablation import ablation_units
-from scripts.gpu.paper_jobs import paper_units
-from scripts.gpu.parcels import pack, unpack
-from scripts.gpu.setup import DATASETS, SliceConfig, setup_of
-from scripts.gpu.summary import summary
-from scripts.gpu.units import Unit, finished, run_units
 
 SLICES = pathlib.Path("slices")
 
@@ -60,7 +60,7 @@ def _command(config):
     if config.job == "ablation":
         flags.append(f"--dataset={config.dataset}")
     flags.append(f"--precision={config.precision}")
-    return ["scripts.gpu", *flags, *(["--rehearse"] if config.rehearse else [])]
+    return ["experiments.gpu", *flags, *(["--rehearse"] if config.rehearse else [])]
 
 
 def _units(config, setup, checkout):

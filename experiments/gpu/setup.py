@@ -16,7 +16,7 @@ REHEARSED_SETS = ("svhn", "textures", "mnist")
 
 @dataclasses.dataclass(frozen=True)
 class SliceConfig:
-    """What `python -m scripts.gpu` does in one slice of time."""
+    """What `python -m experiments.gpu` does in one slice of time."""
 
     job: str = option("benchmark", "What to do.", JOBS)
     dataset: str = option("cifar10", "Data set of the ablation.", DATASETS)

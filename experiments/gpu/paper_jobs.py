@@ -3,15 +3,15 @@
 import pathlib
 import shutil
 
+from experiments.gpu.measuring import judged_mean, measure
+from experiments.gpu.parcels import network_of, packed_network
+from experiments.gpu.setup import REHEARSED_SETS, run_folder
+from experiments.gpu.units import Unit
 from kerasood.commands.evaluate import evaluate
 from kerasood.commands.train import train
 from kerasood.config import EvaluateConfig
 from kerasood.files import atomic_path, write_json
 from kerasood.networks.saving import load_network
-from scripts.gpu.measuring import judged_mean, measure
-from scripts.gpu.parcels import network_of, packed_network
-from scripts.gpu.setup import REHEARSED_SETS, run_folder
-from scripts.gpu.units import Unit
 
 # What is fine-tuned beside each other, and the directory that train.py makes for it.
 FINE_TUNES = {

@@ -4,6 +4,10 @@ import pathlib
 
 import numpy as np
 
+from experiments.gpu.ablation import BASE, MARGIN, choices, ranking, results_of
+from experiments.gpu.measuring import choosing_mean, judged_mean, judged_sets
+from experiments.gpu.paper_jobs import FINE_TUNES
+from experiments.gpu.setup import DATASETS
 from kerasood.data import registry
 from kerasood.evaluation.means import SPREAD, spread
 from kerasood.files import read_json
@@ -11,10 +15,6 @@ from kerasood.reporting import paper_numbers
 from kerasood.reporting.findings import COLUMNS, cell_of, percent
 from kerasood.reporting.markdown import table
 from kerasood.reporting.paper import TITLES, mean_title, row_title
-from scripts.gpu.ablation import BASE, MARGIN, choices, ranking, results_of
-from scripts.gpu.measuring import choosing_mean, judged_mean, judged_sets
-from scripts.gpu.paper_jobs import FINE_TUNES
-from scripts.gpu.setup import DATASETS
 
 FOLDERS = {directory: name for name, (directory, _) in FINE_TUNES.items()}
 TUNED = {"ce": "+ ce (control)", "logits": "+ sparsity (logits)",

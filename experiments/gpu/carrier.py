@@ -1,7 +1,7 @@
 """Carries large files in parts: compressed and cut here, checked and joined elsewhere.
 
-    python -m scripts.gpu.carrier --split=data/cifar10.npz,data/svhn.npz --folder=parts
-    python -m scripts.gpu.carrier --join --folder=parts --out=data
+    python -m experiments.gpu.carrier --split=data/cifar10.npz,data/svhn.npz --folder=parts
+    python -m experiments.gpu.carrier --join --folder=parts --out=data
 
 `parts/load-1`, `parts/load-2`... hold at most `--max_mib` each; each of them is one journey.
 """
@@ -27,7 +27,7 @@ SAFE_NAME = re.compile(r"\w[\w.=+-]*", re.ASCII)
 
 @dataclasses.dataclass(frozen=True)
 class CarryConfig:
-    """What `python -m scripts.gpu.carrier` does."""
+    """What `python -m experiments.gpu.carrier` does."""
 
     split: tuple[str, ...] = option((), "Files to compress and cut, comma-separated.")
     join: bool = option(False, "Whether to check and join what lies below FOLDER.")
