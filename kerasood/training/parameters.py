@@ -53,8 +53,8 @@ class Described:
     of_its_name = ()
 
     @classmethod
-    def parameters(cls):
-        """{name: Parameter} of the objective."""
+    def own_parameters(cls):
+        """{name: Parameter} of the objective; `parameters` is PyTorch's for a Keras model there."""
         hints = typing.get_type_hints(cls.__init__)
         return {
             name: Parameter(without_none(hints[name]), argument.default, cls.help[name])
@@ -79,7 +79,7 @@ class Described:
         Raises:
             ValueError: an unknown name, or a value that the parameter cannot have.
         """
-        parameters = cls.parameters()
+        parameters = cls.own_parameters()
         given = {name: value for name, value in given.items() if value is not None}
         for name, value in given.items():
             choose(f"parameter of objective {cls.objective}", name, parameters)

@@ -39,7 +39,7 @@ def register_objective(objective):
     if name in OBJECTIVES:
         raise InvalidInputError(f"Expected a new name of an objective. Received: {name!r}, taken")
     try:
-        parameters = objective.parameters()
+        parameters = objective.own_parameters()
     except KeyError as error:
         raise InvalidInputError(
             f"Expected a type and a line of `help` for every parameter of {name!r}. Received: "
@@ -47,7 +47,7 @@ def register_objective(objective):
         ) from error
     for parameter, ours in parameters.items():
         for other in OBJECTIVES.values():
-            theirs = other.parameters().get(parameter, ours)
+            theirs = other.own_parameters().get(parameter, ours)
             if theirs.kind != ours.kind:
                 raise InvalidInputError(
                     f"Expected parameter {parameter} to be {theirs.kind}, as that of "
