@@ -16,6 +16,7 @@ COLUMNS = np.array([2, 0, 4], "int32")
 
 CALLS = {
     "abs": ((SHORT,), {}),
+    "add": ((SHORT, 0.5), {}),
     "equal": ((TIED, np.float32(3)), {}),
     "exp": ((SHORT,), {}),
     "expand_dims": ((SHORT, 1), {}),
