@@ -141,7 +141,7 @@ def _objective_fields(config):
     objective = objective_named(config.objective)
     given = {name: value for name, value in config.parameters.items() if value is not None}
     for name in given:
-        takers = [other for other, kind in OBJECTIVES.items() if name in kind.parameters()]
+        takers = [other for other, kind in OBJECTIVES.items() if name in kind.own_parameters()]
         _check_acts(config, name, takers)
     for name in ("outliers", "max_outliers"):
         if getattr(config, name) is not None:

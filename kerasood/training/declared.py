@@ -18,7 +18,7 @@ def declared_objectives():
     """
     if TRAINERS in sys.modules:
         return {
-            name: objective.parameters()
+            name: objective.own_parameters()
             for name, objective in sys.modules[TRAINERS].OBJECTIVES.items()
         }
     found = {}

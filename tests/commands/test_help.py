@@ -51,7 +51,7 @@ def test_what_is_read_from_the_source_is_what_the_classes_say(fresh):
     built_in = [n for n, kind in DETECTORS.items() if kind.__module__.startswith("kerasood.")]
     assert fresh["detectors"] == sorted(built_in)
     described = {
-        name: {each: repr(parameter) for each, parameter in kind.parameters().items()}
+        name: {each: repr(parameter) for each, parameter in kind.own_parameters().items()}
         for name, kind in OBJECTIVES.items()
         if kind.__module__.startswith("kerasood.")
     }

@@ -70,17 +70,6 @@ class EnergyFineTuning(OutlierTraining):
         self.margin_out = margin_out
 
     @classmethod
-<<<<<<< HEAD
-=======
-    def own_parameters(cls):
-        named = Parameter(
-            typing.Literal["auto", "reference"], None,
-            "the base's quantiles, or for CIFAR the reference's [auto]",
-        )
-        return super().own_parameters() | {"margins": named}
-
-    @classmethod
->>>>>>> e29a807 (An objective's own parameters have a name that PyTorch's modules leave free)
     def settle(cls, given, dataset=None):
         settled = super().settle(given, dataset)
         margins = settled.pop("margins", None)
