@@ -38,8 +38,10 @@ def test_a_registered_detector_is_built_saved_and_exported(tmp_path):
     model.save(tmp_path / "model.keras")
     save_detector(tmp_path / "margin.npz", Margin(2.0))
     assert load_detector(tmp_path / "margin.npz").scale == 2.0
-    exported = export_model(model, tmp_path / "exported", images=random_images((8, 8, 3)))
-    assert read_metadata(exported.folder)["detector"] == "margin"
+    exported = export_model(
+        model, tmp_path / "exported", images=random_images((8, 8, 3)), formats=("tflite",)
+    )
+    assert read_metadata(exported.paths["tflite"])["detector"] == "margin"
 
 
 @pytest.mark.usefixtures("registered")

@@ -111,7 +111,7 @@ def fitting(num_rows, num_features, num_classes):
 
 @pytest.fixture(scope="module")
 def large():
-    return fitting(200_000, 32, 10)
+    return fitting(80_000, 32, 10)
 
 
 @pytest.mark.parametrize("name", NAMES)

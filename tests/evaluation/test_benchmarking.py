@@ -11,6 +11,8 @@ from tiny_data import write_npz
 from tiny_models import random_images, small_network
 
 import kerasood
+from kerasood import reporting
+from kerasood.evaluation.results import Results
 from kerasood.metrics import all_metrics
 from kerasood.networks.decomposed_head import DeconfHead
 
@@ -234,3 +236,19 @@ def test_the_package_shows_what_one_needs():
         assert getattr(kerasood, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'bench'"):
         _ = kerasood.bench
+
+
+def test_names_keep_their_signs_in_every_file(network, tmp_path):
+    sets = {"a=b": OOD_SETS["dark"], "c/d, e": OOD_SETS["noise"]}
+    found = kerasood.benchmark(
+        {"mine/v=2": network}, IN_DATA, sets, ["energy", "msp"], tpr=0.8, tune=False
+    )
+    found.report(tmp_path)
+    results = Results.load(tmp_path / "results.json")
+    assert [entry["name"] for entry in results.sets] == list(sets)
+    assert {metric["model"] for metric in results.metrics} == {"mine/v=2"}
+    assert {metric["set"] for metric in results.metrics} == set(sets)
+    stored = reporting.load_scores(tmp_path / "scores.npz")
+    assert stored.keys() == found.scores.keys()
+    for key, values in found.scores.items():
+        np.testing.assert_array_equal(stored[key], values)
