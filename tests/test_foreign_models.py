@@ -3,15 +3,24 @@
 Each is compared with Keras's own `predict` on the same images; the energy with NumPy.
 """
 
+import functools
+import importlib.util
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
-from classifiers import Subclassed, functional
+from classifiers import Subclassed, functional, spread
 from keras import layers
 from tiny_models import random_images
 
 from kerasood.detectors import Energy
 from kerasood.export import export_model
+from kerasood.export.formats import available_formats
 from kerasood.extractor import build_extractor, head_of
 from kerasood.serving import OODModel
 from kerasood.thresholds import calibrate
@@ -85,6 +94,37 @@ def vision_transformer():
     return keras.Model(images, layers.Dense(4)(x))
 
 
+def grouped():
+    """A network with a grouped convolution, which tf2onnx cannot convert."""
+    convolution = layers.Conv2D(6, 3, groups=3, name="of_three_groups")
+    return functional(rescaling(), convolution, layers.Flatten(), layers.Dense(4))
+
+
+def scaled_outside():
+    return functional(conv(), layers.Flatten(), layers.Dense(4), dtype="float32")
+
+
+def application(name, **arguments):
+    shape = (32, 32, 3)
+    network = getattr(keras.applications, name)(
+        weights=None, input_shape=shape, classes=4, classifier_activation=None, **arguments
+    )
+    spread(network, random_images(shape).astype("float32"))
+    return network
+
+
+def keras_hub_task():
+    """A small ResNet whose preprocessor is no part of its graph."""
+    import keras_hub
+
+    backbone = keras_hub.models.ResNetBackbone(
+        [64], [3], [64, 128], [1, 1], [1, 2], block_type="basic_block", image_shape=(None, None, 3)
+    )
+    converter = keras_hub.layers.ResNetImageConverter(image_size=(8, 8), scale=1 / 64, offset=-2)
+    preprocessor = keras_hub.models.ResNetImageClassifierPreprocessor(image_converter=converter)
+    return keras_hub.models.ResNetImageClassifier(backbone, 4, preprocessor=preprocessor)
+
+
 MODELS = {
     "sequential": sequential,
     "functional softmax": lambda: ending_in(layers.Dense(4, activation="softmax")),
@@ -110,10 +150,32 @@ MODELS = {
     "one channel": lambda: functional(
         rescaling(), conv(), layers.Flatten(), layers.Dense(4), shape=(8, 8, 1)
     ),
+    "temperature": lambda: ending_in(layers.Dense(4), lambda x: x / 2.5, layers.Softmax()),
+    "grouped convolution": grouped,
+    "scaled outside": scaled_outside,
 }  # fmt: skip
+# Heavier: in the slow half.
+SLOW_MODELS = {
+    "MobileNetV2": functools.partial(application, "MobileNetV2"),
+    "MobileNetV3Small": functools.partial(application, "MobileNetV3Small"),
+    "EfficientNetB0": functools.partial(application, "EfficientNetB0"),
+    "ConvNeXtTiny": functools.partial(application, "ConvNeXtTiny"),
+    "ResNet50": functools.partial(application, "ResNet50"),
+    "DenseNet121": functools.partial(application, "DenseNet121"),
+}
+if importlib.util.find_spec("keras_hub"):
+    SLOW_MODELS["KerasHub"] = keras_hub_task
+# What pixels go through outside of a model: as kerasood is told, and as Keras's users do it.
+PREPARED = {
+    "scaled outside": ("scale_-1_1", lambda images: images / 127.5 - 1),
+    "MobileNetV2": ("scale_-1_1", keras.applications.mobilenet_v2.preprocess_input),
+    "ResNet50": ("imagenet_caffe", keras.applications.resnet50.preprocess_input),
+    "DenseNet121": ("imagenet_torch", keras.applications.densenet.preprocess_input),
+}
+LEFT_OUT = {"grouped convolution": {"onnx": "of_three_groups"}}
 PROBABILITIES = {
     "functional softmax", "softmax layer", "named logits softmax", "named main softmax", "nested",
-    "mixed precision", "binary sigmoid", "binary sigmoid layer",
+    "temperature", "mixed precision", "binary sigmoid", "binary sigmoid layer",
 }  # fmt: skip
 
 
@@ -122,24 +184,33 @@ def log_softmax(logits):
     return logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
 
 
-@pytest.fixture(scope="module", params=MODELS)
+ALL = {**MODELS, **SLOW_MODELS}
+PARAMS = [*MODELS, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW_MODELS)]
+
+
+@pytest.fixture(scope="module", params=PARAMS)
 def case(request):
-    """(name, network, images, what Keras predicts for them as (N, K))."""
-    network = seeded(MODELS[request.param])()
-    images = IMAGES[..., :1] if request.param == "one channel" else IMAGES
-    if request.param == "subclassed":
-        network(images.astype("float32"))
-    predicted = network.predict(images.astype("float32"), verbose=0)
+    """(name, network, images, what Keras predicts for them as (N, K), preprocessing)."""
+    name = request.param
+    network = seeded(ALL[name])()
+    images = IMAGES[..., :1] if name == "one channel" else IMAGES
+    if name in SLOW_MODELS and name != "KerasHub":
+        images = random_images((32, 32, 3), 40)
+    preprocessing, prepare = PREPARED.get(name, (None, lambda images: images))
+    pixels = prepare(images.astype("float32"))
+    if name == "subclassed":
+        network(pixels)
+    predicted = network.predict(pixels, verbose=0)
     predicted = next(iter(predicted.values())) if isinstance(predicted, dict) else predicted
     if predicted.shape[-1] == 1:
-        first = 1 - predicted if request.param in PROBABILITIES else 0 * predicted
+        first = 1 - predicted if name in PROBABILITIES else 0 * predicted
         predicted = np.concatenate([first, predicted], axis=-1)
-    return request.param, network, images, predicted
+    return name, network, images, predicted, preprocessing
 
 
 def test_logits_and_energy_are_those_of_keras(case):
-    name, network, images, predicted = case
-    extractor = build_extractor(network)
+    name, network, images, predicted, preprocessing = case
+    extractor = build_extractor(network, preprocessing=preprocessing)
     outputs = extractor.predict(images, verbose=0)
     logits = outputs["logits"]
     tolerance = 2e-2 if name == "mixed precision" else 1e-4
@@ -153,31 +224,65 @@ def test_logits_and_energy_are_those_of_keras(case):
     np.testing.assert_allclose(Energy().score(outputs), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_calibrated_model_keeps_its_rate_and_comes_back_from_its_file(case, tmp_path):
-    name, network, images, predicted = case
-    energies = OODModel(network, Energy(), 0.0).predict(images)["energy"]
+def calibrated(network, images, preprocessing):
+    """(OODModel, Threshold) at a rate of 90 % on the images."""
+    extractor = build_extractor(network, preprocessing=preprocessing)
+    energies = OODModel(extractor, Energy(), 0.0).predict(images)["energy"]
     threshold = calibrate(energies, tpr=0.9)
-    names = [f"class {number}" for number in range(predicted.shape[-1])]
-    model = OODModel(network, Energy(), threshold, class_names=names)
+    count = extractor.compute_output_shape(extractor.inputs[0].shape)["logits"][-1]
+    names = [f"class {number}" for number in range(count)]
+    return OODModel(extractor, Energy(), threshold, class_names=names), threshold
+
+
+def test_a_calibrated_model_keeps_its_rate_and_comes_back_from_its_file(case, tmp_path, saved):
+    name, network, images, predicted, preprocessing = case
+    model, threshold = calibrated(network, images, preprocessing)
     answers = model.predict(images)
     assert np.sum(~answers["is_ood"]) == threshold.rank
     if name != "mixed precision":  # rounding makes ties of near probabilities
         classes = np.argmax(answers["probabilities"], axis=-1)
         np.testing.assert_array_equal(classes, np.argmax(predicted, axis=-1))
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    path = saved / f"{name}.keras"
+    model.save(path)
+    np.savez(path.with_suffix(".npz"), images=images, score=answers["score"])
+    loaded = keras.saving.load_model(path)
     np.testing.assert_allclose(loaded.predict(images)["score"], answers["score"], rtol=1e-5)
-    assert loaded.class_names == tuple(names)
+    assert loaded.class_names == model.class_names
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    return tmp_path_factory.mktemp("saved")
+
+
+@pytest.mark.slow
+def test_all_of_them_come_back_in_a_new_process(saved):
+    files = sorted(saved.glob("*.keras"))
+    helpers = pathlib.Path(__file__).parent / "helpers"
+    path = os.pathsep.join([str(helpers), *sys.path])
+    done = subprocess.run(
+        [sys.executable, helpers / "reload_models.py", *files],
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    differences = json.loads(done.stdout.splitlines()[-1])
+    assert len(differences) == len(files) >= len(MODELS)
+    assert {name: value for name, value in differences.items() if not value < 1e-4} == {}
 
 
 @pytest.mark.slow
 def test_exported_files_answer_alike(case, tmp_path):
-    _, network, images, _ = case
-    energies = OODModel(network, Energy(), 0.0).predict(images)["energy"]
-    model = OODModel(network, Energy(), calibrate(energies, tpr=0.9))
+    name, network, images, _, preprocessing = case
+    model, _ = calibrated(network, images, preprocessing)
     # Every format is compared with Keras, number by number, before it is kept.
-    exported = export_model(model, tmp_path / "exported", images=images)
-    assert exported.paths["saved_model"].exists()
+    exported = export_model(
+        model, tmp_path / "exported", images=images[:8], calibration_images=images
+    )
+    expected = LEFT_OUT.get(name, {})
+    assert set(exported.left_out) == set(expected), exported.left_out
+    assert all(reason in exported.left_out[format] for format, reason in expected.items())
+    at_hand = {"saved_model", "tflite", "onnx"} & set(available_formats())
+    assert at_hand - set(expected) <= set(exported.paths)
 
 
 REFUSED = {

@@ -168,21 +168,23 @@ def with_preprocessing(model, preprocessing):
 
     Args:
         model: keras.Model on (N, H, W, C).
-        preprocessing: as `Preprocessing`'s `pixels`, or a Preprocessing; None returns `model`.
+        preprocessing: as `Preprocessing`'s `pixels`, or a Preprocessing; None returns `model`, or
+            a KerasHub task with what its own preprocessor does, which is no part of its graph.
 
     Raises:
-        ValueError: the model has one already, or none is given for a KerasHub task whose own
-            preprocessor would be left out.
+        ValueError: the model has one already, or the preprocessor of a task does more than resize
+            and rescale.
     """
-    _check_task(model, preprocessing)
+    shape = _image_shape(model)
     if preprocessing is None:
-        return model
+        if getattr(model, "preprocessor", None) is None:
+            return model
+        preprocessing, shape = _of_task(model, shape)
     if any(isinstance(layer, Preprocessing) for layer in sublayers(model)):
         raise InvalidInputError(
             f"Expected no preprocessing for model={model.name!r}, which has its own inside. "
             f"Received: preprocessing={preprocessing!r}"
         )
-    shape = _image_shape(model)
     images = keras.Input(shape, dtype="uint8", name="images")
     prepared = Preprocessing.of(preprocessing)(images)
     return keras.Model(images, model(prepared), name=model.name)
@@ -227,14 +229,29 @@ def _image_shape(model):
     return tuple(shape[1:])
 
 
-def _check_task(model, preprocessing):
-    """KerasHub's tasks preprocess in `predict` and `fit` only, not when they are called."""
-    if preprocessing is None and getattr(model, "preprocessor", None) is not None:
+def _of_task(model, shape):
+    """(Preprocessing, image shape) of a KerasHub task, which preprocesses in `predict` alone.
+
+    Raises:
+        ValueError: its preprocessor does something else to an image of the right size.
+    """
+    converter = getattr(model.preprocessor, "image_converter", None)
+    size = tuple(getattr(converter, "image_size", None) or shape[:2])
+    images = np.random.default_rng(0).integers(0, 256, (2, *(side or 32 for side in size), 3))
+    resizing = "stretch"
+    for flag, way in (("crop_to_aspect_ratio", "crop"), ("pad_to_aspect_ratio", "pad")):
+        resizing = way if getattr(converter, flag, False) else resizing
+    scale, offset = (getattr(converter, name, None) for name in ("scale", "offset"))
+    pixels = layers.Rescaling(1.0 if scale is None else scale, 0.0 if offset is None else offset)
+    found = Preprocessing(pixels, resizing, getattr(converter, "antialias", False))
+    expected = converter and ops.convert_to_numpy(converter(images.astype("float32")))
+    if expected is None or not np.allclose(expected, found(images), rtol=1e-3, atol=1e-3):
         raise InvalidInputError(
-            f"Expected preprocessing=model.preprocessor.image_converter for {model.name!r}, whose "
-            "preprocessor is no part of its graph: otherwise it would be fed pixels 0-255. "
-            f"Received: a {type(model).__name__} with a preprocessor"
+            f"Expected a function of keras.ops in preprocessing= that does for {model.name!r} what "
+            "its preprocessor does, which is no part of its graph. Received: a "
+            f"{type(model).__name__} whose preprocessor does more than resize and rescale"
         )
+    return found, (*size, *shape[2:])
 
 
 def _as_graph(function, images_shape):

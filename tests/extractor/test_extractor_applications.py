@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 import pytest
-from classifiers import softmax
+from classifiers import softmax, spread
 
-from kerasood.extractor import build_extractor, head_layer, head_of, with_float_input
+from kerasood.extractor import build_extractor, head_of, with_float_input
 
 slow = pytest.mark.slow
 CASES = [
@@ -20,16 +20,6 @@ CASES = [
     pytest.param("DenseNet121", 32, {}, marks=slow),
     pytest.param("ConvNeXtTiny", 32, {}, marks=slow),
 ]
-
-
-def spread(network, images):
-    """Gives a network with random weights logits that differ by a few nats."""
-    extractor = build_extractor(network)
-    head = head_of(extractor)
-    features = np.asarray(extractor(images)["features"], "float64")
-    scale = 4 / np.ptp(features @ head.kernel)
-    layer = head_layer(network)
-    layer.kernel.assign(scale * layer.kernel)
 
 
 @pytest.mark.parametrize(("name", "size", "arguments"), CASES)

@@ -150,12 +150,47 @@ def test_what_is_no_preprocessing_is_refused():
         OODModel(extractor, Energy(), 0.0, preprocessing="scale_0_1")
 
 
-def test_a_task_whose_preprocessor_would_be_left_out_is_refused():
+class Converter(layers.Rescaling):
+    """As KerasHub's image converters: it rescales, and resizes what has another size."""
+
+    image_size, crop_to_aspect_ratio, pad_to_aspect_ratio, antialias = (8, 8), False, True, False
+
+    def call(self, images):
+        return super().call(images) * self.gain
+
+    gain = 1
+
+
+class Preprocessor:
+    def __init__(self, converter):
+        self.image_converter = converter
+
+
+def task(converter):
     network = on_rescaled_pixels()
-    object.__setattr__(network, "preprocessor", lambda images: images / 255)
-    with pytest.raises(ValueError, match="preprocessing=model.preprocessor.image_converter"):
-        build_extractor(network)
-    build_extractor(network, preprocessing=network.preprocessor)
+    object.__setattr__(network, "preprocessor", Preprocessor(converter))
+    return network
+
+
+def test_a_task_s_own_preprocessor_becomes_part_of_its_extractor():
+    network = task(Converter(1 / 64, offset=-2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        extractor = build_extractor(network)
+    expected = network.predict(IMAGES / np.float32(64) - 2, verbose=0)
+    found = extractor.predict(IMAGES, verbose=0)["logits"]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    prepared = preprocessing_of(extractor)
+    assert (prepared.resizing, prepared.antialias) == ("pad", False)
+
+
+def test_a_task_whose_preprocessor_does_more_is_refused():
+    other = Converter(1 / 64)
+    other.gain = 2
+    for network in (task(other), task(None)):
+        with pytest.raises(ValueError, match="a function of keras.ops in preprocessing=.*no part"):
+            build_extractor(network)
+    build_extractor(network, preprocessing=lambda images: images / 32)
 
 
 @pytest.mark.parametrize("scale", [1, 255])
