@@ -16,6 +16,8 @@ from kerasood.thresholds.ranks import (
     required_rank,
 )
 
+NUM_KEPT = 9
+
 
 @dataclasses.dataclass(frozen=True)
 class Threshold:
@@ -30,6 +32,8 @@ class Threshold:
         rank: number of calibration images that it accepts.
         guarantee: how `tpr` is promised: on "average" over calibrations, or by this very
             calibration with a probability of `confidence`.
+        scores: a few of the calibration scores, evenly spaced in rank, the lowest and the highest
+            among them: what scores of such images look like.
     """
 
     value: float
@@ -39,6 +43,7 @@ class Threshold:
     num_images: int
     rank: int
     guarantee: str = "average"
+    scores: tuple[float, ...] = ()
 
     @property
     def required_rank(self) -> int:
@@ -123,9 +128,23 @@ class Threshold:
             return fewest, stats.betabinom.pmf(accepted, num_images, self.rank + 1, rest)
         return fewest, (accepted == num_images).astype(np.float64)
 
+    def covers(self, scores) -> bool:
+        """True where any of some scores lies among those that it was calibrated on.
+
+        Scores that all lie elsewhere come of other images, or of other pixels of the same.
+
+        Args:
+            scores: (N,) float.
+        """
+        if not self.scores:
+            return True
+        scores = np.asarray(scores)
+        return bool(np.any((self.scores[0] <= scores) & (scores <= self.scores[-1])))
+
     def to_json(self) -> dict:
         """A dictionary for `json.dump`; `from_json` reads it."""
-        return {**dataclasses.asdict(self), "interval": list(self.interval)}
+        lists = {"interval": list(self.interval), "scores": list(self.scores)}
+        return {**dataclasses.asdict(self), **lists}
 
     @classmethod
     def from_json(cls, content: dict) -> "Threshold":
@@ -141,7 +160,8 @@ class Threshold:
                 f"A threshold has exactly the keys {sorted(expected)}. Received: {content!r}"
             )
         try:
-            threshold = cls(**{**content, "interval": tuple(content["interval"])})
+            tuples = {name: tuple(content[name]) for name in ("interval", "scores")}
+            threshold = cls(**{**content, **tuples})
             threshold._check()
         except TypeError as error:
             raise InvalidInputError(
@@ -164,6 +184,14 @@ class Threshold:
             raise InvalidInputError(
                 "Expected counts of a calibration that keeps its promise. "
                 f"Received: num_images={self.num_images!r}, rank={self.rank!r}"
+            )
+        rows = _kept_rows(self.num_images)
+        accepted = [score <= self.value for score in self.scores]
+        if self.scores and (
+            list(self.scores) != sorted(self.scores) or accepted != list(rows < self.rank)
+        ):
+            raise InvalidInputError(
+                f"Expected scores of a calibration with rank={self.rank}. Received: {self.scores!r}"
             )
         if not np.allclose(self.interval, self._expected_interval, rtol=0, atol=1e-6):
             raise InvalidInputError(
@@ -226,6 +254,7 @@ def calibrate(
         num_images=scores.size,
         rank=rank,
         guarantee=guarantee,
+        scores=tuple(scores[_kept_rows(scores.size)].tolist()),
     )
     return dataclasses.replace(threshold, interval=threshold._expected_interval)
 
@@ -257,6 +286,10 @@ def as_float32(name: str, scores: ArrayLike) -> np.ndarray:
     if abs(extreme) > np.finfo(np.float32).max:
         raise InvalidInputError(f"Scores must fit into float32. Received: a score of {extreme}")
     return scores.astype(np.float32)
+
+
+def _kept_rows(num_images: int) -> np.ndarray:
+    return np.unique(np.linspace(0, num_images - 1, NUM_KEPT).astype(int))
 
 
 def _clear_of(scores: np.ndarray, rank: int) -> np.float32:

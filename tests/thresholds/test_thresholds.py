@@ -165,3 +165,19 @@ def test_damaged_json_is_refused(change):
 def test_realised_rate_refuses_nan():
     with pytest.raises(ValueError, match=r"scores\[0\]=nan"):
         realised_rate([math.nan], calibrate(np.arange(50.0)))
+
+
+def test_a_few_scores_are_kept_and_say_what_is_like_them():
+    # Scores 1..17: every second is kept; ceil(18 * 0.9) = 17 are accepted.
+    threshold = calibrate(np.arange(17, 0, -1.0), tpr=0.9)
+    assert threshold.scores == (1, 3, 5, 7, 9, 11, 13, 15, 17)
+    assert Threshold.from_json(threshold.to_json()) == threshold
+    assert threshold.covers([0.5, 2.0]) and not threshold.covers([-900, 17.5, np.nan])
+    assert calibrate([1.0, 2.0], tpr=0.5).scores == (1, 2)
+
+
+@pytest.mark.parametrize("scores", [[3.0, 1.0], [1.0, 2.0, 3.0], [1.0] * 9])
+def test_scores_that_no_calibration_keeps_are_refused(scores):
+    content = calibrate(np.arange(17.0), tpr=0.5).to_json()
+    with pytest.raises(ValueError, match="Expected scores of a calibration with rank=9"):
+        Threshold.from_json({**content, "scores": scores})
