@@ -25,7 +25,7 @@ from kerasood.networks.wide_resnet import WideResNet
 from kerasood.scoring import score_files
 from kerasood.scoring.inputs import entries
 from kerasood.scoring.models import open_scorer
-from kerasood.scoring.work import decoded
+from kerasood.scoring.rows import decoded
 from kerasood.serving import OODModel
 
 

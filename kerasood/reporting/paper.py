@@ -35,24 +35,17 @@ def compare(*runs: dict) -> dict:
         {"measured", "paper", "difference"} by metric as fractions, difference = measured - paper.
     """
     dataset = runs[0]["dataset"]["name"]
-    by_model = (list({run.get("base"): run for run in runs}.values()), list(runs))
     sets = [_set_status(name, runs[0]["sets"]) for name in SETS]
     published = [entry["name"] for entry in sets if entry["status"] in COMPARABLE]
-    several = len(runs) > 1
-
-    def measured(tuned, detector, names):
-        found = [_measured(run, tuned, detector, names) for run in by_model[tuned]]
-        if None in found:
-            return None
-        return {name: _over_runs([each[name] for each in found], several) for name in METRICS}
-
+    complete = len(published) == len(SETS)
+    measured = _Measured(runs)
     table1 = [
         {
             "set": entry["name"],
             "used": entry["used"],
             "models": [
                 _compared(
-                    measured(tuned, "energy", entry["used"]),
+                    measured.metrics(tuned, "energy", entry["used"]),
                     paper_numbers.on_set(dataset, bool(tuned), entry["name"]),
                     entry["status"] in COMPARABLE,
                 )
@@ -62,35 +55,52 @@ def compare(*runs: dict) -> dict:
         for entry in sets
     ]
     of_energy = [
-        _compared(measured(tuned, "energy", published), _paper_mean(dataset, tuned, published))
+        _compared(
+            measured.metrics(tuned, "energy", published), _paper_mean(dataset, tuned, published)
+        )
         for tuned in (0, 1)
     ]
     # The paper does not print the parts of its other detectors: they compare over all six sets.
     table2 = [
         {"method": name, "paper_sets": len(SETS)}
-        | _compared(
-            measured(0, name, published),
-            paper_numbers.mean_of_method(dataset, name),
-            len(published) == len(SETS),
-        )
+        | _compared(measured.metrics(0, name, published),
+                    paper_numbers.mean_of_method(dataset, name), complete)
         for name in DETECTORS[:-1]
     ]
     for method, compared in zip(("energy", "ours"), of_energy, strict=True):
         table2.append({"method": method, "paper_sets": len(published), **compared})
-    accuracies = [
-        _over_runs([run["models"][tuned]["accuracy"] for run in by_model[tuned]], several)
-        for tuned in (0, 1)
-    ]
     return {
         "sets": sets,
         "table1": table1,
-        "mean": {"sets": published, "complete": len(published) == len(SETS), "models": of_energy},
+        "mean": {"sets": published, "complete": complete, "models": of_energy},
         "table2": table2,
         "accuracy": [
-            _difference(accuracies[tuned], paper_numbers.accuracy(dataset, bool(tuned)))
+            _difference(measured.accuracy(tuned), paper_numbers.accuracy(dataset, bool(tuned)))
             for tuned in (0, 1)
         ],
     }
+
+
+class _Measured:
+    """Numbers of a base (0) and its fine-tune (1) over one or several runs."""
+
+    def __init__(self, runs):
+        # A base that runs share is one training run and counts once.
+        self._runs = list({run.get("base"): run for run in runs}.values()), runs
+        self._several = len(runs) > 1
+
+    def metrics(self, tuned, detector, names):
+        found = [_measured(run, tuned, detector, names) for run in self._runs[tuned]]
+        if None in found:
+            return None
+        return {name: self._over_runs([each[name] for each in found]) for name in METRICS}
+
+    def accuracy(self, tuned):
+        return self._over_runs([run["models"][tuned]["accuracy"] for run in self._runs[tuned]])
+
+    def _over_runs(self, numbers):
+        """A number of the only run as it is; of several runs their mean and deviation."""
+        return spread([_value(number) for number in numbers]) if self._several else numbers[0]
 
 
 def averaged(sections: list[dict]) -> dict:
@@ -190,11 +200,6 @@ def _measured(run: dict, tuned: int, detector: str, sets) -> dict | None:
     if names is not sets:
         return {name: found[0][name] for name in METRICS}
     return {name: float(np.mean([metric[name]["mean"] for metric in found])) for name in METRICS}
-
-
-def _over_runs(numbers: list, several: bool):
-    """A number of the only run as it is; of several runs their mean and deviation."""
-    return spread([_value(number) for number in numbers]) if several else numbers[0]
 
 
 def _paper_mean(dataset: str, tuned: int, names: list[str]) -> dict | None:

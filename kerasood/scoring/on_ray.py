@@ -9,6 +9,7 @@ from kerasood.errors import InvalidInputError
 from kerasood.files import atomic_path, check_writable
 from kerasood.scoring.inputs import Entry, entries
 from kerasood.scoring.models import open_scorer
+from kerasood.scoring.rows import scored
 from kerasood.scoring.summary import Summary
 from kerasood.scoring.tables import COLUMNS, parquet_schema
 
@@ -27,8 +28,6 @@ class ScoringActor:
 
     def __call__(self, block):
         import pyarrow
-
-        from kerasood.scoring.work import scored
 
         named = zip(block["name"], block["content"], strict=True)
         stream = (Entry(str(name), _plain(content)) for name, content in named)

@@ -13,8 +13,7 @@ from PIL import Image
 from kerasood.commands.score import score
 from kerasood.config import ScoreConfig
 from kerasood.export import run_exported
-from kerasood.scoring import score_files
-from kerasood.scoring import work as working
+from kerasood.scoring import rows, score_files, work
 from kerasood.scoring.inputs import count, entries
 from kerasood.scoring.tables import COLUMNS, Table, read_columns, write_rows
 
@@ -116,7 +115,7 @@ def test_inputs_of_every_kind_mean_the_same_images(photos, tmp_path):
     glob = str(photos / "a" / "0[012].png")
     kinds = [tmp_path / f"x.{end}" for end in ("npz", "npy", "tar.gz", "txt", "csv")]
     for inputs in (*kinds, listed, glob):
-        prepared = [working.prepared(entry.content, (8, 8, 3)) for entry in entries(inputs)]
+        prepared = [rows.prepared(entry.content, (8, 8, 3)) for entry in entries(inputs)]
         np.testing.assert_array_equal(np.stack(prepared), images, err_msg=str(inputs))
     assert count(kinds[0]) == 3 and count(listed) == 3 and count(kinds[2]) is None
     assert [entry.name for entry in entries(tmp_path / "x.npy")][-1] == f"{tmp_path}/x.npy[2]"
@@ -148,7 +147,7 @@ def test_a_job_that_was_killed_goes_on(served_export, photos, tmp_path, monkeypa
     whole, out = tmp_path / "whole.csv", tmp_path / "s.csv"
     options = {"batch_size": 2, "part_size": 3, "verbose": 0}
     score_files(served_export.folder, photos, whole, **options)
-    asked, original = [], working.prepared
+    asked, original = [], rows.prepared
 
     def dying(content, image_shape):
         asked.append(content)
@@ -156,7 +155,7 @@ def test_a_job_that_was_killed_goes_on(served_export, photos, tmp_path, monkeypa
             raise KeyboardInterrupt
         return original(content, image_shape)
 
-    monkeypatch.setattr(working, "prepared", dying)
+    monkeypatch.setattr(rows, "prepared", dying)
     with pytest.raises(KeyboardInterrupt):
         score_files(served_export.folder, photos, out, **options)
     assert not out.exists()
@@ -167,7 +166,7 @@ def test_a_job_that_was_killed_goes_on(served_export, photos, tmp_path, monkeypa
     kept = Table.num_rows.fget(_Opened(out))
     assert kept in (3, 6)
     asked.clear()
-    monkeypatch.setattr(working, "prepared", lambda *item: asked.append(item[0]) or original(*item))
+    monkeypatch.setattr(rows, "prepared", lambda *item: asked.append(item[0]) or original(*item))
     score_files(served_export.folder, photos, out, resume=True, **options)
     assert len(asked) == NUM_IMAGES + 1 - kept
     assert out.read_bytes() == whole.read_bytes()
@@ -232,7 +231,7 @@ def test_memory_does_not_grow_with_the_number_of_files():
     """No more entries are taken from the stream than are being decoded ahead."""
     taken = []
     stream = _stream(taken)
-    for number, _ in enumerate(working.decoded(stream, (8, 8, 3), ahead=8)):
+    for number, _ in enumerate(rows.decoded(stream, (8, 8, 3), ahead=8)):
         assert len(taken) <= number + 8
 
 
@@ -260,9 +259,9 @@ def test_the_command(served_export, photos, tmp_path, capsys, refused):
 
 def test_large_photos_become_what_the_model_takes(served_export, tmp_path):
     Image.fromarray(noise(40, 30)).save(tmp_path / "photo.jpg")
-    image = working.prepared(str(tmp_path / "photo.jpg"), (8, 8, 3))
+    image = rows.prepared(str(tmp_path / "photo.jpg"), (8, 8, 3))
     assert image.shape == (8, 8, 3)
-    assert "square RGB" in working.prepared(str(tmp_path / "photo.jpg"), (8, 9, 3))
-    assert "expected an image of shape" in working.prepared(noise(9, 9), (8, 8, 3))
-    assert json.loads(json.dumps(working.model_identity(served_export.folder)))[1] > 0
-    assert pathlib.Path(working.model_identity(served_export.folder)[0]).name == "saved_model.pb"
+    assert "square RGB" in rows.prepared(str(tmp_path / "photo.jpg"), (8, 9, 3))
+    assert "expected an image of shape" in rows.prepared(noise(9, 9), (8, 8, 3))
+    assert json.loads(json.dumps(work.model_identity(served_export.folder)))[1] > 0
+    assert pathlib.Path(work.model_identity(served_export.folder)[0]).name == "saved_model.pb"
