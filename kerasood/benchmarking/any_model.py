@@ -1,8 +1,11 @@
 """Models x OOD sets x detectors in one call, for any Keras classifier and any images."""
 
-import collections.abc
 import dataclasses
+import os
+import typing
+from collections.abc import Mapping, Sequence
 
+from kerasood.benchmarking.benchmark_result import Benchmark
 from kerasood.benchmarking.evaluating import evaluate_subjects, num_choosing
 from kerasood.benchmarking.progress import progress_of
 from kerasood.data.options import DataOptions
@@ -17,10 +20,11 @@ OF_DATA = ("data_dir", "download", "strict")
 
 
 def benchmark(
-    model, in_data, ood_sets="all", detectors="all", *,
-    preprocessing=None, class_names=None, cache=None, verbose="auto", expected_accuracy=None,
-    **options,
-):
+    model: typing.Any, in_data: typing.Any, ood_sets: typing.Any = "all",
+    detectors: typing.Any = "all", *, preprocessing: typing.Any = None,
+    class_names: Sequence[str] | None = None, cache: str | os.PathLike | None = None,
+    verbose: typing.Any = "auto", expected_accuracy: float | None = None, **options: typing.Any,
+) -> Benchmark:
     """Measures how well detectors tell in-distribution from OOD images.
 
     Every image is computed once per model, and once more per detector with a step on the image.
@@ -67,7 +71,7 @@ def benchmark(
     """
     settings, data = _options(options)
     data = data.replace(class_names=class_names)
-    if isinstance(detectors, collections.abc.Mapping):
+    if isinstance(detectors, Mapping):
         settings = dataclasses.replace(settings, tune=False)
     subjects, dataset, data = subjects_of(
         model, in_data, data, num_choosing(detectors, settings), settings.seed, cache,

@@ -1,6 +1,8 @@
 """The outcome of a benchmark: results, scores and fitted detectors."""
 
 import dataclasses
+import os
+import pathlib
 
 from kerasood import reporting
 from kerasood.errors import InvalidInputError
@@ -28,11 +30,11 @@ class Benchmark:
     extractors: dict
     sources: dict
 
-    def table(self):
+    def table(self) -> str:
         """The whole report as Markdown."""
         return reporting.to_markdown(self.results.to_json())
 
-    def summary(self, role=None):
+    def summary(self, role: str | None = None) -> list[dict]:
         """Mean FPR95 and AUROC of every model and detector: list of dict, best FPR95 first.
 
         Args:
@@ -42,7 +44,7 @@ class Benchmark:
         rows = [entry for entry in self.results.means if entry["role"] == role]
         return sorted(rows, key=lambda entry: entry["fpr95"])
 
-    def report(self, folder):
+    def report(self, folder: str | os.PathLike) -> pathlib.Path:
         """Writes results.json, scores.npz and the reports; returns the HTML page's path."""
         return reporting.write_report(self.results.to_json(), self.scores, folder, self.sources)
 

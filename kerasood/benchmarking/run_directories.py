@@ -1,8 +1,14 @@
 """Run directories against OOD sets: every model once, results kept where the export finds them."""
 
+import os
+import pathlib
+import typing
+from collections.abc import Sequence
+
+from kerasood.benchmarking.benchmark_result import Benchmark
 from kerasood.benchmarking.evaluating import evaluate_subjects, num_choosing
 from kerasood.benchmarking.progress import progress_of
-from kerasood.data.options import DEFAULTS
+from kerasood.data.options import DEFAULTS, DataOptions
 from kerasood.detectors.saving import save_detector
 from kerasood.errors import InvalidInputError
 from kerasood.evaluation.calibration import store_thresholds
@@ -15,9 +21,10 @@ from kerasood.runs import newest_run, open_run
 
 
 def benchmark_runs(
-    runs=(), ood_sets="all", detectors="all", settings=None, options=DEFAULTS, *,
-    cache=True, folder=None, verbose="auto",
-):
+    runs: Sequence[str] = (), ood_sets: typing.Any = "all", detectors: typing.Any = "all",
+    settings: Settings | None = None, options: DataOptions = DEFAULTS, *, cache: bool = True,
+    folder: str | os.PathLike | None = None, verbose: typing.Any = "auto",
+) -> tuple[Benchmark, pathlib.Path]:
     """Evaluates the models of run directories, before and after fine-tuning, and keeps the report.
 
     Detectors and thresholds of the trained models stay in the run directories, for the export.

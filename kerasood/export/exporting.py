@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import os
 import pathlib
+import typing
 
 import numpy as np
 
@@ -44,18 +46,18 @@ class Exported:
 
 
 def export_model(
-    ood_model,
-    folder,
+    ood_model: OODModel,
+    folder: str | os.PathLike,
     *,
-    images,
-    metadata=None,
-    model_name="model",
-    formats=None,
-    version=None,
-    quantization=None,
-    max_pixels=MAX_PIXELS,
-    calibration_images=None,
-):
+    images: typing.Any,
+    metadata: dict | None = None,
+    model_name: str = "model",
+    formats: typing.Sequence[str] | None = None,
+    version: int | None = None,
+    quantization: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+    calibration_images: typing.Any = None,
+) -> "Exported":
     """Writes `<folder>/<model_name>/<version>/`, verified before anyone can load it.
 
     Everything happens in a folder beside it whose name TF Serving ignores, and is renamed at the

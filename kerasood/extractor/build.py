@@ -1,5 +1,6 @@
 """Any Keras classifier as a map from images to features and logits."""
 
+import typing
 import warnings
 
 import keras
@@ -32,13 +33,13 @@ LESS_THAN_FLOAT32 = (
 
 
 def build_extractor(
-    model,
-    feature_layer=None,
-    hidden_layers=(),
-    head_layer=None,
-    image_shape=None,
-    preprocessing=None,
-):
+    model: keras.Model,
+    feature_layer: str | None = None,
+    hidden_layers: typing.Any = (),
+    head_layer: str | None = None,
+    image_shape: tuple[int, int, int] | None = None,
+    preprocessing: typing.Any = None,
+) -> keras.Model:
     """Returns a model that gives features and logits in one forward pass, computed in float32.
 
     It shares the layers and weights of `model`, which stays as it is. Only of a model that computes
@@ -159,7 +160,7 @@ def head_layer(model):
     return weighted_layer(found.layer)
 
 
-def head_of(model):
+def head_of(model: keras.Model) -> typing.Any:
     """The weights that turn the features of an extractor into its logits.
 
     Args:

@@ -1,5 +1,6 @@
 """Preparation of pixels and photographs as in a network's training, kept inside the model."""
 
+import typing
 import warnings
 
 import keras
@@ -58,7 +59,9 @@ class Preprocessing(layers.Layer):
     Input: (N, H, W, C), pixels 0-255, uint8 or float. Output: float32.
     """
 
-    def __init__(self, pixels="none", resizing="crop", antialias=True, **kwargs):
+    def __init__(
+        self, pixels: typing.Any = "none", resizing: str = "crop", antialias: bool = True, **kwargs
+    ):
         super().__init__(**{"dtype": "float32", **kwargs})
         if isinstance(pixels, str):
             choose("preprocessing of pixels", pixels, PIXELS)

@@ -1,5 +1,7 @@
 """Wide residual networks for small images."""
 
+from collections.abc import Sequence
+
 import keras
 from keras import layers
 
@@ -43,15 +45,15 @@ class WideResNet(keras.Model):
 
     def __init__(
         self,
-        depth=40,
-        width=2,
-        num_classes=10,
-        dropout=0.3,
-        image_size=32,
-        mean=CIFAR_MEAN,
-        std=CIFAR_STD,
-        dtype=None,
-        name=None,
+        depth: int = 40,
+        width: int = 2,
+        num_classes: int = 10,
+        dropout: float = 0.3,
+        image_size: int = 32,
+        mean: Sequence[float] = CIFAR_MEAN,
+        std: Sequence[float] = CIFAR_STD,
+        dtype: str | None = None,
+        name: str | None = None,
         **kwargs,
     ):
         _check(depth, width, num_classes, dropout, image_size)

@@ -66,13 +66,13 @@ class OODModel(keras.Model):
 
     def __init__(
         self,
-        network,
-        detector,
-        threshold,
-        name="ood_model",
-        preprocessing=None,
-        class_names=None,
-        calibration=None,
+        network: keras.Model,
+        detector: Detector,
+        threshold: typing.Any,
+        name: str = "ood_model",
+        preprocessing: typing.Any = None,
+        class_names: typing.Sequence[str] | None = None,
+        calibration: dict | None = None,
     ):
         super().__init__(name=name, dtype="float32")
         extractor = _as_extractor(network, preprocessing)

@@ -1,5 +1,7 @@
 """A new threshold for a model that is in use, from new images, without touching its weights."""
 
+import typing
+
 from kerasood import thresholds
 from kerasood.data.adapters import as_source
 from kerasood.errors import InvalidInputError
@@ -7,14 +9,14 @@ from kerasood.serving.ood_model import OODModel
 
 
 def recalibrate(
-    ood_model,
-    images,
-    tpr=0.95,
-    confidence=0.95,
-    guarantee="average",
-    per_class=None,
-    batch_size=128,
-):
+    ood_model: OODModel,
+    images: typing.Any,
+    tpr: float = 0.95,
+    confidence: float = 0.95,
+    guarantee: str = "average",
+    per_class: bool | None = None,
+    batch_size: int = 128,
+) -> OODModel:
     """Calibrates a model anew on in-distribution images as they arrive where it is in use.
 
     The old threshold has no say in the new one. The images must not have been chosen by the model:

@@ -36,23 +36,23 @@ class FineTuned(typing.NamedTuple):
 
 
 def fine_tune(
-    model,
-    images,
-    labels=None,
-    objective="sparsity",
+    model: keras.Model,
+    images: typing.Any,
+    labels: typing.Any = None,
+    objective: str = "sparsity",
     *,
-    epochs=10,
-    batch_size=128,
-    learning_rate=0.001,
-    augmentation="recipe",
-    outliers=None,
-    validation_data=None,
-    callbacks=(),
-    verbose="auto",
-    seed=1,
-    preprocessing=None,
-    **parameters,
-):
+    epochs: int = 10,
+    batch_size: int = 128,
+    learning_rate: float = 0.001,
+    augmentation: typing.Any = "recipe",
+    outliers: typing.Any = None,
+    validation_data: typing.Any = None,
+    callbacks: typing.Sequence[keras.callbacks.Callback] = (),
+    verbose: typing.Any = "auto",
+    seed: int = 1,
+    preprocessing: typing.Any = None,
+    **parameters: typing.Any,
+) -> "FineTuned":
     """Fine-tunes a classifier so that its scores tell out-of-distribution images.
 
     By default as in the paper: Nesterov's SGD with momentum 0.9 and L2 decay 5e-4, a learning rate
