@@ -190,20 +190,20 @@ def head_of(model: keras.Model) -> typing.Any:
 
 def _check_answers_alike(model):
     calls = all_calls(model) if has_graph(model) else ()
-    for name, place in calls:
-        if draws_at_inference(place.call):
+    for name, located in calls:
+        if draws_at_inference(located.call):
             raise InvalidInputError(ANSWERS_DIFFER.format(f"{name!r} in model={model.name!r}"))
 
 
 def _graph_extractor(model, head, feature_layer, hidden_layers):
-    places = {"head": head.inputs, "output": TensorInGraph((), model.outputs[0])}
+    all_located = {"head": head.inputs, "output": TensorInGraph((), model.outputs[0])}
     if head.tail is not None:
-        places["output"] = head.tail.logits
+        all_located["output"] = head.tail.logits
     if feature_layer is not None:
-        places["features"] = find_layer(model, feature_layer)
+        all_located["features"] = find_layer(model, feature_layer)
     hidden = _hidden_places(model, hidden_layers)
-    found = tensors_at(model, [*places.values(), *hidden.values()])
-    tensors = dict(zip([*places, *hidden], found, strict=True))
+    found = tensors_at(model, [*all_located.values(), *hidden.values()])
+    tensors = dict(zip([*all_located, *hidden], found, strict=True))
     logits = tensors["output"]
     data_format = getattr(head.layer, "data_format", "channels_last")
     seen = _vectors(tensors["head"], "head_input", data_format)
@@ -218,8 +218,8 @@ def _graph_extractor(model, head, feature_layer, hidden_layers):
         if len(shape) != 2:
             raise InvalidInputError(f"Expected features of shape (N, D). Received: shape={shape}")
         outputs["features"] = _vectors(tensors["features"], "features")
-    for number, (name, place) in enumerate(hidden.items()):
-        layout = _data_format(model, place)
+    for number, (name, located) in enumerate(hidden.items()):
+        layout = _data_format(model, located)
         outputs[f"hidden/{name}"] = _vectors(tensors[name], f"hidden_{number}", layout)
     return keras.Model(model.inputs[0], outputs, name=f"{model.name}_extractor")
 
@@ -236,23 +236,23 @@ def _hidden_places(model, names):
     outputs = [
         LayerOutput(
             name,
-            channels_last(place.tensor.shape, _data_format(model, place) == "channels_first"),
-            place.call.operation,
-            place,
+            channels_last(located.tensor.shape, _data_format(model, located) == "channels_first"),
+            located.call.operation,
+            located,
         )
-        for name, place in all_calls(model)
-        if not has_graph(place.call.operation)
+        for name, located in all_calls(model)
+        if not has_graph(located.call.operation)
     ]
-    return {one.name: one.place for one in last_of_stages(outputs, size)}
+    return {one.name: one.located for one in last_of_stages(outputs, size)}
 
 
-def _data_format(model, place):
+def _data_format(model, located):
     """Place of the channels of an activation: as in the nearest layer before it that says so."""
-    while not is_input(model, place):
-        found = getattr(place.call.operation, "data_format", None)
+    while not is_input(model, located):
+        found = getattr(located.call.operation, "data_format", None)
         if found is not None:
             return found
-        place = resolve(model, TensorInGraph(place.calls, place.call.input_tensors[0]))
+        located = resolve(model, TensorInGraph(located.calls, located.call.input_tensors[0]))
     return "channels_last"
 
 
@@ -274,10 +274,10 @@ def _vectors(tensor, name, data_format=None):
 
 def _are_seen_by(model, features, head):
     """True where the features of an extractor are what its head takes."""
-    place = resolve(model, TensorInGraph((), features))
+    located = resolve(model, TensorInGraph((), features))
     if head.tail is not None and head.tail.of_directions:
-        place = resolve(model, TensorInGraph(place.calls, place.call.input_tensors[0]))
-    return place.tensor is head.inputs.tensor
+        located = resolve(model, TensorInGraph(located.calls, located.call.input_tensors[0]))
+    return located.tensor is head.inputs.tensor
 
 
 def _logits(model):

@@ -20,33 +20,33 @@ class TensorInGraph(typing.NamedTuple):
         return producer(self.tensor)[0]
 
 
-def resolve(model, place):
+def resolve(model, located):
     """The same values where a layer that is no nested model, or the input of `model`, gives them.
 
     Args:
         model: keras.Model with a graph.
-        place: TensorInGraph in it.
+        located: TensorInGraph in it.
 
     Returns:
         TensorInGraph.
     """
     while True:
-        owner = place.calls[-1].operation if place.calls else model
-        position = _position(place.tensor, owner.inputs)
+        owner = located.calls[-1].operation if located.calls else model
+        position = _position(located.tensor, owner.inputs)
         if position is None:
-            call, index = producer(place.tensor)
+            call, index = producer(located.tensor)
             if not has_graph(call.operation):
-                return place
-            place = TensorInGraph((*place.calls, call), call.operation.outputs[index])
-        elif place.calls:
-            place = TensorInGraph(place.calls[:-1], place.calls[-1].input_tensors[position])
+                return located
+            located = TensorInGraph((*located.calls, call), call.operation.outputs[index])
+        elif located.calls:
+            located = TensorInGraph(located.calls[:-1], located.calls[-1].input_tensors[position])
         else:
-            return place
+            return located
 
 
-def is_input(model, place):
-    """True for a resolved place that is an input of the model."""
-    return not place.calls and _position(place.tensor, model.inputs) is not None
+def is_input(model, located):
+    """True for a located tensor that is an input of the model."""
+    return not located.calls and _position(located.tensor, model.inputs) is not None
 
 
 def all_calls(model):
@@ -63,8 +63,9 @@ def all_calls(model):
         operation = node.operation
         yield operation.name, TensorInGraph((), node.outputs[0])
         if has_graph(operation):
-            for name, place in all_calls(operation):
-                yield f"{operation.name}/{name}", TensorInGraph((node, *place.calls), place.tensor)
+            for name, located in all_calls(operation):
+                calls = (node, *located.calls)
+                yield f"{operation.name}/{name}", TensorInGraph(calls, located.tensor)
 
 
 def find_layer(model, name):
@@ -82,8 +83,8 @@ def find_layer(model, name):
         ValueError: no layer has that name, or the graph calls it more than once.
     """
     calls = list(all_calls(model))
-    found = [place for full_name, place in calls if full_name == name]
-    found = found or [place for full_name, place in calls if full_name.endswith(f"/{name}")]
+    found = [located for full_name, located in calls if full_name == name]
+    found = found or [located for full_name, located in calls if full_name.endswith(f"/{name}")]
     if len(found) != 1:
         names = ", ".join(full_name for full_name, _ in calls)
         raise InvalidInputError(
@@ -93,43 +94,43 @@ def find_layer(model, name):
     return found[0]
 
 
-def tensors_at(model, places, inputs=None):
-    """Tensors of one graph that the model computes at several places.
+def tensors_at(model, all_located, inputs=None):
+    """Tensors of one graph that the model computes, wherever they lie.
 
-    Layers are shared. Where a place lies in a nested model, that model is replaced by one of the
+    Layers are shared. Where one lies in a nested model, that model is replaced by one of the
     same layers that has more outputs, and what follows it is called again.
 
     Args:
         model: keras.Model with a graph.
-        places: list of TensorInGraph.
+        all_located: list of TensorInGraph.
         inputs: list of KerasTensors to compute from instead of the model's own inputs.
 
     Returns:
-        list of KerasTensors, one per place.
+        list of KerasTensors, one per located.
     """
     inputs = inputs or model.inputs
     pairs = zip(model.inputs, inputs, strict=True)
     changed = {id(old): new for old, new in pairs if old is not new}
     nested = {}
-    for place in places:
-        if place.calls:
-            inner = TensorInGraph(place.calls[1:], place.tensor)
-            nested.setdefault(place.calls[0], []).append(inner)
+    for located in all_located:
+        if located.calls:
+            inner = TensorInGraph(located.calls[1:], located.tensor)
+            nested.setdefault(located.calls[0], []).append(inner)
     inside = {}
-    for node in calls_before(model, [_outermost(place) for place in places]):
+    for node in calls_before(model, [_outermost(located) for located in all_located]):
         if node not in nested and not any(id(tensor) in changed for tensor in node.input_tensors):
             continue
         wanted = nested.get(node, [])
         outputs = _call_again(node, changed, wanted)
         pairs = zip(node.outputs, outputs, strict=False)
         changed.update((id(old), new) for old, new in pairs)
-        for place, tensor in zip(wanted, outputs[len(node.outputs) :], strict=True):
-            inside[node, place.calls, id(place.tensor)] = tensor
+        for located, tensor in zip(wanted, outputs[len(node.outputs) :], strict=True):
+            inside[node, located.calls, id(located.tensor)] = tensor
     return [
-        inside[place.calls[0], place.calls[1:], id(place.tensor)]
-        if place.calls
-        else changed.get(id(place.tensor), place.tensor)
-        for place in places
+        inside[located.calls[0], located.calls[1:], id(located.tensor)]
+        if located.calls
+        else changed.get(id(located.tensor), located.tensor)
+        for located in all_located
     ]
 
 
@@ -139,7 +140,7 @@ def is_float(tensor):
 
 
 def _call_again(node, changed, wanted):
-    """Outputs of a node on changed inputs, then those of the wanted places inside it."""
+    """Outputs of a node on changed inputs, then those of the wanted tensors inside it."""
     tensors = {id(tensor): changed.get(id(tensor), tensor) for tensor in node.input_tensors}
     args, kwargs = arguments_with(node, tensors)
     operation = node.operation
@@ -153,11 +154,11 @@ def _call_again(node, changed, wanted):
     return keras.tree.flatten(operation(*args, **kwargs))
 
 
-def _with_outputs(model, inputs, places):
+def _with_outputs(model, inputs, all_located):
     """The same layers with more outputs, maybe on other inputs, as one flat list."""
     own = [TensorInGraph((), tensor) for tensor in model.outputs]
     structure = keras.tree.pack_sequence_as(own_graph(model).input, inputs)
-    return keras.Model(structure, tensors_at(model, own + places, inputs), name=model.name)
+    return keras.Model(structure, tensors_at(model, own + all_located, inputs), name=model.name)
 
 
 def _input_for(given, own):
@@ -167,8 +168,8 @@ def _input_for(given, own):
     return keras.Input(batch_shape=own.shape, dtype=given.dtype, name=own.name)
 
 
-def _outermost(place):
-    return place.calls[0].outputs[0] if place.calls else place.tensor
+def _outermost(located):
+    return located.calls[0].outputs[0] if located.calls else located.tensor
 
 
 def _position(tensor, tensors):

@@ -99,15 +99,15 @@ def find_head(model, output=None):
         raise InvalidInputError(
             f"Expected an output of shape (N, K). Received: shape={output.shape}"
         )
-    place, passed, doubtful = resolve(model, TensorInGraph((), output)), [], []
-    logits = place
-    while not is_input(model, place):
-        operation = place.call.operation
-        inputs = resolve(model, TensorInGraph(place.calls, place.call.input_tensors[0]))
+    located, passed, doubtful = resolve(model, TensorInGraph((), output)), [], []
+    logits = located
+    while not is_input(model, located):
+        operation = located.call.operation
+        inputs = resolve(model, TensorInGraph(located.calls, located.call.input_tensors[0]))
         if _is_opaque(operation):
             return None
-        effect = _effect(operation, place.tensor, inputs.tensor, output.shape[-1])
-        if effect is None and _keeps_vectors(operation, place.tensor, inputs.tensor):
+        effect = _effect(operation, located.tensor, inputs.tensor, output.shape[-1])
+        if effect is None and _keeps_vectors(operation, located.tensor, inputs.tensor):
             own = _is_own_head(operation, inputs.tensor)
             doubtful.append(operation)
             if own:
@@ -121,14 +121,14 @@ def find_head(model, output=None):
                 return _with_tail(model, operation, inputs, logits, passed, doubtful)
             # A convolution's map that is flattened has more logits than the layer has weights for.
             width = output_width(operation)
-            count = width if "pooling" in passed else _size(place.tensor)
+            count = width if "pooling" in passed else _size(located.tensor)
             if not count == width == output.shape[-1]:
                 raise InvalidInputError(_refusal(operation))
             plain = _is_plain(operation, inputs, output, passed)
             return FoundHead(operation, inputs, plain, "softmax" in passed)
         if effect == "softmax":
             logits = inputs
-        place = inputs
+        located = inputs
     raise InvalidInputError(f"Expected a layer with weights. Received: model={model.name!r}")
 
 

@@ -110,8 +110,8 @@ def with_float_input(extractor):
     images = extractor.inputs[0]
     if not is_float(images) or _casts(extractor):
         pixels = keras.Input(batch_shape=images.shape, dtype="float32", name=images.name)
-        places = [TensorInGraph((), tensor) for tensor in extractor.outputs]
-        tensors = tensors_at(extractor, places, [pixels])
+        all_located = [TensorInGraph((), tensor) for tensor in extractor.outputs]
+        tensors = tensors_at(extractor, all_located, [pixels])
         structure = own_graph(extractor).output
         outputs = keras.tree.pack_sequence_as(structure, tensors)
         extractor = keras.Model(pixels, outputs, name=extractor.name)
@@ -146,7 +146,9 @@ def _casts(model):
     """True where a nested model casts floats to integers."""
     return any(
         is_float(given) and not is_float(own)
-        for _, place in all_calls(model)
-        if has_graph(place.call.operation)
-        for given, own in zip(place.call.input_tensors, place.call.operation.inputs, strict=False)
+        for _, located in all_calls(model)
+        if has_graph(located.call.operation)
+        for given, own in zip(
+            located.call.input_tensors, located.call.operation.inputs, strict=False
+        )
     )

@@ -13,7 +13,7 @@ class LayerOutput(typing.NamedTuple):
     name: str
     shape: tuple
     operation: object
-    place: object = None
+    located: object = None
 
 
 def last_of_stages(outputs, image_size, count=4):
