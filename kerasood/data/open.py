@@ -172,7 +172,7 @@ def _locate(name: str, data_dir) -> Found:
     roots = _roots(data_dir)
     if name not in DATASETS:
         return _of_path(name)
-    spec = find(name)
+    spec = DATASETS[name]
     if spec.opener is not None:
         return Found("built in", None, spec)
     return Found(*_in_roots(spec, roots), spec, roots)

@@ -5,78 +5,16 @@ import dataclasses
 import json
 import re
 
-import keras
 import numpy as np
 import pytest
-from tiny_data import images_of
+from paper_world import config_of, made_up_run
 
 from kerasood.benchmarking import paper_suite as suite_command
 from kerasood.commands.evaluate import evaluate
-from kerasood.config import EvaluateConfig
-from kerasood.networks.saving import save_network
-from kerasood.networks.wide_resnet import WideResNet
 from kerasood.reporting import paper_numbers
 from kerasood.reporting.findings import percent
-from kerasood.runs import Run
-from kerasood.training.config import stage_config, train_config
 
 FIGURES = ("fpr95", "accuracy", "roc", "energy", "energy-by-set")
-
-
-def write_data(folder):
-    """CIFARs, some of the paper's sets and a stand-in, all made up."""
-    for name, num_classes in (("cifar10", 10), ("cifar100", 100)):
-        labels = np.arange(2 * num_classes) % num_classes
-        tests = np.arange(40) % num_classes
-        np.savez(
-            folder / f"{name}.npz",
-            train_images=images_of(labels % 3),
-            train_labels=labels,
-            test_images=images_of(tests % 3, seed=1),
-            test_labels=tests,
-        )
-    for seed, name in enumerate(("textures", "svhn", "scenes_crop"), start=2):
-        np.savez(folder / f"{name}.npz", test_images=images_of(np.arange(30) % 2, seed))
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    """(data directory, {data set: complete fine-tune})."""
-    folder = tmp_path_factory.mktemp("world")
-    data = folder / "data"
-    data.mkdir()
-    write_data(data)
-    return data, {name: made_up_run(folder / "runs" / name) for name in paper_numbers.DATASETS}
-
-
-def made_up_run(folder, seed=1):
-    """What training would leave of a base and its fine-tune, with weights drawn at random."""
-    dataset = folder.name
-    config = train_config(dataset=dataset, depth=10, width=1, dropout=0.0, seed=seed)
-    pretrain = Run(folder / "pretrain", stage_config(config, "pretrain"))
-    tuned = Run(folder / "tuned", stage_config(config, "finetune", init=str(pretrain.path)))
-    for run in (pretrain, tuned):
-        run.start()
-    for place, paths in enumerate(((pretrain.model, tuned.initial_model), (tuned.model,))):
-        keras.utils.set_random_seed(10 * seed + place)
-        network = WideResNet(10, 1, int(dataset.removeprefix("cifar")), 0.0)
-        for path in paths:
-            save_network(network, path)
-    return tuned
-
-
-def config_of(world, folder, runs=None, **values):
-    data, trained = world
-    runs = trained.values() if runs is None else runs
-    return EvaluateConfig(
-        suite="paper",
-        run=tuple(str(run.path) for run in runs),
-        data_dir=str(data),
-        download=False,
-        tune=False,
-        out=str(folder),
-        **values,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -271,14 +209,6 @@ def test_seeds_of_one_recipe_are_averaged_too(world, measured, tmp_path, capsys,
     assert (page.parent / "cifar10-2-roc.png").exists()
 
 
-def test_runs_of_several_recipes_are_not_averaged(world, tmp_path):
-    first, second = world[1]["cifar10"], made_up_run(tmp_path / "cifar10", seed=2)
-    config = dataclasses.replace(second.config, parameters={"weight": 0.5})
-    other = dataclasses.replace(second, config=config)
-    assert suite_command._of_one_recipe([first, world[1]["cifar100"], second]) == [[0, 2]]
-    assert suite_command._of_one_recipe([first, other]) == []
-
-
 def test_the_suite_goes_on_without_the_test_images_of_one_data_set(
     world, measured, tmp_path, caplog, monkeypatch
 ):
@@ -298,75 +228,3 @@ def test_the_suite_goes_on_without_the_test_images_of_one_data_set(
     for text in (page.read_text(), page.with_name("paper.md").read_text()):
         assert "No test images: cifar100: not found in" in text
     assert "cifar100 was not measured" in re.sub("<[^>]*>", "", page.read_text())
-
-
-def test_no_test_images_at_all_are_an_error(world, tmp_path, refused):
-    config = dataclasses.replace(config_of(world, tmp_path / "out"), data_dir=str(tmp_path))
-    line = refused(evaluate, config)
-    assert "Expected the test images of a data set with runs. Received: none at hand" in line
-    assert "cifar10: not found" in line and "cifar100: not found" in line
-
-
-def test_two_seeds_by_the_protocol_of_openood(world, tmp_path):
-    data, runs = world
-    runs = (runs["cifar10"], made_up_run(tmp_path / "seed2" / "cifar10", seed=2))
-    results, page = evaluate(
-        EvaluateConfig(
-            run=tuple(str(run.path) for run in runs),
-            protocol="openood",
-            detectors=("energy",),
-            data_dir=str(data),
-            download=False,
-            out=str(tmp_path / "report"),
-        )
-    )
-    roles = {entry["name"]: entry["role"] for entry in results["sets"]}
-    assert roles == {"cifar100": "near", "svhn": "far", "textures": "far"}
-    assert {e["name"] for e in results["missing"]} == {"tiny_imagenet_resize", "mnist", "places365"}
-    assert [group["seeds"] for group in results["seeds"]] == [[1, 2], [1, 2]]
-    text = page.with_name("report.md").read_text()
-    assert "Over training seeds" in text and "n = 2" in text
-    assert "OOD set (OOD positive)" in text and "AUPR-out" in text
-    assert "30 of 26,032 images" in text
-    for facts in results["images"]["base"].values():
-        assert facts["sha256"][:12] in text
-
-
-def test_the_newest_fine_tunes_are_found(world, tmp_path, monkeypatch):
-    _, runs = world
-    found = suite_command._newest_fine_tunes(next(iter(runs.values())).path.parent.parent)
-    assert [run.path for run in found] == [run.path for run in runs.values()]
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="No complete sparsity fine-tune.*--dataset=cifar10"):
-        evaluate(EvaluateConfig(suite="paper"))
-
-
-@pytest.mark.parametrize(
-    ("values", "received"),
-    [
-        ({"protocol": "full"}, "--protocol=full"),
-        ({"ood": ("svhn", "isun")}, "--ood=svhn,isun"),
-        ({"detectors": ("msp",)}, "--detectors=msp"),
-    ],
-)
-def test_flags_that_contradict_the_suite_are_refused(world, tmp_path, refused, values, received):
-    line = refused(evaluate, config_of(world, tmp_path / "new", **values))
-    assert f"Received: {received}" in line
-    assert not (tmp_path / "new").exists()
-
-
-def test_runs_that_the_paper_has_no_numbers_for_are_refused(world, tmp_path, base, refused):
-    line = refused(evaluate, config_of(world, tmp_path, [base]))
-    assert "Expected runs on cifar10 or cifar100" in line
-    pretrain = Run.open(next(iter(world[1].values())).path.parent / "pretrain")
-    line = refused(evaluate, config_of(world, tmp_path, [pretrain]))
-    assert "Expected a fine-tune that keeps the model it started from" in line
-
-
-def test_no_set_of_the_paper_is_an_error(world, tmp_path, refused):
-    data = tmp_path / "data"
-    data.mkdir()
-    for name in ("cifar10", "cifar100", "scenes_crop"):
-        (data / f"{name}.npz").symlink_to(world[0] / f"{name}.npz")
-    config = dataclasses.replace(config_of(world, tmp_path / "out"), data_dir=str(data))
-    assert "at least one of the paper's OOD sets" in refused(evaluate, config)
