@@ -143,17 +143,19 @@ def write_all(config, folder):
 def extractors_of(network):
     """Models of ever more outputs; for every detector there is one that gives what it reads.
 
-    The first gives features and logits, the others hidden layers, a second head, or the parts of
-    G-ODIN's head too.
+    The first gives features and logits, the others hidden layers, a second head, a
+    reject class, or the parts of G-ODIN's head too.
     """
     plain = build_extractor(network)
     images, outputs = plain.inputs, plain.output
     second = keras.layers.Dense(10, name="second")(outputs["features"])
+    rejects = keras.layers.Dense(1, name="rejects")(outputs["features"])
     parts = DeconfHead(10, name="deconf")(outputs["features"])
     return [
         plain,
         build_extractor(network, hidden_layers="auto"),
         keras.Model(images, {**outputs, "logits_2": second}),
+        keras.Model(images, {**outputs, "reject_logits": rejects}),
         keras.Model(images, {**outputs, **parts}),
     ]
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 import kerasood
 from kerasood.detectors import DETECTORS, registry
+from kerasood.training import trainers
 
 GUIDES = pathlib.Path(__file__).parent.parent / "docs" / "guides"
 
@@ -45,6 +46,14 @@ def test_from_own_photos_to_answers(folder):
         rows = list(csv.DictReader(file))
     assert len(rows) == 12
     assert [row["is_ood"].lower() for row in rows] == ["true"] * 12, "green is neither red nor blue"
+
+
+def test_an_objective_of_ones_own(folder, monkeypatch):
+    monkeypatch.setattr(trainers, "OBJECTIVES", dict(trainers.OBJECTIVES))
+    blocks = code_blocks.blocks_of_page(GUIDES / "own_objective.md")
+    printed = code_blocks.run(blocks, "own_objective.md")
+    assert [text for text in printed if text] == [b.stated for b in blocks if b.stated]
+    assert len(blocks) == 4
 
 
 def test_a_detector_of_ones_own(folder):

@@ -55,7 +55,7 @@ def evaluate_subjects(
         if subject.key in measured:
             continue
         names = usable if detectors_of is None else detectors_of.get(subject.key, usable)
-        own = {name: usable[name] for name in names if name in usable}
+        own = _possible({n: usable[n] for n in names if n in usable}, subject, subjects)
         measured[subject.key] = measure(
             subject, sources, own, settings, progress, outputs_of.get(subject.key)
         )
@@ -74,6 +74,19 @@ def evaluate_subjects(
         {subject.key: subject.extractor for subject in subjects},
         {"in": subjects[0].images.testing, **sources},
     )
+
+
+def _possible(detectors, subject, subjects):
+    """Those of {name: Detector} that a subject has outputs for; the others only others have."""
+    lacking = {
+        name
+        for name, detector in detectors.items()
+        if detector.missing(output_names(subject.extractor))
+        and not all(detector.missing(output_names(each.extractor)) for each in subjects)
+    }
+    if lacking:
+        log.warning("%s has no outputs for: %s", subject.label, ", ".join(sorted(lacking)))
+    return {name: each for name, each in detectors.items() if name not in lacking}
 
 
 def num_choosing(detectors, settings):
@@ -137,8 +150,8 @@ def usable_detectors(detectors, subjects, tune):
         "the head's weights cannot be read": lambda detector, subject: (
             detector.needs_head and subject.head is None
         ),
-        "the models have no such outputs": lambda detector, subject: (
-            detector.missing(output_names(subject.extractor))
+        "the models have no such outputs": lambda detector, subject: all(
+            detector.missing(output_names(each.extractor)) for each in subjects
         ),
     }
     for reason, lacks in lacking.items():

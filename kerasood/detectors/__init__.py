@@ -23,6 +23,7 @@ from kerasood.detectors.openmax import OpenMax
 from kerasood.detectors.react import ReAct
 from kerasood.detectors.rectifier import Rectifier
 from kerasood.detectors.registry import DETECTORS, register
+from kerasood.detectors.reject import Reject
 from kerasood.detectors.relative_mahalanobis import RelativeMahalanobis
 from kerasood.detectors.residual import Residual
 from kerasood.detectors.scale import SCALE
@@ -33,8 +34,8 @@ from kerasood.names import choose
 __all__ = [
     "ASHB", "ASHP", "ASHS", "DETECTORS", "DICE", "Detector", "Energy", "Entropy", "FDBD", "GEN",
     "GODIN", "GradNorm", "KLMatching", "KNN", "MCD", "MSP", "Mahalanobis", "MaxLogit",
-    "MultiLayerMahalanobis", "NCI", "NNGuide", "ODIN", "OpenMax", "ReAct", "RelativeMahalanobis",
-    "Residual", "SCALE", "SHE", "ViM", "build", "register",
+    "MultiLayerMahalanobis", "NCI", "NNGuide", "ODIN", "OpenMax", "ReAct", "Reject",
+    "RelativeMahalanobis", "Residual", "SCALE", "SHE", "ViM", "build", "register",
 ]
 
 # Imports follow each other's needs; a table is read in the order of its names.

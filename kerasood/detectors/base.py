@@ -42,6 +42,8 @@ class Detector(BaseEstimator, abc.ABC):
         needs_head: whether fitting needs the weights of the classifier's head.
         on_backend: whether arrays are scored as tensors, for work that is worth the backend's
             threads or its accelerator; else in NumPy, where calls cost next to nothing.
+        step_for_in_distribution: whether the step on the image is chosen on in-distribution images
+            alone, as that after which they score lowest; else on generated outliers too.
         GRID: {parameter: values} to choose from, for parameters that depend on the model; the
             default of each is among its values.
     """
@@ -51,6 +53,7 @@ class Detector(BaseEstimator, abc.ABC):
     needs_labels = False
     needs_head = False
     on_backend = False
+    step_for_in_distribution = False
     GRID: dict[str, tuple] = {}
 
     @property

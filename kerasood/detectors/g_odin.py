@@ -16,14 +16,15 @@ class GODIN(Detector):
     Args:
         scored: "numerators" for -max h_k(x) or "divisor" for -g(x); the paper compares both.
         magnitude: float >= 0, share of the pixel range: a step on the image that lowers this score
-            before it is taken; 0 scores images as they are. The paper chooses it on
-            in-distribution images alone; here it is chosen on generated outliers.
+            before it is taken; 0 scores images as they are. Chosen, as in the paper, on
+            in-distribution images alone: the step after which they score lowest.
 
     Reference:
         Hsu et al., "Generalized ODIN: Detecting Out-of-distribution Image without Learning from
         Out-of-distribution Data", CVPR 2020, section 3.
     """
 
+    step_for_in_distribution = True
     GRID = {
         "scored": ("numerators", "divisor"),
         "magnitude": (0.0, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.08),

@@ -66,7 +66,7 @@ class Validation:
             }
         return self._outputs
 
-    def stepped_outputs(self, loss, steps):
+    def stepped_outputs(self, loss, steps, names=None):
         """Yields (step, {"in" or kind: outputs}) of images moved against a loss's gradient.
 
         The gradient is computed once for all steps.
@@ -74,17 +74,20 @@ class Validation:
         Args:
             loss: function of outputs, (N,).
             steps: shares of the pixel range; 0 means as they are.
+            names: of the images, "in" or kinds; all by default.
         """
+        chosen = self.images if names is None else {name: self.images[name] for name in names}
         moving = [step for step in steps if step]
         signs = {}
         if moving:
             sign_of = InputSign(self._extractor, loss)
             signs = {
                 name: [sign_of.predict_on_batch(batch) for batch in self._batches(images)]
-                for name, images in self.images.items()
+                for name, images in chosen.items()
             }
         for step in steps:
-            yield step, self._moved(signs, step) if step else self.outputs
+            moved = self._moved(signs, step) if step else self.outputs
+            yield step, {name: moved[name] for name in chosen}
 
     def _moved(self, signs, step):
         # A model of its own each time would be compiled each time.
@@ -94,11 +97,11 @@ class Validation:
                 self._on_pixels,
                 (
                     stepped(batch.astype("float32"), sign, np.float32(step))
-                    for batch, sign in zip(self._batches(images), signs[name], strict=True)
+                    for batch, sign in zip(self._batches(self.images[name]), steps, strict=True)
                 ),
                 dtype="float32",
             )
-            for name, images in self.images.items()
+            for name, steps in signs.items()
         }
 
     def _batches(self, images):
@@ -157,9 +160,21 @@ def _points(detector, grid, fitting, validation):
             for _, outputs in validation.stepped_outputs(fitted.input_loss, steps):
                 yield params, fitted, outputs
             continue
-        for step, outputs in validation.stepped_outputs(fitted.input_loss, grid["magnitude"]):
+        steps = grid["magnitude"]
+        if fitted.step_for_in_distribution:
+            steps = (_step_for_in_distribution(fitted, validation, steps),)
+        for step, outputs in validation.stepped_outputs(fitted.input_loss, steps):
             at_step = copy.copy(fitted).set_params(magnitude=step)
             yield {**params, "magnitude": step}, at_step, outputs
+
+
+def _step_for_in_distribution(detector, validation, steps):
+    """The step after which in-distribution images score lowest, on average."""
+    means = {
+        step: float(np.mean(detector.score(outputs["in"])))
+        for step, outputs in validation.stepped_outputs(detector.input_loss, steps, ("in",))
+    }
+    return min(means, key=means.get)
 
 
 def mean_metrics(detector, outputs):

@@ -6,8 +6,7 @@ import itertools
 from kerasood.data.options import DEFAULTS
 from kerasood.data.splits import calibration_source, training_source
 from kerasood.evaluation.image_checks import check_labels
-from kerasood.evaluation.subject import Subject, divide, open_labelled
-from kerasood.extractor.build import build_full_extractor, head_of
+from kerasood.evaluation.subject import Subject, divide, extractor_of, head_or_none, open_labelled
 from kerasood.extractor.preprocessing import options_for
 from kerasood.networks.fingerprint import model_hash
 from kerasood.networks.saving import load_network
@@ -58,7 +57,7 @@ def subjects_of_run(run, options=DEFAULTS, cache=True, test=None, num_choosing=0
     paths.append((run.config.label, run.model))
     subjects = []
     for label, path in paths:
-        extractor = build_full_extractor(load_network(path))
+        extractor = extractor_of(label, load_network(path))
         before = base_config(run.config) if path == run.initial_model else None
         subjects.append(
             Subject(
@@ -67,7 +66,7 @@ def subjects_of_run(run, options=DEFAULTS, cache=True, test=None, num_choosing=0
                 description=f"{path}",
                 extractor=extractor,
                 images=images,
-                head=head_of(extractor),
+                head=head_or_none(extractor),
                 cache=run.outputs if cache else None,
                 seed=(before or run.config).seed,
                 base=subjects[0].key if subjects else None,

@@ -145,7 +145,9 @@ def subjects_of(
         ValueError: a model, name or array that does not fit.
     """
     models = models if isinstance(models, collections.abc.Mapping) else {"model": models}
-    extractors = {label: _extractor(label, model, preprocessing) for label, model in models.items()}
+    extractors = {
+        label: extractor_of(label, model, preprocessing) for label, model in models.items()
+    }
     options = options_for([*extractors.values()], options)
     if isinstance(in_data, str | pathlib.Path):
         name = str(in_data)
@@ -160,7 +162,7 @@ def subjects_of(
             description=f"{model.name}, {model.count_params():,} parameters",
             extractor=extractors[label],
             images=images,
-            head=_head_or_none(extractors[label]) if is_extractor(model)
+            head=head_or_none(extractors[label]) if is_extractor(model)
             else head_of(extractors[label]),
             cache=cache,
         )
@@ -216,7 +218,12 @@ def _given(in_data, options):
     return {"testing": test, "training": training, "kept_out": sources.get("calibration")}
 
 
-def _extractor(label, model, preprocessing):
+def extractor_of(label, model, preprocessing=None):
+    """The extractor of a model; of one that is an extractor, in float32.
+
+    Raises:
+        ValueError: no keras.Model, or one without logits.
+    """
     if not isinstance(model, keras.Model):
         raise InvalidInputError(
             f"Expected a keras.Model. Received: {type(model).__name__} for {label!r}"
@@ -232,7 +239,7 @@ def _extractor(label, model, preprocessing):
     return extractor
 
 
-def _head_or_none(extractor):
+def head_or_none(extractor):
     """The weights of a head; None for one that is not linear, such as G-ODIN's."""
     try:
         return head_of(extractor)

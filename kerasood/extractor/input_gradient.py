@@ -28,7 +28,7 @@ class InputSign(keras.Model):
         self.built = True
 
     def call(self, images, training=None):
-        gradient = _gradient(self._loss_of, ops.cast(images, "float32"))
+        gradient = gradient_of(self._loss_of, ops.cast(images, "float32"))
         return ops.where(gradient >= 0, 1.0, -1.0)
 
     def _loss_of(self, pixels):
@@ -62,7 +62,8 @@ def stepped(pixels, sign, step):
     return pixels - PIXEL_RANGE * step * sign
 
 
-def _gradient(function, pixels):
+def gradient_of(function, pixels):
+    """Gradient of a scalar function with respect to pixels (N, H, W, C) float32: the same shape."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf

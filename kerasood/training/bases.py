@@ -83,7 +83,7 @@ def images_of_base(config):
 
 
 def network_of(config, data):
-    """The network that a stage trains: a new WideResNet, or the base in the stage's types.
+    """The network that a stage starts from: a new WideResNet, or the base in the stage's types.
 
     Args:
         config: StageConfig.
@@ -124,7 +124,9 @@ def network_of(config, data):
 def _check_network(network, data, init):
     images = data.training[0]
     expected = ((None, *images.shape[1:]), (None, data.num_classes))
-    (_, *size), (_, *outputs) = network.input_shape, network.output_shape
+    outputs = network.output_shape
+    outputs = outputs["logits"] if isinstance(outputs, dict) else outputs
+    (_, *size), (_, *outputs) = network.input_shape, outputs
     takes = len(size) == 3 and all(
         side in (None, given) for side, given in zip(size, images.shape[1:], strict=True)
     )

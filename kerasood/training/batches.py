@@ -6,12 +6,8 @@ import keras
 import numpy as np
 
 from kerasood.errors import InvalidInputError
-from kerasood.training.order import (
-    OUTLIERS_PER_IMAGE,
-    epoch_order,
-    outlier_rows,
-    steps_per_epoch,
-)
+from kerasood.training.order import epoch_order, outlier_rows, steps_per_epoch
+from kerasood.training.parameters import Described
 
 
 class Batches(keras.utils.PyDataset):
@@ -23,16 +19,19 @@ class Batches(keras.utils.PyDataset):
         batch_size: int > 0.
         seed: int >= 0, of the order.
         outliers: (M, H, W, C) of the images' type, or None.
+        kind: class of the objective, which says what its batches hold.
 
     Items: (images (B, H, W, C), labels (B,) int32); with outliers
     ({"images": ..., "outliers": (2 * batch_size, H, W, C)}, labels), the last, partial batch of an
-    epoch with all its outliers too, as in the reference.
+    epoch with all its outliers too, as in the reference. How many outliers there are to an image
+    says `kind.outliers_per_image`; where `kind.needs_rows`, "rows" (B,) and "rows_out" say which
+    images and outliers they are.
 
     Raises:
         ValueError: no images, another number of labels, or images of different types.
     """
 
-    def __init__(self, images, labels, batch_size, seed, outliers=None):
+    def __init__(self, images, labels, batch_size, seed, outliers=None, kind=Described):
         super().__init__()
         if not len(images) or len(images) != len(labels):
             raise InvalidInputError(
@@ -49,6 +48,7 @@ class Batches(keras.utils.PyDataset):
         self.batch_size = batch_size
         self.seed = seed
         self.outliers = outliers
+        self.kind = kind
         self.begin_epoch(0)
 
     def begin_epoch(self, epoch, pool=None):
@@ -62,10 +62,13 @@ class Batches(keras.utils.PyDataset):
         if self.outliers is None:
             return
         pool = np.arange(len(self.outliers), dtype="int32") if pool is None else pool
-        steps = outlier_rows(
-            len(pool), OUTLIERS_PER_IMAGE * self.batch_size, self.seed, epoch * len(self)
-        )
+        count = self.kind.outliers_per_image * self.batch_size
+        steps = outlier_rows(len(pool), count, self.seed, epoch * len(self))
         self.outlier_rows = [pool[rows] for rows in itertools.islice(steps, len(self))]
+
+    @property
+    def num_images(self):
+        return len(self.images)
 
     def __len__(self):
         return steps_per_epoch(len(self.images), self.batch_size)
@@ -74,7 +77,10 @@ class Batches(keras.utils.PyDataset):
         rows = self.rows[step * self.batch_size : (step + 1) * self.batch_size]
         images = self.images[rows]
         if self.outliers is not None:
-            images = {"images": images, "outliers": self.outliers[self.outlier_rows[step]]}
+            rows_out = self.outlier_rows[step]
+            images = {"images": images, "outliers": self.outliers[rows_out]}
+            if self.kind.needs_rows:
+                images |= {"rows": rows, "rows_out": rows_out}
         return images, self.labels[rows]
 
 
@@ -86,13 +92,16 @@ class PairedBatches:
         outliers: (M, H, W, C) uint8.
         count: int > 0, outliers in a batch.
         seed: int >= 0, of the outliers' order.
+        num_images: int, of a pass over `data`, about.
     """
 
-    def __init__(self, data, outliers, count, seed):
+    def __init__(self, data, outliers, count, seed, num_images):
         self.data = data
         self.outliers = outliers
         self.pool = np.arange(len(outliers))
         self.count = count
+        self.seed = seed
+        self.num_images = num_images
         self.generator = np.random.default_rng(seed)
 
     def begin_epoch(self, epoch, pool=None):

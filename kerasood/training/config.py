@@ -62,18 +62,19 @@ class StageConfig(Recipe):
 
     @property
     def name(self):
-        """Name of the run directory: pretrain, finetune-ce, finetune-sparsity-logits..."""
-        if self.stage == "pretrain":
+        """Name of the run directory: pretrain, pretrain-logit_norm, finetune-sparsity-logits..."""
+        if self.stage == "pretrain" and self.objective == "ce":
             return self.stage
         return "-".join([self.stage, self.objective, *self._differing("")])
 
     @property
     def label(self):
-        """The run in a table: base, + ce, + sparsity (logits, weight 0.05)..."""
-        if self.stage == "pretrain":
+        """The run in a table: base, base logit_norm, + sparsity (logits, weight 0.05)..."""
+        if self.stage == "pretrain" and self.objective == "ce":
             return "base"
         differing = ", ".join(self._differing(" "))
-        return f"+ {self.objective}" + (f" ({differing})" if differing else "")
+        sign = "base" if self.stage == "pretrain" else "+"
+        return f"{sign} {self.objective}" + (f" ({differing})" if differing else "")
 
     def _differing(self, between):
         """Differences from the objective's usual run: ["logits", "weight0.05"]."""
@@ -123,6 +124,7 @@ def stage_config(config, stage, init=None):
             dropout=config.dropout,
             epochs=config.pretrain_epochs,
             learning_rate=config.pretrain_learning_rate,
+            **_objective_fields(config, config.pretrain_objective),
             **shared,
         )
     return StageConfig(
@@ -131,39 +133,46 @@ def stage_config(config, stage, init=None):
         dropout=config.finetune_dropout,
         epochs=config.finetune_epochs,
         learning_rate=config.finetune_learning_rate,
-        **_objective_fields(config),
+        **_objective_fields(config, config.objective),
         **shared,
     )
 
 
-def _objective_fields(config):
-    """Fields that the objective of a fine-tune adds to its StageConfig."""
-    objective = objective_named(config.objective)
+def _objective_fields(config, name):
+    """Fields that the objective of a stage adds to its StageConfig."""
+    objective = objective_named(name)
     given = {name: value for name, value in config.parameters.items() if value is not None}
-    for name in given:
-        takers = [other for other, kind in OBJECTIVES.items() if name in kind.own_parameters()]
-        _check_acts(config, name, takers)
-    for name in ("outliers", "max_outliers"):
-        if getattr(config, name) is not None:
+    for flag in given:
+        takers = [other for other, kind in OBJECTIVES.items() if flag in kind.own_parameters()]
+        _check_acts(config, flag, takers)
+    for flag in ("outliers", "max_outliers"):
+        if getattr(config, flag) is not None:
             needing = [other for other, kind in OBJECTIVES.items() if kind.needs_outliers]
-            _check_acts(config, name, needing)
+            _check_acts(config, flag, needing)
     if config.outliers == config.dataset:
         raise InvalidInputError(
             "Expected outliers other than the in-distribution images. Received: "
             f"--outliers={config.outliers} for both"
         )
-    fields = {
-        "objective": config.objective, "parameters": objective.settle(given, config.dataset)
-    }
+    own = {flag: value for flag, value in given.items() if flag in objective.own_parameters()}
+    fields = {"objective": name, "parameters": objective.settle(own, config.dataset)}
     if objective.needs_outliers:
         fields["outliers"] = config.outliers or DEFAULT_OUTLIERS
         fields["max_outliers"] = config.max_outliers
     return fields
 
 
-def _check_acts(config, name, objectives):
-    if config.objective not in objectives:
+def _check_acts(config, flag, objectives):
+    trained = {"pretrain": config.pretrain_objective, "finetune": config.objective}
+    if config.stage != "all":
+        trained = {config.stage: trained[config.stage]}
+    if not set(trained.values()) & set(objectives):
+        received = " ".join(
+            f"--{'pretrain_' if stage == 'pretrain' else ''}objective={name}"
+            for stage, name in trained.items()
+            if name != "ce" or stage == "finetune"
+        )
         raise InvalidInputError(
-            f"Expected --{name} with --objective={' or '.join(objectives)} only. "
-            f"Received: --objective={config.objective}"
+            f"Expected --{flag} with --objective={' or '.join(objectives)} only. "
+            f"Received: {received or '--stage=pretrain'}"
         )

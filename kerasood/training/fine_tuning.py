@@ -15,7 +15,6 @@ from kerasood.logs import log
 from kerasood.training.batches import Batches, PairedBatches, each_batch, num_batches
 from kerasood.training.callbacks import BeginEpoch, StopOnNaN
 from kerasood.training.loop import prepare, train
-from kerasood.training.order import OUTLIERS_PER_IMAGE
 from kerasood.training.recipe import Recipe
 from kerasood.training.trainers import objective_named
 
@@ -94,7 +93,7 @@ def fine_tune(
     keras.utils.set_random_seed(seed)
     if labels is not None:
         images, labels = _checked_arrays(images, labels)
-        batches = Batches(images, labels, batch_size, seed, outliers)
+        batches = Batches(images, labels, batch_size, seed, outliers, kind)
         sample = images, labels
     else:
         batches = images
@@ -103,7 +102,7 @@ def fine_tune(
     if augmentation == "recipe":
         padding = sample[0].shape[1] // 8
         augmentation = dataclasses.replace(recipe, crop=padding).augmentation(seed)
-    network = _copied(with_preprocessing(model, preprocessing))
+    network = kind.network_for(_copied(with_preprocessing(model, preprocessing)), settled)
     settled |= kind.derive(settled, network, *sample, outliers)
     trainer = kind(network, augmentation=augmentation, **settled)
     _train_logits(trainer, sample[0][:8])
@@ -127,7 +126,9 @@ def _train_on_data(trainer, data, outliers, recipe, seed, arguments):
     if outliers is None:
         return trainer.fit(data, shuffle=False, **arguments)
     images, _ = next(each_batch(data))
-    paired = PairedBatches(data, outliers, OUTLIERS_PER_IMAGE * len(images), seed)
+    count = trainer.outliers_per_image * len(images)
+    paired = PairedBatches(data, outliers, count, seed, steps * len(images))
+    trainer.begin_training(paired)
     begin = BeginEpoch(trainer, paired, outliers)
     arguments["callbacks"] = [begin, *arguments["callbacks"]]
     return trainer.fit(paired.batches(), steps_per_epoch=steps, shuffle=False, **arguments)

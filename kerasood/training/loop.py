@@ -55,7 +55,9 @@ def fit(trainer, data, config, run, verbose=1):
         TrainingDiverged: the loss became NaN or infinite; the last checkpoint stays.
     """
     batches = prepare(
-        trainer, Batches(*data.training, config.batch_size, config.seed, data.outliers), config
+        trainer,
+        Batches(*data.training, config.batch_size, config.seed, data.outliers, type(trainer)),
+        config,
     )
     history = []
     if run.checkpoint.exists():
@@ -98,6 +100,7 @@ def prepare(trainer, batches, recipe, **compile_arguments):
         What `train` takes as its batches.
     """
     steps = len(batches)
+    trainer.begin_training(batches)
     arrays = resident.resident_arrays(batches)
     steps_per_call = 1 if arrays is None else resident.steps_per_call(steps)
     trainer.compile(

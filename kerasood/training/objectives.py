@@ -130,3 +130,57 @@ def logit_norm(labels, logits, temperature=0.04):
     # Inside the root, so that the gradient at logits of zero is a number.
     squared_norms = ops.sum(ops.square(logits), axis=-1, keepdims=True) + NORM_EPSILON
     return cross_entropy(labels, logits / (temperature * ops.sqrt(squared_norms)))
+
+
+def confidence(logits):
+    """Largest softmax probability.
+
+    Args:
+        logits: (N, K) float.
+
+    Returns:
+        (N,) float in [1 / K, 1].
+    """
+    return ops.exp(ops.max(logits, axis=-1) + energy(logits))
+
+
+def uniform_distance(logits):
+    """L1 distance of the softmax from the uniform distribution; 0 where all logits are equal.
+
+    Args:
+        logits: (M, K) float.
+
+    Returns:
+        (M,) float in [0, 2 - 2 / K].
+
+    Reference:
+        Papadopoulos et al., "Outlier exposure with confidence control for out-of-distribution
+        detection", Neurocomputing 2021, eq. 4.
+    """
+    probabilities = ops.softmax(logits, axis=-1)
+    return ops.sum(ops.abs(probabilities - 1 / logits.shape[-1]), axis=-1)
+
+
+def entropy(logits):
+    """Entropy of the softmax: 0 for one certain class, ln K where all logits are equal.
+
+    Args:
+        logits: (N, K) float.
+
+    Returns:
+        (N,) float, nats.
+    """
+    return -energy(logits) - ops.sum(ops.softmax(logits, axis=-1) * logits, axis=-1)
+
+
+def log_odds(logits, reject_logits):
+    """Log-odds of the reject classes against the classes; of probability 1/2: 0.
+
+    Args:
+        logits: (N, K) float.
+        reject_logits: (N, R) float, of the same softmax.
+
+    Returns:
+        (N,) float: ln(p / (1 - p)), p the sum of the R probabilities.
+    """
+    return energy(logits) - energy(reject_logits)

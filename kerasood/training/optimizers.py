@@ -1,5 +1,7 @@
 """The recipe's optimiser and schedule."""
 
+import itertools
+
 import keras
 from keras import ops
 
@@ -29,8 +31,38 @@ class NesterovSGD(keras.optimizers.SGD):
         if l2 < 0:
             raise InvalidInputError(f"Expected l2 >= 0. Received: l2={l2}")
         self.l2 = l2
+        self._others = []
+
+    def leave(self, variables, optimizer):
+        """Leaves some of the variables to another optimizer, with its rule, rate and decay.
+
+        Args:
+            variables: list of trainable Keras variables.
+            optimizer: keras.optimizers.Optimizer, not built.
+        """
+        self._others.append(_Other(variables, optimizer))
+
+    @property
+    def variables(self):
+        theirs = (other.optimizer.variables for other in self._others)
+        return [*super().variables, *itertools.chain(*theirs)]
+
+    def build(self, variables):
+        super().build(variables)
+        for other in self._others:
+            other.optimizer.build(other.trained)
+            other.places = {self._get_variable_index(variable) for variable in other.trained}
+
+    def apply(self, grads, trainable_variables=None):
+        super().apply(grads, trainable_variables)
+        for other in self._others:
+            other.optimizer.iterations.assign_add(1)
 
     def update_step(self, gradient, variable, learning_rate):
+        for other in self._others:
+            if self._get_variable_index(variable) in other.places:
+                other.optimizer.update_step(gradient, variable, other.optimizer.learning_rate)
+                return
         learning_rate = ops.cast(learning_rate, variable.dtype)
         gradient = ops.cast(gradient, variable.dtype)
         decay = self.l2 * variable
@@ -45,6 +77,13 @@ class NesterovSGD(keras.optimizers.SGD):
 
     def get_config(self):
         return {**super().get_config(), "l2": self.l2}
+
+
+class _Other:
+    """Another optimizer and what it trains, hidden from Keras, which would count that as state."""
+
+    def __init__(self, trained, optimizer):
+        self.trained, self.optimizer, self.places = trained, optimizer, set()
 
 
 def cosine_schedule(initial, final, num_steps):

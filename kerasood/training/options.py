@@ -51,6 +51,9 @@ class TrainConfig(ReadsData):
     objective: str = option(
         "sparsity", "Objective of the fine-tune.", lambda: tuple(declared_objectives())
     )
+    pretrain_objective: str = option(
+        "ce", "Objective of the pretrain stage.", lambda: tuple(declared_objectives())
+    )
     parameters: dict = dataclasses.field(
         default_factory=dict, metadata={"fields": _objective_options}
     )

@@ -4,7 +4,6 @@ import numpy as np
 
 # Sets the outliers' stream of random numbers apart from the images' of the same seed.
 OUTLIER_STREAM = 0x6F7574
-OUTLIERS_PER_IMAGE = 2
 
 
 def epoch_order(num_images, seed, epoch):

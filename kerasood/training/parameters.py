@@ -41,7 +41,10 @@ class Described:
             parameters are annotated with a type, one of a few values with typing.Literal.
         shorthands: {parameter: values it may have} of parameters that `settle` turns into arguments
             of `__init__`; with a line of help too.
+        scored_by: str, the detector that its networks are made for.
         needs_outliers: bool, whether it trains on outliers beside the images.
+        outliers_per_image: int > 0, outliers in a batch for each image of a full one.
+        needs_rows: bool, whether its batches say which images and outliers they hold.
         of_its_name: names of the parameters that are always part of a run's name.
     """
 
@@ -49,7 +52,10 @@ class Described:
     formula = ""
     help = types.MappingProxyType({})
     shorthands = types.MappingProxyType({})
+    scored_by = "energy"
     needs_outliers = False
+    outliers_per_image = 2
+    needs_rows = False
     of_its_name = ()
 
     @classmethod
@@ -93,6 +99,19 @@ class Described:
         return defaults | given
 
     @classmethod
+    def network_for(cls, network, parameters):
+        """The network that the objective trains, such as one with a second head.
+
+        Args:
+            network: keras.Model, a classifier of images; its layers are shared, not copied.
+            parameters: dict of `settle`.
+
+        Returns:
+            keras.Model, images -> logits, or {"features", "logits" and more outputs}.
+        """
+        return network
+
+    @classmethod
     def derive(cls, parameters, network, images, labels, outliers):
         """The parameters that follow from the network before it is trained.
 
@@ -126,6 +145,13 @@ def check_not_negative(**values):
     for name, value in values.items():
         if not value >= 0:
             raise InvalidInputError(f"Expected {name} >= 0. Received: {name}={value}")
+
+
+def check_fraction(**values):
+    """Raises InvalidInputError unless each of the named numbers is between 0 and 1."""
+    for name, value in values.items():
+        if value is None or not 0 <= value <= 1:
+            raise InvalidInputError(f"Expected 0 <= {name} <= 1. Received: {name}={value}")
 
 
 def check_positive(**values):

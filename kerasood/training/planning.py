@@ -88,7 +88,7 @@ def _stages(config):
         stage = stage_config(config, "pretrain")
         runs.append(_with_precision(Run(pathlib.Path(config.run or out / stage.name), stage)))
     if config.stage in ("finetune", "all"):
-        init = config.init or str(out / "pretrain")
+        init = config.init or str(out / stage_config(config, "pretrain").name)
         stage = stage_config(config, "finetune", init=init)
         if config.stage == "finetune":
             check_base(init)

@@ -44,6 +44,9 @@ def resident_arrays(batches):
         return None
     if outliers is not None:
         images = {"images": images, "outliers": outliers}
+        if batches.kind.needs_rows:
+            rows = {"rows": len(batches.images), "rows_out": len(outliers)}
+            images |= {name: np.arange(n, dtype="int32") for name, n in rows.items()}
     return jax.device_put((images, batches.labels))
 
 
@@ -79,7 +82,9 @@ class RowCalls(keras.utils.PyDataset):
         rows = np.arange(len(batches.images), dtype="int32")
         outliers = batches.outliers
         outliers = None if outliers is None else np.arange(len(outliers), dtype="int32")
-        self.batches = Batches(rows, rows, batches.batch_size, batches.seed, outliers)
+        self.batches = Batches(
+            rows, rows, batches.batch_size, batches.seed, outliers, batches.kind
+        )
         self.steps = steps
 
     def begin_epoch(self, epoch, pool=None):

@@ -58,14 +58,16 @@ def _run(run, images, resume, verbose):
 
 def _train_stage(run, data, resume, verbose=0):
     keras.utils.set_random_seed(run.config.seed)
-    network = network_of(run.config, data)
+    base = network_of(run.config, data)
+    kind = objective_named(run.config.objective)
+    network = kind.network_for(base, run.config.parameters)
     run = _with_derived(run, network, data)
     config = run.config
     trainer = loop.build_trainer(network, config)
     # Not earlier, so that a mistake leaves no directory behind.
     run.start(resume, data.digests())
     if config.init and not run.initial_model.exists():
-        save_network(network, run.initial_model)
+        save_network(base, run.initial_model)
     log.info("%s", description(config, data, network))
     loop.fit(trainer, data, config, run, verbose)
     save_network(network, run.model)

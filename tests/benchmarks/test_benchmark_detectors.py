@@ -79,7 +79,7 @@ def test_a_short_call_is_repeated(monkeypatch):
 
 def test_every_detector_of_both_is_there():
     # ODIN and Mahalanobis with their steps need a network; the others are ours alone.
-    ours_alone = {"odin", "g_odin", "mcd", "residual"}
+    ours_alone = {"odin", "g_odin", "mcd", "reject", "residual"}
     assert set(peers.PAIRS) == set(DETECTORS) - ours_alone
 
 

@@ -26,7 +26,7 @@ def test_every_detector_finds_an_extractor(name, extractors):
     detector = DETECTORS[name]()
     chosen = export.extractor_for(detector, extractors)
     assert not detector.missing(output_names(chosen))
-    others = {"multi_layer_mahalanobis": 1, "mcd": 2, "g_odin": 3}
+    others = {"multi_layer_mahalanobis": 1, "mcd": 2, "reject": 3, "g_odin": 4}
     assert extractors.index(chosen) == others.get(name, 0)
 
 

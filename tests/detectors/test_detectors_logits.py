@@ -20,6 +20,7 @@ from kerasood.detectors import (
     KLMatching,
     OpenMax,
     ReAct,
+    Reject,
     build,
     kl_matching,
     openmax,
@@ -208,6 +209,14 @@ def test_g_odin_scores_the_numerators_or_the_divisor():
     stepping = GODIN(magnitude=0.01)
     assert stepping.input_step == 0.01
     assert stepping.input_loss(outputs) == [-0.5]
+
+
+def test_reject_scores_the_log_odds_of_the_reject_classes():
+    logits, rejects = np.log([[1.0, 2.0], [1.0, 1.0]]), np.log([[1.0, 2.0], [4.0, 2.0]])
+    scores = score(Reject(), logits, reject_logits=rejects)
+    np.testing.assert_allclose(scores, [0.0, np.log(3)], atol=1e-6)
+    sure = score(Reject(), np.array([[90.0, 0.0], [80.0, 0.0]]), reject_logits=np.zeros((2, 1)))
+    np.testing.assert_allclose(sure, [-90.0, -80.0], rtol=1e-6)
 
 
 def test_mcd_is_between_0_and_2():

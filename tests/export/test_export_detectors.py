@@ -34,6 +34,7 @@ def extractor():
             "hidden/1": hidden,
             "logits": layers.Dense(NUM_CLASSES, name="logits")(features),
             "logits_2": layers.Dense(NUM_CLASSES)(features),
+            "reject_logits": layers.Dense(2)(features),
             "numerators": layers.Dense(NUM_CLASSES)(features),
             "divisor": layers.Dense(1, activation="sigmoid")(features),
         },

@@ -16,13 +16,14 @@ EXAMPLE_PARAMETERS = {
 
 
 def extra_outputs(features):
-    """Outputs of networks made for one detector: two heads (MCD), a decomposed head (G-ODIN)."""
+    """Outputs of networks made for one detector: two heads (MCD), reject classes, G-ODIN's head."""
     kernel, bias = HEAD
     centres = 4 * np.eye(kernel.shape[1], kernel.shape[0])
     numerators = -np.mean((features[:, None] - centres) ** 2, axis=2)
     return {
         "logits_2": 1.5 * features @ kernel + 10 * bias,
         "numerators": numerators,
+        "reject_logits": 8 - 2 * np.linalg.norm(features[:, :2], axis=1, keepdims=True),
         "divisor": 1 / (1 + np.exp(3 - np.linalg.norm(features, axis=1, keepdims=True))),
     }
 
@@ -166,4 +167,7 @@ TWINS = {
     "mcd": lambda fitted, labels, outputs: np.abs(
         softmax(outputs["logits"]) - softmax(outputs["logits_2"])
     ).sum(axis=1),
+    "reject": lambda fitted, labels, outputs: np.log(
+        np.exp(outputs["reject_logits"]).sum(axis=1) / np.exp(outputs["logits"]).sum(axis=1)
+    ),
 }

@@ -30,3 +30,22 @@ def naive_logit_norm(labels, logits, temperature=0.04):
     logits = np.asarray(logits, "float64")
     norms = np.sqrt((logits**2).sum(axis=1, keepdims=True))
     return naive_cross_entropy(labels, logits / norms / temperature)
+
+
+def naive_softmax(logits):
+    exponentials = np.exp(np.asarray(logits, "float64"))
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def naive_entropy(logits):
+    probabilities = naive_softmax(logits)
+    return -np.sum(probabilities * np.log(probabilities), axis=1)
+
+
+def naive_uniform_distance(logits):
+    return np.abs(naive_softmax(logits) - 1 / logits.shape[1]).sum(axis=1)
+
+
+def naive_divergence(logits):
+    """KL divergence of the softmax from the uniform distribution, KL(uniform, softmax)."""
+    return np.sum(np.log(1 / logits.shape[1] / naive_softmax(logits)) / logits.shape[1], axis=1)

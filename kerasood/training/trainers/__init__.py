@@ -2,12 +2,21 @@
 
 from kerasood.errors import InvalidInputError
 from kerasood.names import choose
+from kerasood.training.trainers.background_resampling import BackgroundResampling
+from kerasood.training.trainers.confident_gan import ConfidentClassifier
 from kerasood.training.trainers.cross_entropy import CrossEntropyTraining
+from kerasood.training.trainers.discrepancy import ClassifierDiscrepancy
 from kerasood.training.trainers.energy import EnergyFineTuning
+from kerasood.training.trainers.g_odin import DecomposedConfidence
 from kerasood.training.trainers.logit_norm import LogitNormFineTuning
+from kerasood.training.trainers.oecc import ConfidenceControl
 from kerasood.training.trainers.outlier_exposure import OutlierExposure
+from kerasood.training.trainers.outlier_mining import AdversarialOutlierMining, OutlierMining
 from kerasood.training.trainers.outlier_training import OutlierTraining
+from kerasood.training.trainers.reject_classes import SelfSupervisedReject
 from kerasood.training.trainers.sparsity import SparsityFineTuning
+from kerasood.training.trainers.t2fnorm import FeatureNormTraining
+from kerasood.training.trainers.udg import UnsupervisedDualGrouping
 
 __all__ = [
     "OBJECTIVES", "CrossEntropyTraining", "EnergyFineTuning", "LogitNormFineTuning",
@@ -72,5 +81,15 @@ for _objective in (
     EnergyFineTuning,
     OutlierExposure,
     LogitNormFineTuning,
+    FeatureNormTraining,
+    DecomposedConfidence,
+    ConfidentClassifier,
+    ConfidenceControl,
+    OutlierMining,
+    AdversarialOutlierMining,
+    BackgroundResampling,
+    SelfSupervisedReject,
+    ClassifierDiscrepancy,
+    UnsupervisedDualGrouping,
 ):
     register_objective(_objective)

@@ -1,15 +1,17 @@
 """Training by cross-entropy: a Keras model around the network, base of every objective."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from kerasood.errors import InvalidInputError
 from kerasood.extractor._keras import all_layers, has_graph
-from kerasood.extractor.build import attached_extractor
+from kerasood.extractor.build import attached_extractor, is_extractor
 from kerasood.extractor.graph_head import find_head, output_operation
 from kerasood.extractor.head import num_units
 from kerasood.training import objectives
 from kerasood.training.batches import num_batches
+from kerasood.training.optimizers import NesterovSGD
 from kerasood.training.parameters import Described
 from kerasood.training.recipe import Recipe
 
@@ -21,13 +23,16 @@ class CrossEntropyTraining(Described, keras.Model):
     Logs `ce`, `accuracy` and the mean `energy` beside `loss`. In validation the loss is the
     cross-entropy alone, so that `val_loss` compares across objectives.
 
-    An objective of one's own overrides what it needs of three hooks, and says in the attributes of
-    `Described` what it is: `mix`, the images that pass the network together; `training_loss` or
-    `penalty`, what training minimises; `begin_epoch`, what happens between epochs.
+    An objective of one's own overrides what it needs of these hooks, and says in the attributes of
+    `Described` what it is: `network_for`, the network with more outputs; `begin_training` and
+    `begin_epoch`, what happens before and between epochs; `mix`, the images that pass the network
+    together; `training_loss` or `penalty`, what training minimises; `own_optimizers`, variables
+    that another rule updates.
 
     Args:
         network: keras.Model, images -> logits (N, K) or their softmax, whose logits are then
-            trained; any class, it is called and not changed.
+            trained; any class, it is called and not changed. Or one of several outputs,
+            {"logits": (N, K), ...}, as `network_for` makes them.
         augmentation: keras layer called as `augmentation(images, training=training)`, or None.
 
     Raises:
@@ -41,13 +46,22 @@ class CrossEntropyTraining(Described, keras.Model):
         super().__init__(**kwargs)
         self.network = network
         self.augmentation = augmentation
-        self._extractor = _extractor_of_logits(network)
+        self._extractor = None if is_extractor(network) else _extractor_of_logits(network)
         self._arguments_of_compile = None
+        self._of_training = set()
         self._metrics_by_name = {
             "ce": keras.metrics.Mean(name="ce"),
             "accuracy": keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
             "energy": keras.metrics.Mean(name="energy"),
         }
+
+    def begin_training(self, batches):
+        """Looks at the data before the first epoch, and before a checkpoint is read.
+
+        Args:
+            batches: Batches, whose `images`, `labels`, `outliers` and `seed` are those of the
+                training; for Keras data, which are no arrays, PairedBatches.
+        """
 
     def begin_epoch(self, epoch, outliers):
         """Prepares an epoch, with the weights that the epoch before left.
@@ -68,13 +82,42 @@ class CrossEntropyTraining(Described, keras.Model):
         images = self.mix(inputs) if training else inputs
         if self.augmentation is not None:
             images = self.augmentation(images, training=training)
+        if training:
+            images = self.perturbed(images, inputs)
         return self.outputs_of(images, training)
+
+    def perturbed(self, images, inputs):
+        """The images of a training batch after augmentation, as they pass the network."""
+        return images
 
     def outputs_of(self, images, training):
         """Outputs that the objective needs of the network: {"logits": (N, K)} at least."""
-        if self._extractor is None:
-            return {"logits": self.network(images, training=training)}
-        return self._extractor(images, training=training)
+        outputs = (self._extractor or self.network)(images, training=training)
+        return outputs if isinstance(outputs, dict) else {"logits": outputs}
+
+    def read_features(self):
+        """Makes "features" (N, D) one of the outputs."""
+        if self._extractor is None and not is_extractor(self.network):
+            self._extractor = attached_extractor(self.network)
+
+    def outputs_between_epochs(self, images, batch_size=250):
+        """Outputs for images that are not augmented, with the weights as they are now.
+
+        Args:
+            images: (N, H, W, C).
+            batch_size: int > 0.
+
+        Returns:
+            {"logits": (N, K), ...}, arrays.
+        """
+        model = self._extractor or self.network
+        parts = [
+            model.predict_on_batch(images[start : start + batch_size])
+            for start in range(0, len(images), batch_size)
+        ]
+        if not isinstance(parts[0], dict):
+            return {"logits": np.concatenate(parts)}
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def training_loss(self, labels, ce, outputs):
         """Loss that training minimises, a scalar: the mean of `ce` (N,) and a penalty."""
@@ -83,6 +126,17 @@ class CrossEntropyTraining(Described, keras.Model):
     def penalty(self, outputs):
         """Penalty that the objective adds to the cross-entropy in training, a scalar."""
         return 0.0
+
+    def own_optimizers(self, optimizer):
+        """Variables that another rule than the recipe's updates.
+
+        Args:
+            optimizer: NesterovSGD of the recipe.
+
+        Returns:
+            list of (list of variables, keras.optimizers.Optimizer).
+        """
+        return []
 
     def setting(self, value, name):
         """A number of the objective as a variable, float32 ().
@@ -93,8 +147,13 @@ class CrossEntropyTraining(Described, keras.Model):
             (), keras.initializers.Constant(value), trainable=False, autocast=False, name=name
         )
 
-    def log_mean(self, name, values=None):
-        """Logs the mean of `values` under a name; without values it makes the name known."""
+    def log_mean(self, name, values=None, in_validation=True):
+        """Logs the mean of `values` under a name; without values it makes the name known.
+
+        Where it has no value in validation, it is left out there: Keras would report 0.
+        """
+        if not in_validation:
+            self._of_training.add(name)
         if name not in self._metrics_by_name:
             self._metrics_by_name[name] = keras.metrics.Mean(name=name)
         if values is not None:
@@ -110,8 +169,12 @@ class CrossEntropyTraining(Described, keras.Model):
         if optimizer is None:
             self._arguments_of_compile = {"auto_scale_loss": auto_scale_loss, **arguments}
             optimizer = Recipe().optimizer()
+        optimizer = keras.optimizers.get(optimizer)
+        if isinstance(optimizer, NesterovSGD):
+            for variables, own in self.own_optimizers(optimizer):
+                optimizer.leave(variables, own)
         if auto_scale_loss and _computes_in_float16(self.network):
-            optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.get(optimizer))
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         super().compile(optimizer, auto_scale_loss=auto_scale_loss, **arguments)
 
     def fit(self, x=None, y=None, batch_size=None, epochs=1, steps_per_epoch=None, **arguments):
@@ -124,6 +187,12 @@ class CrossEntropyTraining(Described, keras.Model):
             x, y, batch_size, epochs, steps_per_epoch=steps_per_epoch, **arguments
         )
 
+    def evaluate(self, *arguments, **keywords):
+        logs = super().evaluate(*arguments, **keywords)
+        if isinstance(logs, dict):
+            logs = {name: value for name, value in logs.items() if name not in self._of_training}
+        return logs
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         if sample_weight is not None:
             raise InvalidInputError(
@@ -131,13 +200,14 @@ class CrossEntropyTraining(Described, keras.Model):
             )
         if len(y.shape) == 2 and y.shape[-1] == 1:
             y = ops.squeeze(y, -1)
-        logits = ops.cast(y_pred["logits"], "float32")
+        outputs = {name: _in_float32(values) for name, values in y_pred.items()}
+        logits = outputs["logits"]
         ce = objectives.cross_entropy(y, logits)
         self._metrics_by_name["ce"].update_state(ce)
         self._metrics_by_name["accuracy"].update_state(y, logits)
         self._metrics_by_name["energy"].update_state(objectives.energy(logits))
         # In validation for what it logs; outliers are then missing.
-        loss = self.training_loss(y, ce, y_pred)
+        loss = self.training_loss(y, ce, outputs)
         return loss if training else ops.mean(ce)
 
     def train_step(self, *arguments):
@@ -166,6 +236,11 @@ def _extractor_of_logits(network):
         return attached_extractor(network)
     output_operation(network)
     return None
+
+
+def _in_float32(values):
+    is_float = keras.backend.standardize_dtype(values.dtype).startswith(("float", "bfloat"))
+    return ops.cast(values, "float32") if is_float else values
 
 
 def _computes_in_float16(network):

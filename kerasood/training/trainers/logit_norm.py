@@ -34,5 +34,4 @@ class LogitNormFineTuning(CrossEntropyTraining):
         self.temperature = temperature
 
     def training_loss(self, labels, ce, outputs):
-        logits = ops.cast(outputs["logits"], "float32")
-        return ops.mean(objectives.logit_norm(labels, logits, self.temperature))
+        return ops.mean(objectives.logit_norm(labels, outputs["logits"], self.temperature))

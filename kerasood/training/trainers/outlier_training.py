@@ -16,6 +16,9 @@ class OutlierTraining(CrossEntropyTraining):
     Logs the outliers' mean energy as `energy_out` beside `energy`, that of the images. Validation
     takes plain images, as in the other objectives.
 
+    A subclass implements `outlier_penalty` of the two sets of logits, or `outlier_loss` of all
+    outputs.
+
     Args:
         network: keras.Model, images -> logits (N, K).
         weight: float >= 0.
@@ -32,7 +35,7 @@ class OutlierTraining(CrossEntropyTraining):
         check_not_negative(weight=weight)
         super().__init__(network, augmentation, **kwargs)
         self.weight = self.setting(weight, "weight")
-        self.log_mean("energy_out")
+        self.log_mean("energy_out", in_validation=False)
 
     def mix(self, inputs):
         if not isinstance(inputs, dict):
@@ -46,25 +49,28 @@ class OutlierTraining(CrossEntropyTraining):
             return super().call(inputs, training)
         outputs = super().call(inputs, training)
         num_images = ops.shape(inputs["images"])[0]
-        return {name: values[:num_images] for name, values in outputs.items()} | {
-            f"{name}_out": values[num_images:] for name, values in outputs.items()
-        }
+        parts = {name: values[:num_images] for name, values in outputs.items()}
+        parts |= {f"{name}_out": values[num_images:] for name, values in outputs.items()}
+        return parts | {name: inputs[name] for name in ("rows", "rows_out") if name in inputs}
 
-    def penalty(self, outputs):
-        if "logits_out" not in outputs:
-            return 0.0
-        logits = ops.cast(outputs["logits"], "float32")
-        logits_out = ops.cast(outputs["logits_out"], "float32")
-        self.log_mean("energy_out", objectives.energy(logits_out))
-        return self.weight * self.outlier_penalty(logits, logits_out)
+    def training_loss(self, labels, ce, outputs):
+        if "logits_out" not in outputs:  # in validation
+            return ops.mean(ce)
+        self.log_mean("energy_out", objectives.energy(outputs["logits_out"]))
+        return self.outlier_loss(labels, ce, outputs)
+
+    def outlier_loss(self, labels, ce, outputs):
+        """Loss of a training batch, a scalar.
+
+        Args:
+            labels: (N,) int.
+            ce: (N,) float32, cross-entropy of the images.
+            outputs: {"logits": (N, K), "logits_out": (M, K), ...} float32, all of the network's for
+                the images and, with "_out", the outliers; "rows", "rows_out" where asked for.
+        """
+        penalty = self.outlier_penalty(outputs["logits"], outputs["logits_out"])
+        return ops.mean(ce) + self.weight * penalty
 
     def outlier_penalty(self, logits, logits_out):
         """The penalty before its weight, a scalar, of float32 logits (N, K) and (M, K)."""
         raise NotImplementedError
-
-    def evaluate(self, *arguments, **keywords):
-        logs = super().evaluate(*arguments, **keywords)
-        if isinstance(logs, dict):
-            # Without outliers it has no value; Keras would report 0.
-            logs = {name: value for name, value in logs.items() if name != "energy_out"}
-        return logs

@@ -5,7 +5,6 @@ import typing
 from keras import ops
 
 from kerasood.errors import InvalidInputError
-from kerasood.extractor.build import attached_extractor
 from kerasood.training import objectives
 from kerasood.training.parameters import check_not_negative
 from kerasood.training.trainers.cross_entropy import CrossEntropyTraining
@@ -61,8 +60,8 @@ class SparsityFineTuning(CrossEntropyTraining):
         self.weight = self.setting(weight, "weight")
         self.site = site
         self.log_mean("l1")
-        if site == "features" and self._extractor is None:
-            self._extractor = attached_extractor(network)
+        if site == "features":
+            self.read_features()
 
     @classmethod
     def settle(cls, given, dataset=None):
@@ -70,6 +69,6 @@ class SparsityFineTuning(CrossEntropyTraining):
         return {"weight": WEIGHTS[settled["site"]], **settled}
 
     def penalty(self, outputs):
-        norms = objectives.l1_norm(ops.cast(outputs[self.site], "float32"))
+        norms = objectives.l1_norm(outputs[self.site])
         self.log_mean("l1", norms)
         return self.weight * ops.mean(norms)
