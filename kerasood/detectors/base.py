@@ -19,8 +19,7 @@ from kerasood.errors import InvalidInputError
 # Arrays or tensors (N, ...) by name; kernel (D, K) and bias (K,).
 Outputs: typing.TypeAlias = Mapping[str, typing.Any]
 Head: typing.TypeAlias = tuple[ArrayLike, ArrayLike]
-# Outputs with one column per class.
-CLASS_OUTPUTS = ("logits", "logits_2", "numerators")
+CLASS_OUTPUTS = ("logits", "logits_2", "numerators")  # one column per class
 
 
 class Detector(BaseEstimator, abc.ABC):
