@@ -29,11 +29,8 @@ def benchmark(
 
     Every image is computed once per model, and once more per detector with a step on the image.
     Sets that are given by name or path come in the size and channels that the models take, resized
-    as their Preprocessing says: for models of other than 32x32 pixels all are resized, which the
-    report says of sets whose images are all stored in one other size. Images that are given
-    themselves are taken as they are.
-    Thresholds are calibrated too, and what they promise is checked. What the library has to say
-    beside the result goes to Python's logger "kerasood".
+    as their Preprocessing says; images that are given themselves are taken as they are. Thresholds
+    are calibrated too, and what they promise is checked.
 
     Args:
         model: keras.Model of any kind, or {label: keras.Model} to compare several; they stay as
@@ -49,8 +46,7 @@ def benchmark(
             {name: images, name or path}.
         detectors: "all", a name as `kerasood.detectors.build` takes it, a list of names, or {name:
             Detector}, whose parameters stay as they are.
-        preprocessing: what pixels 0-255 go through first, for models that were trained on others;
-            see `kerasood.build_extractor`.
+        preprocessing: what pixels 0-255 go through first; see `kerasood.build_extractor`.
         class_names: names of the models' outputs in their order, by which class folders become
             labels; images may then lack some classes.
         cache: folder that keeps outputs by the hash of model and images, so that a second call
@@ -63,9 +59,6 @@ def benchmark(
             `kerasood.evaluation.measure.Settings`; data_dir, download and strict of
             `kerasood.data.DataOptions`.
 
-    Returns:
-        Benchmark.
-
     Raises:
         ValueError: a name, shape or option that does not exist or fit, or another accuracy.
     """
@@ -74,8 +67,7 @@ def benchmark(
     if isinstance(detectors, Mapping):
         settings = dataclasses.replace(settings, tune=False)
     subjects, dataset, data = subjects_of(
-        model, in_data, data, num_choosing(detectors, settings), settings.seed, cache,
-        preprocessing,
+        model, in_data, data, num_choosing(detectors, settings), settings.seed, cache, preprocessing
     )
     of_others = data.replace(class_names=None)
     sources, missing = open_sets(ood_sets, settings.protocol.set_names(dataset), of_others)
@@ -84,8 +76,8 @@ def benchmark(
         if note := size_note(source):
             log.warning("%s: %s", name, note)
     return evaluate_subjects(
-        subjects, dataset, sources, missing, detectors, settings,
-        progress=progress_of(verbose), expected_accuracy=expected_accuracy,
+        subjects, dataset, sources, missing, detectors, settings, progress=progress_of(verbose),
+        expected_accuracy=expected_accuracy,
     )
 
 

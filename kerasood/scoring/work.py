@@ -55,15 +55,13 @@ def score_files(
         workers: actors of the engine "ray"; as many as there are CPUs by default.
         verbose: 0 or 1; 1 shows a progress bar with rate and time left.
 
-    Returns:
-        Summary.
-
     Raises:
         MissingDataError, InvalidInputError: model, images or settings are not what they must be.
     """
     threads = WORKERS if threads is None else threads
-    sizes = {"batch_size": batch_size, "threads": threads, "part_size": part_size}
-    for name, value in sizes.items():
+    for name, value in (
+        ("batch_size", batch_size), ("threads", threads), ("part_size", part_size)
+    ):
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise InvalidInputError(f"Expected {name} >= 1. Received: {name}={value!r}")
     if engine not in ENGINES:

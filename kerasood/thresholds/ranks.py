@@ -83,6 +83,13 @@ def as_fraction(share: float) -> Fraction:
     return Fraction(repr(float(share)))
 
 
+def share_at(probability: float, rank: int, num_images: int) -> float:
+    """Quantile of the share of all ID images up to the score of that rank; beyond the last, 1."""
+    if rank > num_images:
+        return 1.0
+    return float(stats.beta.ppf(probability, rank, num_images + 1 - rank))
+
+
 def _is_confident(rank, num_images, share, confidence):
     """True where P(Beta(rank, n + 1 - rank) >= share) = P(Binomial(n, share) < rank) suffices."""
     return bool(stats.binom.cdf(rank - 1, num_images, float(share)) >= confidence - ROUNDING)

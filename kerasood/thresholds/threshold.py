@@ -10,11 +10,7 @@ from scipy import stats
 
 from kerasood.errors import InvalidInputError
 from kerasood.metrics import as_scores
-from kerasood.thresholds.ranks import (
-    check_promise,
-    needed_images,
-    required_rank,
-)
+from kerasood.thresholds.ranks import check_promise, needed_images, required_rank, share_at
 
 NUM_KEPT = 9
 
@@ -57,7 +53,7 @@ class Threshold:
     @property
     def lower_bound(self) -> float:
         """Share of all ID images that it accepts at least, one-sided, with `confidence`."""
-        return _share_at(1 - self.confidence, self.required_rank, self.num_images)
+        return share_at(1 - self.confidence, self.required_rank, self.num_images)
 
     @property
     def promise(self) -> str:
@@ -202,8 +198,8 @@ class Threshold:
     def _expected_interval(self):
         tail = (1 - self.confidence) / 2
         return (
-            _share_at(tail, self.required_rank, self.num_images),
-            _share_at(1 - tail, self.rank + 1, self.num_images),
+            share_at(tail, self.required_rank, self.num_images),
+            share_at(1 - tail, self.rank + 1, self.num_images),
         )
 
 
@@ -299,12 +295,3 @@ def _clear_of(scores: np.ndarray, rank: int) -> np.float32:
     above = scores[rank]
     middle = np.float32((np.float64(below) + np.float64(above)) / 2)
     return below if middle == above else middle
-
-
-def _share_at(probability: float, rank: int, num_images: int) -> float:
-    """Quantile of the share of all ID images up to the score of that rank; beyond the last, 1."""
-    from scipy.special import betaincinv
-
-    if rank > num_images:
-        return 1.0
-    return float(betaincinv(rank, num_images + 1 - rank, probability))
