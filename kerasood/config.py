@@ -121,7 +121,7 @@ class ExportConfig(ReadsData):
     out: str = option("exported", "Folder that receives MODEL/VERSION/.")
     model: str | None = option(None, "Name of the served model [the data set's name].")
     version: int | None = option(None, "Version number [the next free one].")
-    max_megapixels: int = option(89, "Largest JPEG file that the SavedModel decodes; PNG: 24.")
+    max_megapixels: int = option(89, "Largest file that the SavedModel decodes; PNG: 54 at most.")
     detector: str = option("energy", "Detector whose score and threshold ship in the graph.")
     tpr: float = option(0.95, "Share of in-distribution images that the threshold shall accept.")
     tune: bool = option(True, "Whether a detector not fitted yet chooses its parameters.")

@@ -78,7 +78,7 @@ def export_model(
         version: int > 0; by default one more than the largest there is.
         quantization: Quantization of the files that can be quantised, or None.
         max_pixels: int, pixels of the largest JPEG file that the SavedModel decodes; a PNG may have
-            24 million of them.
+            54 million of them.
         calibration_images: uint8 arrays (N, H, W, 3), a list of batches or one, of images such as
             the threshold was calibrated on, or None: every file must accept as many of them as
             the metadata's "calibration" promises.

@@ -6,9 +6,10 @@ from kerasood.data.decoding import DEFAULT, MAX_PIXELS
 from kerasood.errors import InvalidInputError
 from kerasood.export.graph.exif import upright
 
-# Pixels that a file is decoded to at most: 160 MB of memory for a JPEG, 540 MB for a PNG with
-# transparency. A JPEG of more is decoded at a half, a quarter or an eighth of its sides.
+# Pixels that a JPEG is decoded to at most, in 160 MB of memory; one of more is decoded at a half, a
+# quarter or an eighth of its sides. A PNG cannot be, and takes up to eleven bytes a pixel.
 MAX_DECODED = 24_000_000
+MAX_PNG = 54_000_000
 FRACTIONS = (1, 2, 4, 8)
 PNG_START, JPEG_START = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
@@ -34,7 +35,7 @@ def decode_images(encoded, image_size, max_pixels=MAX_PIXELS, resizing=DEFAULT):
     Args:
         encoded: string tensor (N,), each a JPEG or PNG file; N may be 0.
         image_size: int, side of the squares, pixels.
-        max_pixels: int, pixels of the largest JPEG; of a PNG at most MAX_DECODED of them.
+        max_pixels: int, pixels of the largest JPEG; of a PNG at most MAX_PNG of them.
         resizing: Resizing of images of other sizes.
 
     Returns:
@@ -67,7 +68,7 @@ def decode_image(encoded, image_size, max_pixels=MAX_PIXELS, resizing=DEFAULT):
     Args:
         encoded: string tensor, scalar.
         image_size: int, pixels.
-        max_pixels: int, pixels of the largest JPEG; of a PNG at most MAX_DECODED of them.
+        max_pixels: int, pixels of the largest JPEG; of a PNG at most MAX_PNG of them.
         resizing: Resizing of images of other sizes.
 
     Returns:
@@ -81,7 +82,7 @@ def decode_image(encoded, image_size, max_pixels=MAX_PIXELS, resizing=DEFAULT):
     is_png, is_jpeg = (_starts_with(encoded, start) for start in (PNG_START, JPEG_START))
     with tf.control_dependencies([tf.debugging.Assert(is_png | is_jpeg, ["no JPEG, no PNG"])]):
         size = tf.cond(is_png, lambda: _png_size(encoded), lambda: _jpeg_size(encoded))
-    limit = tf.where(is_png, min(max_pixels, MAX_DECODED), max_pixels)
+    limit = tf.where(is_png, min(max_pixels, MAX_PNG), max_pixels)
     with tf.control_dependencies([_refuse_huge(size, image_size, limit)]):
         image = tf.cond(is_png, lambda: _decode_png(encoded), lambda: _decode_jpeg(encoded, size))
     return fit_to_square(image, image_size, resizing)
@@ -162,17 +163,26 @@ def _jpeg_size(encoded):
 def _decode_png(encoded):
     """RGB of any PNG image, what is transparent composited on black."""
     image = tf.io.decode_png(encoded, channels=4)
-    colours, alpha = image[..., :3], image[..., 3:]
     # TensorFlow fills the missing alpha of images of 1, 2 or 4 bits with 1, 3 or 15.
     depth = tf.io.decode_raw(tf.strings.substr(encoded, 24, 1), tf.uint8)[0]
     filler = tf.bitwise.right_shift(tf.constant(255, tf.uint8), 8 - tf.minimum(depth, 8))
-    is_opaque = tf.reduce_all(alpha == 255) | tf.reduce_all(alpha == filler)
-    return tf.cond(is_opaque, lambda: colours, lambda: _on_black(colours, alpha))
+    alpha = image[..., 3]
+    lowest, highest = tf.reduce_min(alpha), tf.reduce_max(alpha)
+    is_opaque = (lowest == highest) & ((lowest == 255) | (lowest == filler))
+    return tf.cond(is_opaque, lambda: image[..., :3], lambda: _on_black(image))
 
 
-def _on_black(colours, alpha):
-    """colours * alpha / 255, rounded, without leaving 16 bits."""
-    product = tf.cast(colours, tf.uint16) * tf.cast(alpha, tf.uint16) + 128
+def _on_black(image):
+    """Colours * alpha / 255 of (H, W, 4), row by row: in bounded memory beside the image."""
+    return tf.map_fn(
+        lambda number: _row_on_black(image[number]), tf.range(tf.shape(image)[0]),
+        parallel_iterations=1, fn_output_signature=tf.uint8,
+    )
+
+
+def _row_on_black(row):
+    """The same of (W, 4), rounded, without leaving 16 bits."""
+    product = tf.cast(row[:, :3], tf.uint16) * tf.cast(row[:, 3:], tf.uint16) + 128
     return tf.cast((product + product // 256) // 256, tf.uint8)
 
 
