@@ -164,7 +164,8 @@ def _checked_arrays(images, labels):
 
 
 def _check_labels(trainer, images, labels):
-    num_classes = trainer(images[:1])["logits"].shape[-1]
+    # Not the trainer's own call, after which it could take no variables of the data's length.
+    num_classes = trainer.outputs_of(images[:1], training=False)["logits"].shape[-1]
     if not 0 <= labels.min() <= labels.max() < num_classes:
         raise InvalidInputError(
             f"Expected labels in [0, {num_classes}), the model's classes. Received: "
