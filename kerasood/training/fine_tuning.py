@@ -90,6 +90,11 @@ def fine_tune(
     kind = objective_named(objective)
     settled = kind.settle(parameters)
     _check_outliers(kind, outliers)
+    if kind.needs_rows and labels is None:
+        raise InvalidInputError(
+            f"Expected arrays of images and labels, for objective {objective!r} keeps something "
+            "for each of them. Received: no labels"
+        )
     keras.utils.set_random_seed(seed)
     if labels is not None:
         images, labels = _checked_arrays(images, labels)
@@ -122,13 +127,14 @@ def fine_tune(
 
 def _train_on_data(trainer, data, outliers, recipe, seed, arguments):
     steps = num_batches(data) or sum(1 for _ in each_batch(data))
-    trainer.compile(recipe.optimizer(steps))
     if outliers is None:
+        trainer.compile(recipe.optimizer(steps))
         return trainer.fit(data, shuffle=False, **arguments)
     images, _ = next(each_batch(data))
     count = trainer.outliers_per_image * len(images)
     paired = PairedBatches(data, outliers, count, seed, steps * len(images))
     trainer.begin_training(paired)
+    trainer.compile(recipe.optimizer(steps))
     begin = BeginEpoch(trainer, paired, outliers)
     arguments["callbacks"] = [begin, *arguments["callbacks"]]
     return trainer.fit(paired.batches(), steps_per_epoch=steps, shuffle=False, **arguments)

@@ -185,6 +185,16 @@ def test_a_registered_objective_is_trained_flagged_and_described(doubled):
         register_objective(doubled)
 
 
+@pytest.mark.parametrize("objective", ["resampling", "udg"])
+def test_objectives_that_keep_something_for_each_image_take_arrays(objective):
+    values = {"groups": 3} if objective == "udg" else {}
+    values |= {"outliers": IMAGES, "epochs": 1}
+    _, history = fine_tune(network(), IMAGES, LABELS, objective, **values)
+    assert np.isfinite(history.history["loss"]).all()
+    with pytest.raises(ValueError, match="Expected arrays of images and labels, for objective"):
+        fine_tune(network(), [(IMAGES, LABELS)], objective=objective, outliers=IMAGES)
+
+
 def test_float16_losses_are_scaled():
     policy = keras.dtype_policies.get("mixed_float16")
     half = keras.Sequential(

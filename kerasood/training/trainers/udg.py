@@ -7,7 +7,6 @@ from sklearn.cluster import MiniBatchKMeans
 
 from kerasood.errors import InvalidInputError
 from kerasood.training import objectives
-from kerasood.training.batches import Batches
 from kerasood.training.parameters import check_fraction, check_not_negative
 from kerasood.training.trainers.outlier_training import OutlierTraining
 
@@ -35,7 +34,7 @@ class UnsupervisedDualGrouping(OutlierTraining):
         augmentation: keras layer or None.
 
     Raises:
-        ValueError: as in `OutlierTraining`, or data that are no arrays.
+        ValueError: as in `OutlierTraining`, or more groups than images.
 
     Reference:
         Yang et al., "Semantically Coherent Out-of-Distribution Detection", ICCV 2021, section 4;
@@ -76,10 +75,6 @@ class UnsupervisedDualGrouping(OutlierTraining):
         self.purity = purity
 
     def begin_training(self, batches):
-        if not isinstance(batches, Batches):
-            raise InvalidInputError(
-                f"Expected arrays of images for objective 'udg'. Received: {batches.data!r}"
-            )
         num_images, num_outliers = len(batches.images), len(batches.outliers)
         if not 1 < self.groups <= num_images + num_outliers:
             raise InvalidInputError(
