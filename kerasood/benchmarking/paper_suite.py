@@ -19,6 +19,7 @@ from kerasood.reporting import write_paper
 from kerasood.reporting.paper import DETECTORS, averaged, compare, stand_ins
 from kerasood.reporting.paper_numbers import DATASETS, SETS
 from kerasood.runs import base_config, complete_runs, open_run
+from kerasood.training.trainers import OBJECTIVES, CrossEntropyTraining
 
 FOLDER = "runs/paper-suite"
 
@@ -83,10 +84,12 @@ def _section(run, subjects, sources, settings, bases, progress):
     for name in sources:
         for line in overlaps_with([run], name):
             log.warning("%s: %s", name, line)
+    # One that was registered elsewhere may not be known here.
+    own = OBJECTIVES.get(run.config.objective, CrossEntropyTraining).scored_by
     found = evaluate_subjects(
         [base, tuned], run.config.dataset, sources, [],
-        {name: build(name) for name in DETECTORS}, settings,
-        detectors_of={tuned.key: ("energy",)},
+        {name: build(name) for name in (*DETECTORS, own)}, settings,
+        detectors_of={base.key: DETECTORS, tuned.key: tuple(dict.fromkeys(("energy", own)))},
         overlaps=lambda name: overlaps_with([run], name),
         # Not of the paper's sets: kept out of every mean.
         roles={name: "other" for name in sources if name not in SETS},
@@ -98,6 +101,7 @@ def _section(run, subjects, sources, settings, bases, progress):
         **found.results.to_json(),
         "run": str(run.path),
         "base": shared[1],
+        "scored_by": own,
         "recipe": recipe,
         "trained": f"{recipe}, seed {run.config.seed}",
     }

@@ -29,6 +29,8 @@ def compare(*runs: dict) -> dict:
     Args:
         runs: results of a data set of the paper, with the base first among models and its
             fine-tune second; of several, on the same sets, "base" says which base it is.
+            "scored_by" names the detector that the fine-tune was made for, where it is not the
+            energy: it gets a row of its own, which the paper has nothing beside.
 
     Returns:
         {"sets", "table1", "mean", "table2", "accuracy"}, JSON values; every comparison holds
@@ -69,6 +71,11 @@ def compare(*runs: dict) -> dict:
     ]
     for method, compared in zip(("energy", "ours"), of_energy, strict=True):
         table2.append({"method": method, "paper_sets": len(published), **compared})
+    own = runs[0].get("scored_by", "energy")
+    if own != "energy":
+        title = f"{runs[0]['models'][1]['label']}: {own}"
+        of_own = _compared(measured.metrics(1, own, published), None)
+        table2.append({"method": own, "title": title, "paper_sets": 0, **of_own})
     return {
         "sets": sets,
         "table1": table1,

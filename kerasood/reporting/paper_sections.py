@@ -193,7 +193,7 @@ def _table2(section: dict) -> Table:
     rows = tuple(
         Row(
             _method_title(row, section),
-            (*_by_metric([row]), Cell(f"{row['paper_sets']} sets")),
+            (*_by_metric([row]), Cell(f"{row['paper_sets']} sets" if row["paper_sets"] else "")),
             "ours" if row["method"] == "ours" else "",
         )
         for row in section["comparison"]["table2"]
@@ -204,6 +204,8 @@ def _table2(section: dict) -> Table:
 
 def _method_title(row: dict, section: dict) -> str:
     """A method of Table 2, with what it chose."""
+    if "title" in row:
+        return row["title"]
     choice = section["models"][0].get("choices", {}).get(row["method"])
     return TITLES[row["method"]] + (f" ({values_text(choice)})" if choice else "")
 

@@ -78,6 +78,18 @@ def test_a_published_set_needs_no_stand_in():
     assert rows["lsun_crop"]["used"] == "lsun_crop"
 
 
+def test_a_fine_tune_made_for_another_detector_has_a_row_beside_which_the_paper_has_none():
+    results = results_of([entry(name) for name in paper_numbers.SETS])
+    ours = [metric for metric in results["metrics"] if metric["model"] == "tuned"]
+    results["metrics"] += [{**metric, "detector": "reject"} for metric in ours]
+    results["models"][1]["label"] = "+ ntom"
+    *_, energy, own = compare(results | {"scored_by": "reject"})["table2"]
+    assert energy["method"] == "ours" and own["title"] == "+ ntom: reject"
+    assert own["measured"] == energy["measured"]
+    assert own["paper"] is own["difference"] is None
+    assert compare(results | {"scored_by": "energy"})["table2"][-1]["method"] == "ours"
+
+
 def test_figures_show_measured_and_paper():
     results = results_of([entry("svhn"), entry("scenes_crop")])
     results["comparison"] = compare(results)
