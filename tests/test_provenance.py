@@ -68,7 +68,7 @@ def test_the_command_runs_again(arguments, module, environment, command):
 
 def test_a_printed_command_does_the_same_in_a_new_process(tmp_path):
     script = tmp_path / "my script.py"
-    script.write_text("from kerasood.runs import command_line; print(command_line())")
+    script.write_text("from kerasood.provenance import command_line; print(command_line())")
 
     def output_of(command):
         return subprocess.run(

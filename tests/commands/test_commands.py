@@ -140,10 +140,10 @@ def test_an_error_that_is_no_answer_to_the_user_ends_in_a_traceback(tmp_path):
 
 
 def test_an_error_in_several_lines_becomes_one(refused):
-    def story(_):
+    def command(_):
         raise InvalidInputError("first\n  second [bold] third")
 
-    assert refused(story, None) == "error: first second [bold] third\n"
+    assert refused(command, None) == "error: first second [bold] third\n"
 
 
 def start(folder, *command):
