@@ -52,7 +52,9 @@ def described_flags(config_class):
         kind, text = _plain_type(hints[field.name]), field.metadata["help"]
         choices = field.metadata["choices"]
         choices = choices() if callable(choices) else choices
-        value = "|".join(choices or ()) or _VALUES.get(kind, "A,B")
+        # Longer tables are listed below, by name.
+        few = choices if choices and len(choices) <= MOST_CHOICES else ()
+        value = "|".join(few) or _VALUES.get(kind, "A,B")
         default = field.default
         if kind is bool:
             flag, default = f"--[no]{field.name}", "yes" if default else "no"
@@ -106,6 +108,7 @@ def _items(name, values, hint):
 
 
 # What --help shows for a value.
+MOST_CHOICES = 8
 _VALUES = {int: "N", float: "X", str: "TEXT"}
 _DEFINERS = {
     bool: flags.DEFINE_bool,

@@ -66,7 +66,9 @@ HELP = {
             "python train.py --dataset=cifar10 --resume",
         ),
         {
-            "What is trained": ("stage", "dataset", "init", "objective"),
+            "What is trained": (
+                "stage", "dataset", "init", "objective", "pretrain_objective",
+            ),
             "Network": ("depth", "width", "dropout", "finetune_dropout"),
             "Recipe": (
                 "pretrain_epochs", "finetune_epochs", "pretrain_learning_rate",
