@@ -140,6 +140,7 @@ OTHER = {
     "dropout": 0.1,
     "finetune_dropout": 0.0,
     "objective": "ce",
+    "pretrain_objective": "logit_norm",
     "site": "features",
     "weight": 0.5,
     "temperature": 0.1,
@@ -174,6 +175,21 @@ BESIDE = {
     "margin_in": {"objective": "energy", "margin_in": -8.0, "margin_out": -1.0},
     "margin_out": {"objective": "energy", "margin_in": -8.0, "margin_out": -1.0},
 }
+# Parameters of one objective each, which must be given beside them.
+OF_METHODS = {
+    "oecc": {"accuracy": 0.5, "confidence_weight": 0.5},
+    "g_odin": {"similarity": "inner"},
+    "confident_gan": {"gan_width": 8},
+    "ntom": {"quantile": 0.5},
+    "atom": {"attack": 4.0, "attack_step": 1.0, "attack_steps": 3},
+    "resampling": {"weight_rate": 10.0, "weighing_epochs": 2, "subset": 0.5},
+    "reject_classes": {"reject_classes": 3},
+    "mcd": {"margin": 0.5},
+    "udg": {"groups": 9, "group_weight": 0.5, "purity": 0.5},
+}
+for _objective, _parameters in OF_METHODS.items():
+    OTHER |= _parameters
+    BESIDE |= dict.fromkeys(_parameters, {"objective": _objective})
 # They decide where data come from and whether a run may go on, not what it is.
 LOADING = {"data_dir": "/data", "download": False, "strict": True}
 
