@@ -79,7 +79,7 @@ def test_the_report_compares_before_and_after_on_every_set(whole):
 def test_the_threshold_is_calibrated_on_images_kept_out_of_training(whole):
     entry = json.loads(whole["runs"][-1].thresholds.read_text())["energy"]
     threshold = Threshold.from_json(entry["threshold"])
-    assert entry["calibrated_on"] == "279 images kept out of training"
+    assert entry["calibrated_on"] == "289 images kept out of training"
     metadata = read_metadata(whole["exported"].folder)
     assert metadata["threshold"] == threshold.value
     assert metadata["calibration"]["tpr"] == 0.95
