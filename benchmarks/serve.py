@@ -27,7 +27,8 @@ from benchmarks.serve_worker import RUNTIMES, images_of
 from kerasood.config import option
 from kerasood.detectors import Energy
 from kerasood.export import eager_outputs, export_model
-from kerasood.export.formats.saved_model import write_saved_model
+from kerasood.export.formats.saved_model import write_endpoints
+from kerasood.export.graph.endpoints import build_endpoints
 from kerasood.networks.wide_resnet import WideResNet
 from kerasood.serving import OODModel
 
@@ -73,7 +74,7 @@ def write_artefacts(config, folder):
     for place in (exported.folder, exported.folder.parent):
         np.save(place / "expected.npy", scores)
     paths["unfolded"] = folder / "unfolded"
-    write_saved_model(model, paths["unfolded"], {})
+    write_endpoints(build_endpoints(model), paths["unfolded"])
     return {kind: str(path) for kind, path in paths.items()}
 
 

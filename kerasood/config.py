@@ -4,7 +4,7 @@ import dataclasses
 
 from kerasood.data.decoding import RESIZINGS
 from kerasood.data.options import DataOptions
-from kerasood.errors import InvalidInputError
+from kerasood.errors import InvalidInputError, check_positive, check_share
 
 # Where `score_files` works.
 ENGINES = ("local", "ray")
@@ -95,56 +95,9 @@ class EvaluateConfig(OwnModel, ReadsData):
     seed: int = option(1, "Seed of the draws, the calibration split and the generated outliers.")
 
     def __post_init__(self):
-        check_positive(self, "batch_size", "validation_images")
-        check_share(self, "tpr")
+        check_positive(batch_size=self.batch_size, validation_images=self.validation_images)
+        check_share(tpr=self.tpr)
 
-
-@dataclasses.dataclass(frozen=True)
-class ExportConfig(ReadsData):
-    """Configuration of `python -m export`: one run's model, detector and threshold as files."""
-
-    run: str | None = option(None, "Run directory or zoo:NAME [the newest under runs/].")
-    format: str = option(
-        "all", "What to write; all: what is installed and can express the model.",
-        ("saved_model", "tflite", "onnx", "openvino", "all"),
-    )
-    quantization: str = option(
-        "none", "What becomes smaller in the TFLite file.", ("none", "float16", "dynamic", "int8")
-    )
-    ood: tuple[str, ...] = option(
-        ("all",), "OOD sets a quantised file is evaluated on: all at hand, names, or name=path."
-    )
-    evaluation_images: int = option(2000, "Images of each set for that; 0: all of them.")
-    verify: str | None = option(
-        None, "Version directory whose files shall answer again as at their export; writes nothing."
-    )
-    out: str = option("exported", "Folder that receives MODEL/VERSION/.")
-    model: str | None = option(None, "Name of the served model [the data set's name].")
-    version: int | None = option(None, "Version number [the next free one].")
-    max_megapixels: int = option(89, "Largest file that the SavedModel decodes; PNG: 54 at most.")
-    detector: str = option("energy", "Detector whose score and threshold ship in the graph.")
-    tpr: float = option(0.95, "Share of in-distribution images that the threshold shall accept.")
-    tune: bool = option(True, "Whether a detector not fitted yet chooses its parameters.")
-    validation_images: int = option(200, "Images to choose them on, and of each kind of outlier.")
-    guarantee: str = option(
-        "average",
-        "Whether that share holds on average over calibrations, or for this one with confidence.",
-        ("average", "confidence"),
-    )
-    confidence: float = option(0.95, "Confidence of that guarantee and of the stated interval.")
-    per_class: bool = option(False, "Whether each predicted class gets a threshold of its own.")
-    calibration: str | None = option(
-        None, "In-distribution images, never trained on: a name, .npz or folder [the run's own]."
-    )
-    data_dir: str | None = option(None, "Folder that is searched for data before any download.")
-    download: bool = option(True, "Whether missing data may be downloaded.")
-    batch_size: int = option(250, "Images in a forward pass.")
-    seed: int = option(1, "Seed of the calibration split and the generated outliers.")
-
-    def __post_init__(self):
-        check_positive(self, "batch_size", "validation_images", "max_megapixels")
-        check_share(self, "tpr")
-        check_share(self, "confidence")
 
 @dataclasses.dataclass(frozen=True)
 class ConvertConfig:
@@ -158,6 +111,7 @@ class ConvertConfig:
     std: tuple[float, ...] = option((63.0, 62.1, 66.7), "Their std per channel, pixels 0-255.")
     dropout: float = option(0.3, "Dropout inside the residual blocks when it is trained on.")
     image_size: int = option(32, "Height and width of the images, pixels.")
+
 
 @dataclasses.dataclass(frozen=True)
 class ScoreConfig:
@@ -179,6 +133,7 @@ class ScoreConfig:
     address: str | None = option(None, "Address of a running Ray cluster [one started here].")
     workers: int | None = option(None, "Workers of the engine ray [one per CPU].")
 
+
 @dataclasses.dataclass(frozen=True)
 class MonitorConfig:
     """Configuration of `kerasood-monitor`: logged answers against the model that gave them."""
@@ -191,18 +146,3 @@ class MonitorConfig:
     significance: float = option(0.05, "Probability that there is ever a false alarm, at most.")
     html: str | None = option(None, "Page to write.")
     prometheus: str | None = option(None, "Metrics to write, in Prometheus's text format.")
-
-
-def check_positive(config, *names):
-    """Raises InvalidInputError unless these fields of a configuration are above 0."""
-    for name in names:
-        value = getattr(config, name)
-        if not value > 0:
-            raise InvalidInputError(f"Expected {name} > 0. Received: {name}={value}")
-
-
-def check_share(config, name):
-    """Raises InvalidInputError unless a field of a configuration lies in (0, 1)."""
-    value = getattr(config, name)
-    if not 0 < value < 1:
-        raise InvalidInputError(f"Expected {name} in (0, 1). Received: {name}={value}")

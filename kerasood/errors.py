@@ -3,6 +3,8 @@
 The commands print these as one line; any other error is a fault and ends in a traceback.
 """
 
+import numbers
+
 
 class KerasoodError(Exception):
     """Base of every error that kerasood raises on purpose."""
@@ -18,3 +20,30 @@ class MissingDataError(KerasoodError, FileNotFoundError):
 
 class StorageError(KerasoodError, OSError):
     """A file or folder cannot be read, written or downloaded."""
+
+
+def check_positive(**values):
+    """Raises InvalidInputError unless each of the named values is a number above 0."""
+    _check(values, lambda value: value > 0, "> 0")
+
+
+def check_not_negative(**values):
+    """Raises InvalidInputError unless each of the named values is a number of at least 0."""
+    _check(values, lambda value: value >= 0, ">= 0")
+
+
+def check_share(**values):
+    """Raises InvalidInputError unless each of the named values is a number in (0, 1)."""
+    _check(values, lambda value: 0 < value < 1, "in (0, 1)")
+
+
+def check_fraction(**values):
+    """Raises InvalidInputError unless each of the named values is a number in [0, 1]."""
+    _check(values, lambda value: 0 <= value <= 1, "in [0, 1]")
+
+
+def _check(values, holds, wanted):
+    for name, value in values.items():
+        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if not (is_number and holds(value)):
+            raise InvalidInputError(f"Expected {name} {wanted}. Received: {name}={value!r}")

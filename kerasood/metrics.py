@@ -287,8 +287,8 @@ def _fpr_at_tpr(counts: AcceptanceCounts, tpr: float) -> float:
 
 
 def _check_tpr(tpr: float) -> None:
-    if not 0 < tpr <= 1:
-        raise InvalidInputError(f"`tpr` must be in (0, 1]. Received: tpr={tpr}")
+    if isinstance(tpr, str) or not 0 < tpr <= 1:
+        raise InvalidInputError(f"`tpr` must be in (0, 1]. Received: tpr={tpr!r}")
 
 
 def _rejected(accepted: np.ndarray) -> np.ndarray:

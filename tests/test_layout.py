@@ -43,7 +43,7 @@ USES_TENSORFLOW = {
     "networks/dropout.py",
     "training/processor.py",
     "export/checks/warmup.py",
-    "export/deploy/grpc_client.py",
+    "export/deploy/server/grpc_client.py",
     "export/formats/onnx.py",
     "export/formats/saved_model.py",
     "export/formats/tflite.py",

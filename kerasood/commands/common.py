@@ -4,6 +4,7 @@ import contextlib
 import functools
 import importlib
 import logging as python_logging
+import re
 import sys
 import traceback
 
@@ -55,7 +56,8 @@ def run_command(config_class, command, described=None):
     python_logging.getLogger("tensorflow").addFilter(
         lambda record: "triggered tf.function retracing" not in str(record.msg)
     )
-    app.run(main)
+    # absl knows --nodownload alone.
+    app.run(main, [re.sub(r"^--?no-(?=\w)", "--no", argument) for argument in sys.argv])
 
 
 def show_log():

@@ -11,9 +11,10 @@ from kerasood.commands.common import console
 from kerasood.commands.evaluate import evaluate
 from kerasood.commands.export import export
 from kerasood.commands.train import train
-from kerasood.config import EvaluateConfig, ExportConfig
+from kerasood.config import EvaluateConfig
 from kerasood.data.open import open_source
 from kerasood.export import read_metadata, run_exported
+from kerasood.export.config import ExportConfig
 from kerasood.reporting.decision import best_pair, decision
 from kerasood.reporting.findings import Findings
 from kerasood.training.config import train_config

@@ -5,13 +5,8 @@ import importlib
 
 from kerasood.commands.common import run_command
 from kerasood.commands.help import HELP, help_text
-from kerasood.config import (
-    ConvertConfig,
-    EvaluateConfig,
-    ExportConfig,
-    MonitorConfig,
-    ScoreConfig,
-)
+from kerasood.config import ConvertConfig, EvaluateConfig, MonitorConfig, ScoreConfig
+from kerasood.export.config import ExportConfig
 from kerasood.training.options import TrainConfig
 
 # The configuration of each, and its function in the module of that name.

@@ -6,9 +6,9 @@ from kerasood import reporting
 from kerasood.benchmarking import benchmark, benchmark_runs
 from kerasood.benchmarking.paper_suite import paper_suite
 from kerasood.commands.common import console, image_progress
-from kerasood.commands.named_sets import named_sets
 from kerasood.errors import InvalidInputError
 from kerasood.evaluation.measure import Settings
+from kerasood.evaluation.ood_sets import named_sets
 from kerasood.extractor.preprocessing import preprocessing_from
 from kerasood.files import check_writable
 from kerasood.networks.saving import load_network

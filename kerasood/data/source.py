@@ -136,6 +136,11 @@ class ImageSource:
         part._rows = rows if self._rows is None else self._rows[rows]
         return part
 
+    def spread(self, num_images: int) -> "ImageSource":
+        """Returns at most that many of the images, evenly spaced, as a source of their own."""
+        rows = np.linspace(0, self._num_rows - 1, min(num_images, self._num_rows))
+        return self.subset(rows.astype(int))
+
     def fingerprint(self) -> str:
         """Returns a cheap identity of the images and labels that this source yields, 64 hex digits.
 

@@ -1,13 +1,14 @@
 """Numerator or divisor of a decomposed confidence."""
 
 from kerasood import array_ops as ops
-from kerasood.detectors.base import Detector, tensor_of
+from kerasood.detectors.base import tensor_of
 from kerasood.detectors.registry import register
+from kerasood.detectors.stepped import SteppedDetector
 from kerasood.errors import InvalidInputError
 
 
 @register("g_odin")
-class GODIN(Detector):
+class GODIN(SteppedDetector):
     """Minus the largest numerator, or the divisor, of a network that ends in a `DeconfHead`.
 
     Such a network's logits are h_k(x) / g(x). Its outputs "numerators" (N, K) are the h, "divisor"
@@ -41,12 +42,6 @@ class GODIN(Detector):
                 f"Expected scored='numerators' or 'divisor'. Received: {self.scored!r}"
             )
         return (self.scored,)
-
-    @property
-    def input_step(self):
-        if self.magnitude < 0:
-            raise InvalidInputError(f"Expected magnitude >= 0. Received: {self.magnitude}")
-        return self.magnitude
 
     def input_loss(self, outputs):
         return self._score({name: tensor_of(outputs, name) for name in self.reads})

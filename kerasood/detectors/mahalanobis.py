@@ -4,13 +4,13 @@ from keras import ops
 
 from kerasood.detectors._math.distances import nearest_class_distances
 from kerasood.detectors._math.statistics import whitened_classes
-from kerasood.detectors.base import Detector, tensor_of
+from kerasood.detectors.base import tensor_of
 from kerasood.detectors.registry import register
-from kerasood.errors import InvalidInputError
+from kerasood.detectors.stepped import SteppedDetector
 
 
 @register("mahalanobis")
-class Mahalanobis(Detector):
+class Mahalanobis(SteppedDetector):
     """Half the squared Mahalanobis distance of the features to the nearest class mean.
 
     The classes share one covariance, of the features around their class means, divided by N.
@@ -34,12 +34,6 @@ class Mahalanobis(Detector):
 
     def __init__(self, magnitude: float = 0.0):
         self.magnitude = magnitude
-
-    @property
-    def input_step(self):
-        if self.magnitude < 0:
-            raise InvalidInputError(f"Expected magnitude >= 0. Received: {self.magnitude}")
-        return self.magnitude
 
     def input_loss(self, outputs):
         # As tensors: PyTorch's do not mix with arrays under gradients.

@@ -1,14 +1,15 @@
 """Maximum softmax probability at a temperature, after a step on the image."""
 
 from kerasood import array_ops as ops
-from kerasood.detectors.base import Detector, tensor_of
+from kerasood.detectors.base import tensor_of
 from kerasood.detectors.registry import register
+from kerasood.detectors.stepped import SteppedDetector
 from kerasood.errors import InvalidInputError
 from kerasood.training import objectives
 
 
 @register("odin")
-class ODIN(Detector):
+class ODIN(SteppedDetector):
     """Minus the maximum of softmax(logits / T) for an image moved towards its predicted class.
 
     The step is x - magnitude * sign(gradient of the predicted label's cross-entropy at T), with
@@ -35,12 +36,6 @@ class ODIN(Detector):
     def __init__(self, temperature: float = 1000.0, magnitude: float = 0.0014):
         self.temperature = temperature
         self.magnitude = magnitude
-
-    @property
-    def input_step(self):
-        if self.magnitude < 0:
-            raise InvalidInputError(f"Expected magnitude >= 0. Received: {self.magnitude}")
-        return self.magnitude
 
     def input_loss(self, outputs):
         scaled = self._scaled({"logits": tensor_of(outputs, "logits")})

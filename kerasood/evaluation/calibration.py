@@ -12,12 +12,13 @@ from kerasood.data.open import open_source
 from kerasood.data.options import DEFAULTS, DataOptions
 from kerasood.detectors import Detector, build
 from kerasood.detectors.saving import fingerprint, load_detector, save_detector
+from kerasood.detectors.stepped import without_step
 from kerasood.errors import InvalidInputError
 from kerasood.evaluation.auto import choose_detector
 from kerasood.evaluation.fitting import FittedDetectors, SubjectOutputs
 from kerasood.evaluation.run_subjects import options_of_runs, subject_of_run
 from kerasood.evaluation.subject import subjects_of
-from kerasood.files import read_json, write_json
+from kerasood.files import check_writable, read_json, write_json
 from kerasood.logs import log
 
 
@@ -102,7 +103,7 @@ def calibrate_model(
 
 def calibrate_run(
     run, name="energy", promise=None, *, calibration=None, options=DEFAULTS,
-    tune=True, num_choosing=200, batch_size=250, seed=1, progress=None,
+    tune=True, num_choosing=200, batch_size=250, seed=1, step=True, progress=None,
 ):
     """Detector and threshold of a run for a promise; what an evaluation stored is taken from there.
 
@@ -117,6 +118,8 @@ def calibrate_run(
         num_choosing: int, images to choose them on.
         batch_size: int.
         seed: int, of the division of images and of generated outliers.
+        step: whether the detector keeps its step on the image; without it, its threshold is a new
+            one, and the evaluation's stays stored.
         progress: see `SubjectOutputs`.
 
     Returns:
@@ -124,8 +127,10 @@ def calibrate_run(
 
     Raises:
         ValueError: no such detector, too few images, or a stored file that is not what it claims.
+        StorageError: the run directory cannot be written.
     """
     promise = promise or thresholds.Promise()
+    check_writable(run.path)
     options = options_of_runs([run], options)
     path = run.detectors / f"{name}.npz"
     stored = _stored_detector(path, build(name)) if name != "auto" and path.exists() else None
@@ -140,8 +145,11 @@ def calibrate_run(
     if detector is None:
         name, detector = _new_detector(name, outputs, FittedDetectors(outputs, tune, seed))
         save_detector(run.detectors / f"{name}.npz", detector)
+    has_step = bool(detector.input_step)
+    if has_step and not step:
+        detector = without_step(detector)
     outputs = _on_calibration(outputs, calibration, options)
-    usual = calibration is None and not promise.per_class
+    usual = calibration is None and not promise.per_class and (step or not has_step)
     if usual and stored is not None and (found := stored_threshold(run, name, detector, promise)):
         return Calibrated(subject, name, detector, *found, options)
     found = _calibrated(name, detector, outputs, promise, options)
@@ -210,7 +218,7 @@ def stored_threshold(run, name, detector, promise):
                     run.thresholds, name)
         return None
     threshold = thresholds.read_threshold(entry["threshold"])
-    kept = thresholds.Promise(threshold.tpr, threshold.confidence, threshold.guarantee)
+    kept = thresholds.Promise.of(threshold)
     return (threshold, entry["calibrated_on"]) if kept == promise else None
 
 

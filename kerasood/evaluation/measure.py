@@ -6,7 +6,7 @@ import typing
 import numpy as np
 
 from kerasood import thresholds
-from kerasood.errors import InvalidInputError
+from kerasood.errors import InvalidInputError, check_positive, check_share
 from kerasood.evaluation import protocols
 from kerasood.evaluation.calibration import calibration_scores
 from kerasood.evaluation.fitting import FittedDetectors, SubjectOutputs
@@ -38,13 +38,8 @@ class Settings:
     def __post_init__(self):
         if not isinstance(self.protocol, protocols.Protocol):
             object.__setattr__(self, "protocol", protocols.find(self.protocol or "full"))
-        for name in ("batch_size", "validation_images"):
-            if not getattr(self, name) > 0:
-                raise InvalidInputError(
-                    f"Expected {name} > 0. Received: {name}={getattr(self, name)}"
-                )
-        if not 0 < self.tpr < 1:
-            raise InvalidInputError(f"Expected tpr in (0, 1). Received: tpr={self.tpr}")
+        check_positive(batch_size=self.batch_size, validation_images=self.validation_images)
+        check_share(tpr=self.tpr)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,27 @@ from kerasood.errors import InvalidInputError
 OWN_SETS = ("in", "train", "calibration")
 
 
+def named_sets(items):
+    """{name: name or path} of "all", names, and name=path.
+
+    Args:
+        items: sequence of str.
+
+    Raises:
+        ValueError: two sets that would be confused, with each other or with a model's own.
+    """
+    named = {}
+    for item in items:
+        name, _, path = item.partition("=")
+        if name in OWN_SETS or named.get(name, path or name) != (path or name):
+            raise InvalidInputError(
+                "Expected every OOD set under a name of its own (name=path), other than "
+                f"{', '.join(OWN_SETS)}. Received: {item}"
+            )
+        named[name] = path or name
+    return named
+
+
 def open_sets(ood_sets, names, options, required=True):
     """OOD sets by name; those of "all" that are at hand, and what is missing of them.
 

@@ -7,6 +7,7 @@ _PUBLIC = {
     "checks.promise": ("verify_promise",),
     "checks.requests": ("check_signatures",),
     "checks.verify": ("QuantizedReport", "Report", "eager_outputs", "verify", "verify_quantized"),
+    "config": ("ExportConfig",),
     "deploy": ("write_deploy",),
     "errors": ("ExportMismatch", "Inexpressible"),
     "exporting": ("Exported", "export_model"),
@@ -17,6 +18,7 @@ _PUBLIC = {
     "formats.saved_model": ("load_served",),
     "graph.quantization": ("QUANTIZATIONS", "Quantization"),
     "metadata": ("build_metadata", "read_calibration", "read_metadata", "write_metadata"),
+    "runs": ("export_run",),
     "versions": ("VersionExists",),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}

@@ -76,11 +76,19 @@ def read_calibration(path):
         FileNotFoundError: there is no metadata beside it.
         ValueError: it was exported without a calibration, or the metadata are damaged.
     """
-    content = read_metadata(path).get("calibration")
-    if content is None:
+    calibration = calibration_in(read_metadata(path))
+    if calibration is None:
         raise InvalidInputError(
             f"Expected a 'calibration' in the metadata of {path}. Received: none"
         )
+    return calibration
+
+
+def calibration_in(metadata):
+    """The Threshold or PerClassThreshold in the metadata of a model, or None."""
+    content = metadata.get("calibration")
+    if content is None:
+        return None
     return read_threshold({k: v for k, v in content.items() if k != "calibrated_on"})
 
 

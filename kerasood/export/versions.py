@@ -10,7 +10,7 @@ import pathlib
 import re
 
 from kerasood.errors import InvalidInputError, KerasoodError, StorageError
-from kerasood.files import atomic_path
+from kerasood.files import atomic_path, check_writable
 
 try:
     import fcntl
@@ -38,6 +38,16 @@ def check_version(model_name, version):
     is_number = isinstance(version, int) and not isinstance(version, bool) and version > 0
     if version is not None and not is_number:
         raise InvalidInputError(f"Expected an integer version > 0. Received: version={version!r}")
+
+
+def check_place(folder):
+    """Refuses a model base path that cannot be written, without making it.
+
+    Raises:
+        StorageError: it is one.
+    """
+    folder = pathlib.Path(folder)
+    check_writable(next(path for path in (folder, *folder.parents) if path.exists()))
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import typing
 
 from kerasood import thresholds
 from kerasood.data.adapters import as_source
+from kerasood.detectors.stepped import without_step
 from kerasood.errors import InvalidInputError
 from kerasood.serving.ood_model import OODModel
 
@@ -16,7 +17,8 @@ def recalibrate(
     guarantee: str = "average",
     per_class: bool | None = None,
     batch_size: int = 128,
-) -> OODModel:
+    step: bool = True,
+) -> tuple[OODModel, typing.Any]:
     """Calibrates a model anew on in-distribution images as they arrive where it is in use.
 
     The old threshold has no say in the new one. The images must not have been chosen by the model:
@@ -31,6 +33,8 @@ def recalibrate(
         per_class: bool, whether each predicted class gets a threshold of its own; None: as it is in
             `ood_model`.
         batch_size: int, images in a forward pass.
+        step: bool, whether the detector keeps its step on the image, which TFLite lacks gradients
+            for.
 
     Returns:
         (OODModel, Threshold or PerClassThreshold): a model of the same weights, shared with
@@ -44,11 +48,17 @@ def recalibrate(
             "Expected an OODModel, which has the threshold to be renewed. "
             f"Received: {type(ood_model).__name__}"
         )
-    images, _ = as_source(images).load()
-    outputs = ood_model.predict(images, batch_size=batch_size)
     if per_class is None:
         per_class = not isinstance(ood_model.threshold, float)
     promise = thresholds.Promise(tpr, confidence, guarantee, per_class)
+    if not step:
+        detector = without_step(ood_model.detector)
+        ood_model = OODModel(
+            ood_model.network, detector, ood_model.threshold, ood_model.name,
+            class_names=ood_model.class_names,
+        )
+    images, _ = as_source(images).load()
+    outputs = ood_model.predict(images, batch_size=batch_size)
     threshold = thresholds.calibrate_outputs(outputs["score"], outputs["logits"], promise)
     again = OODModel(
         ood_model.network,

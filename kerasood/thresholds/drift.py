@@ -10,9 +10,8 @@ import dataclasses
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kerasood.errors import InvalidInputError
+from kerasood.errors import InvalidInputError, check_share
 from kerasood.thresholds.per_class import PerClassThreshold, checked_predictions
-from kerasood.thresholds.ranks import check_fraction
 from kerasood.thresholds.threshold import Threshold
 
 # Alternatives of `drift_evidence`: the odds of being flagged multiplied by these.
@@ -96,7 +95,7 @@ def drift_check(
         ValueError: neither scores nor flags, or none; classes missing or out of range; no image of
             a class with a threshold of its own.
     """
-    check_fraction("significance", significance)
+    check_share(significance=significance)
     flags = _flags(threshold, scores_or_flags, predicted)
     if isinstance(threshold, Threshold):
         return _check(threshold, flags, significance, 1)
@@ -178,7 +177,7 @@ def spent_significance(significance: float, window: int) -> float:
     Raises:
         ValueError: `significance` outside (0, 1), `window` below 1.
     """
-    check_fraction("significance", significance)
+    check_share(significance=significance)
     if window < 1:
         raise InvalidInputError(f"Windows count from 1. Received: window={window}")
     return significance / (window * (window + 1))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from kerasood.errors import InvalidInputError
-from kerasood.thresholds.ranks import needed_images
+from kerasood.thresholds.ranks import check_promise, needed_images
 from kerasood.thresholds.threshold import Threshold, as_float32, calibrate
 
 
@@ -155,6 +155,15 @@ class Promise:
     confidence: float = 0.95
     guarantee: str = "average"
     per_class: bool = False
+
+    def __post_init__(self):
+        check_promise(self.tpr, self.confidence, self.guarantee)
+
+    @classmethod
+    def of(cls, threshold: Threshold | PerClassThreshold) -> "Promise":
+        """The promise that a threshold was calibrated for."""
+        pooled = getattr(threshold, "pooled", threshold)
+        return cls(pooled.tpr, pooled.confidence, pooled.guarantee, pooled is not threshold)
 
 
 def calibrate_outputs(

@@ -10,7 +10,7 @@ from fractions import Fraction
 
 from scipy import stats
 
-from kerasood.errors import InvalidInputError
+from kerasood.errors import InvalidInputError, check_share
 
 GUARANTEES = ("average", "confidence")
 # A probability that equals the confidence suffices; in floats it may come out a little less.
@@ -61,18 +61,11 @@ def needed_images(tpr: float = 0.95, confidence: float = 0.95, guarantee: str = 
 
 def check_promise(tpr, confidence, guarantee):
     """Raises ValueError for a share outside (0, 1) or an unknown guarantee."""
-    check_fraction("tpr", tpr)
-    check_fraction("confidence", confidence)
+    check_share(tpr=tpr, confidence=confidence)
     if guarantee not in GUARANTEES:
         raise InvalidInputError(
             f"`guarantee` must be one of {', '.join(GUARANTEES)}. Received: {guarantee=}"
         )
-
-
-def check_fraction(name, value):
-    """Raises ValueError for a number outside (0, 1)."""
-    if not 0 < value < 1:
-        raise InvalidInputError(f"`{name}` must be in (0, 1). Received: {name}={value}")
 
 
 def as_fraction(share: float) -> Fraction:

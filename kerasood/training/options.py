@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from kerasood.config import ReadsData, check_positive, option
+from kerasood.config import ReadsData, option
+from kerasood.errors import check_positive
 from kerasood.training.declared import declared_objectives
 from kerasood.training.recipe import Recipe
 
@@ -95,7 +96,8 @@ class TrainConfig(ReadsData):
 
     def __post_init__(self):
         for stage in ("pretrain", "finetune"):
-            check_positive(self, f"{stage}_epochs", f"{stage}_learning_rate")
-        check_positive(self, "batch_size")
+            names = f"{stage}_epochs", f"{stage}_learning_rate"
+            check_positive(**{name: getattr(self, name) for name in names})
+        check_positive(batch_size=self.batch_size)
         if self.max_outliers is not None:
-            check_positive(self, "max_outliers")
+            check_positive(max_outliers=self.max_outliers)

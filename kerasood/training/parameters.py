@@ -5,7 +5,6 @@ import inspect
 import types
 import typing
 
-from kerasood.errors import InvalidInputError
 from kerasood.names import choose
 
 # What every trainer takes; the other arguments of its __init__ are the objective's parameters.
@@ -138,27 +137,6 @@ class Described:
         named = {name: parameters[name] for name in cls.of_its_name}
         usual = cls.settle(named)
         return named | {n: value for n, value in parameters.items() if usual.get(n) != value}
-
-
-def check_not_negative(**values):
-    """Raises InvalidInputError unless each of the named numbers is at least 0."""
-    for name, value in values.items():
-        if not value >= 0:
-            raise InvalidInputError(f"Expected {name} >= 0. Received: {name}={value}")
-
-
-def check_fraction(**values):
-    """Raises InvalidInputError unless each of the named numbers is between 0 and 1."""
-    for name, value in values.items():
-        if value is None or not 0 <= value <= 1:
-            raise InvalidInputError(f"Expected 0 <= {name} <= 1. Received: {name}={value}")
-
-
-def check_positive(**values):
-    """Raises InvalidInputError unless each of the named numbers is above 0."""
-    for name, value in values.items():
-        if not value > 0:
-            raise InvalidInputError(f"Expected {name} > 0. Received: {name}={value}")
 
 
 def without_none(hint):

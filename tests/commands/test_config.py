@@ -5,8 +5,9 @@ from absl import flags
 from tiny_data import tiny_config
 
 from kerasood.commands.flags import define_flags, flag_names, from_flags
-from kerasood.config import ConvertConfig, EvaluateConfig, ExportConfig
+from kerasood.config import ConvertConfig, EvaluateConfig
 from kerasood.data.splits import load_training_data
+from kerasood.export import ExportConfig
 from kerasood.runs import Run
 from kerasood.training import planning, stages
 from kerasood.training.config import StageConfig, TrainConfig, stage_config, train_config

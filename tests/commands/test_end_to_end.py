@@ -8,8 +8,8 @@ import pytest
 from kerasood.commands.evaluate import evaluate
 from kerasood.commands.export import export
 from kerasood.commands.train import train
-from kerasood.config import EvaluateConfig, ExportConfig
-from kerasood.export import read_metadata, run_exported
+from kerasood.config import EvaluateConfig
+from kerasood.export import ExportConfig, read_metadata, run_exported
 from kerasood.networks.saving import load_network
 from kerasood.runs import Run
 from kerasood.thresholds import Threshold

@@ -12,8 +12,9 @@ from tiny_data import contents, images_of
 from kerasood.benchmarking import run_directories
 from kerasood.commands.evaluate import evaluate
 from kerasood.commands.export import export
-from kerasood.config import EvaluateConfig, ExportConfig
+from kerasood.config import EvaluateConfig
 from kerasood.data import roles
+from kerasood.export import ExportConfig
 from kerasood.names import choose
 
 pytestmark = pytest.mark.usefixtures("empty_places")

@@ -90,6 +90,30 @@ def test_a_damaged_file_is_computed_again(extractor, tmp_path, caplog):
     assert extractor.num_images == 40
 
 
+@pytest.mark.parametrize("changed", ["outputs/logits", "labels", "facts", "moved"])
+def test_other_outputs_under_the_name_of_these_are_computed_again(
+    extractor, tmp_path, caplog, changed
+):
+    expected = OutputsCache(tmp_path).collect(extractor, SOURCE)
+    (path,) = files(tmp_path)
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    if changed == "facts":
+        arrays["facts"] = np.array(str(arrays["facts"]).replace("sha256", "sha"))
+    elif changed != "moved":
+        arrays[changed] = arrays[changed][::-1]
+    np.savez(path, **arrays)
+    if changed == "moved":  # what was stored for other images, under the name of these
+        other = ArraySource("other", IMAGES[::-1].copy(), LABELS)
+        OutputsCache(tmp_path / "other").collect(extractor, other)
+        files(tmp_path / "other")[0].replace(path)
+    num_images = extractor.num_images
+    again = OutputsCache(tmp_path).collect(extractor, SOURCE)
+    assert extractor.num_images == num_images + 20
+    assert "is damaged and computed again" in caplog.text
+    np.testing.assert_array_equal(again.outputs["logits"], expected.outputs["logits"])
+
+
 def test_without_a_folder_nothing_is_kept(extractor, tmp_path):
     for _ in range(2):
         OutputsCache(None).collect(extractor, SOURCE)

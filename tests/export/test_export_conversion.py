@@ -10,14 +10,10 @@ from tiny_data import images_of
 
 from kerasood import export, metrics
 from kerasood.commands.export import export as export_command
-from kerasood.config import ExportConfig
 from kerasood.data.source import ArraySource
 from kerasood.data.splits import halves
-from kerasood.export.formats.converted import (
-    compare_with_keras,
-    comparison_table,
-    spread_batches,
-)
+from kerasood.export import ExportConfig
+from kerasood.export.checks.conversion import compare_with_keras, conversion_table
 from kerasood.runs import Run
 
 LABELS = np.arange(48) % 2
@@ -43,9 +39,7 @@ def source(labels, seed=0, with_labels=True):
 def test_before_and_after_by_hand():
     # Means near 50 and 120 inside, near 190 and 50 outside: class 0 stays below 85 with +30.
     outside = {"bright": source([2] * 10, with_labels=False), "same": source([0] * 10)}
-    compared = compare_with_keras(
-        StandIn(), StandIn(40).predict, source(LABELS), outside, batch_size=7
-    )
+    compared = compare_with_keras(StandIn(), StandIn(40).predict, source(LABELS), outside)
     assert compared["num_images"] == 48
     assert compared["accuracy"] == {"before": 1.0, "after": 0.5}
     assert compared["accepted"] == {"before": 1.0, "after": 0.5}
@@ -56,7 +50,9 @@ def test_before_and_after_by_hand():
         "flagged": {"before": 1.0, "after": 1.0},
     }
     assert compared["sets"]["same"]["fpr95"] == {"before": 1.0, "after": 1.0}
-    text = comparison_table(compared).splitlines()
+    named = {"file": "model.tflite", "quantization": "int8", **compared}
+    head, *text = conversion_table(named).splitlines()
+    assert head == "before: Keras, after: model.tflite in int8; 48 in-distribution images; %"
     assert text[0].split() == ["AUROC", "before", "after", "FPR95", "before", "after"] + [
         "flagged", "before", "after"
     ]  # fmt: skip
@@ -67,13 +63,11 @@ def test_before_and_after_by_hand():
 def test_images_are_spread_and_keep_their_labels():
     labels = np.arange(100) % 2
     everything = source(labels)
-    batches = list(spread_batches(everything, 4, batch_size=30))
-    images, kept = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    images, kept = everything.spread(4).load()
     rows = [0, 33, 66, 99]
     np.testing.assert_array_equal(images, images_of(labels)[rows])
     np.testing.assert_array_equal(kept, labels[rows])
-    assert sum(len(images) for images, _ in spread_batches(everything, 0)) == 100
-    assert sum(len(images) for images, _ in spread_batches(everything, 500)) == 100
+    assert everything.spread(500).num_images == 100
     images = everything.take([3, 99])
     np.testing.assert_array_equal(images, images_of(labels)[[3, 99]])
 

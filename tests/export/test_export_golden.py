@@ -9,8 +9,8 @@ from tiny_models import ood_model, random_images, small_network
 
 from kerasood import export
 from kerasood.commands.export import export as export_command
-from kerasood.config import ExportConfig
 from kerasood.detectors import Energy
+from kerasood.export import ExportConfig
 from kerasood.export.checks import golden
 from kerasood.export.metadata import read_metadata, write_metadata
 

@@ -47,17 +47,18 @@ def broken(monkeypatch, name, error=None):
 
 @pytest.mark.parametrize("error", [ERROR, None], ids=["not written", "written, no answers"])
 def test_the_others_are_written_and_say_what_is_missing(
-    model, images, tmp_path, monkeypatch, at_hand, error
+    model, images, tmp_path, monkeypatch, at_hand, caplog, error
 ):
     at_hand("tflite", "onnx")
     broken(monkeypatch, "onnx", error)
     result = export.export_model(model, tmp_path, images=images, metadata={"commit": "0123abc"})
     assert result.left_out.keys() == {"onnx"}
+    assert caplog.messages == [f"onnx is left out: {result.left_out['onnx']}"]
     reason = result.left_out["onnx"]
     assert reason == REASON if error else re.match("Expected answers from .*model.onnx", reason)
     assert result.paths.keys() == result.reports.keys() == {"tflite"}
     assert sorted(path.name for path in result.folder.iterdir()) == [
-        "golden.npz", "model.tflite", "model.tflite.json"
+        "golden.npz", "labels.txt", "model.tflite", "model.tflite.json"
     ]  # fmt: skip
     metadata = export.read_metadata(result.paths["tflite"])
     assert (metadata["left_out"], metadata["commit"]) == (result.left_out, "0123abc")

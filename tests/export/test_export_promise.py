@@ -6,6 +6,7 @@ import pytest
 from tiny_models import small_network
 
 from kerasood import export, thresholds
+from kerasood.data.source import ArraySource
 from kerasood.detectors import Energy
 from kerasood.serving import OODModel
 from kerasood.thresholds import Promise, calibrate_outputs
@@ -37,7 +38,7 @@ def exported(calibrated, folder, calibration_images, **options):
 
 def test_the_images_it_was_calibrated_on(calibrated, tmp_path):
     _, threshold, images = calibrated
-    result = exported(calibrated, tmp_path, [images[:150], images[150:]])
+    result = exported(calibrated, tmp_path, ArraySource("theirs", images))
     for path in result.paths.values():
         assert export.verify_promise(path, images) == threshold.rank / 200
         # Others of their kind: between the bounds, and not the same share.

@@ -17,11 +17,9 @@ class Copied(export.Format):
     file = "model.copy"
     models = {}
 
-    def write(self, ood_model, path, metadata, quantization=None):
+    def convert(self, ood_model, path, metadata, quantization):
         path.write_text("model")
         self.models["model"] = ood_model
-        export.write_metadata(path, export.build_metadata(ood_model, metadata))
-        return path
 
     def run(self, path, images, runtime=None):
         return self.models[pathlib.Path(path).read_text()].predict(images)

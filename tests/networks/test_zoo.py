@@ -15,9 +15,9 @@ import kerasood
 from kerasood.commands.evaluate import evaluate
 from kerasood.commands.export import export
 from kerasood.commands.train import train
-from kerasood.config import EvaluateConfig, ExportConfig
+from kerasood.config import EvaluateConfig
 from kerasood.data.options import DataOptions
-from kerasood.export import Exported
+from kerasood.export import ExportConfig, Exported
 from kerasood.networks import zoo
 from kerasood.networks.fingerprint import weights_hash
 from kerasood.networks.saving import load_network, save_network
@@ -239,7 +239,7 @@ def test_an_export_from_the_zoo(place, monkeypatch, capsys):
         served.append(model)
         return Exported(place, {}, {})
 
-    monkeypatch.setattr("kerasood.commands.export.export_model", record)
+    monkeypatch.setattr("kerasood.export.runs.export_model", record)
     export(ExportConfig(run=f"zoo:{BASE}", data_dir=str(place), download=False, tpr=0.8))
     images = random_images((32, 32, 3))
     np.testing.assert_allclose(

@@ -39,7 +39,7 @@ BATCHING_FIELDS = {
 def deploy():
     """The folder as it is written for a model of that name."""
     kept = tempfile.TemporaryDirectory()
-    folder = write_deploy(kept.name, MODEL, 3)
+    folder = write_deploy(kept.name, "deploy", MODEL, 3)
     # It lives as long as the object that the cache holds.
     deploy.kept = kept
     return folder
@@ -98,16 +98,15 @@ def test_every_file_is_in_the_readme():
 
 
 def test_every_file_says_the_name_of_the_model(tmp_path):
-    folder = write_deploy(tmp_path, "photos.v2", 7)
+    folder = write_deploy(tmp_path, "deploy", "photos.v2", 7)
     written = {
         path.relative_to(folder): path.read_text(encoding="utf-8")
         for path in folder.rglob("*")
         if path.is_file()
     }
-    shipped = {path.relative_to(TEMPLATES) for path in TEMPLATES.rglob("*") if path.is_file()}
-    assert {str(path) for path in shipped - written.keys()} <= {
-        str(path) for path in shipped if path.name == "__init__.py" or "__pycache__" in path.parts
-    }
+    shipped = [path for path in TEMPLATES["deploy"].rglob("*") if path.is_file()]
+    names = {path.relative_to(TEMPLATES["deploy"]) for path in shipped}
+    assert {name for name in names if "__pycache__" not in name.parts} == written.keys()
     assert not [path for path, text in written.items() if "{MODEL}" in text or "{VERSION}" in text]
     naming = {str(path) for path, text in written.items() if "photos.v2" in text}
     assert naming >= {
@@ -118,8 +117,8 @@ def test_every_file_says_the_name_of_the_model(tmp_path):
 
 
 def test_a_folder_that_may_have_been_edited_stays(tmp_path):
-    (write_deploy(tmp_path, MODEL, 1) / "models.config").write_text("mine")
-    assert (write_deploy(tmp_path, MODEL, 2) / "models.config").read_text() == "mine"
+    (write_deploy(tmp_path, "deploy", MODEL, 1) / "models.config").write_text("mine")
+    assert (write_deploy(tmp_path, "deploy", MODEL, 2) / "models.config").read_text() == "mine"
 
 
 def test_folders_and_names_are_those_of_the_export():

@@ -1,18 +1,17 @@
 """The exported model once behind a real server that can be installed from PyPI."""
 
-import contextlib
 import json
 import os
 import pathlib
 import shutil
 import subprocess
-import time
 import urllib.request
 
 import numpy as np
 import pytest
 from encoded_images import noise
 from tf_serving import free_port
+from v2_protocol import ask, wait_until_ready
 
 from kerasood.export import run_exported
 
@@ -55,34 +54,6 @@ def url(served_export, tmp_path):
                 yield address
             finally:
                 process.terminate()
-
-
-def wait_until_ready(address, process, log, seconds=120):
-    for _ in range(5 * seconds):
-        assert process.poll() is None, log.read_text()
-        with contextlib.suppress(OSError):
-            with urllib.request.urlopen(f"{address}/ready"):
-                return
-        time.sleep(0.2)
-    raise TimeoutError(log.read_text())
-
-
-def ask(address, images):
-    """POSTs an inference request; returns the outputs as arrays."""
-    tensor = {
-        "name": "images",
-        "shape": list(images.shape),
-        "datatype": "UINT8",
-        "data": images.ravel().tolist(),
-    }
-    request = urllib.request.Request(
-        f"{address}/infer",
-        data=json.dumps({"inputs": [tensor]}).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request) as response:
-        outputs = json.load(response)["outputs"]
-    return {o["name"]: np.array(o["data"]).reshape(o["shape"]) for o in outputs}
 
 
 def test_it_answers_over_http_as_here(url, served_export):

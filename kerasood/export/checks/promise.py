@@ -4,11 +4,13 @@ import dataclasses
 
 import numpy as np
 
+from kerasood.data.adapters import as_source
 from kerasood.export.errors import ExportMismatch
 from kerasood.export.formats import run_exported
 from kerasood.export.metadata import read_calibration
 
 CONFIDENCE = 0.9999
+NUM_COUNTED = 1000
 
 
 def verify_promise(path, images):
@@ -19,8 +21,8 @@ def verify_promise(path, images):
 
     Args:
         path: str or Path of an exported file or a SavedModel folder, its metadata beside it.
-        images: uint8 array (N, H, W, 3), pixels 0-255, or a list of such batches, of the images
-            that the threshold was calibrated on, or others of their kind.
+        images: those that the threshold was calibrated on, or others of their kind, in any form
+            that `kerasood.data.as_source` takes; at most 1,000 of them, evenly spaced, are asked.
 
     Returns:
         float, the share of images that it accepts.
@@ -32,8 +34,8 @@ def verify_promise(path, images):
     """
     threshold = read_calibration(path)
     pooled = getattr(threshold, "pooled", threshold)
-    batches = [images] if isinstance(images, np.ndarray) else images
-    is_ood = np.concatenate([run_exported(path, batch)["is_ood"] for batch in batches])
+    batches = as_source(images).spread(NUM_COUNTED).batches(250)
+    is_ood = np.concatenate([run_exported(path, batch)["is_ood"] for batch, _ in batches])
     share = float(np.mean(~is_ood))
     # The guarantee decides about the rank alone, which has been chosen.
     wide = dataclasses.replace(pooled, confidence=CONFIDENCE, guarantee="average")

@@ -1,25 +1,29 @@
-"""Files that serve an exported model, written beside it under its own name."""
+"""Files for servers and phones, written beside an export under its own name."""
 
 import pathlib
 import shutil
 
 from kerasood.files import atomic_path
 
-TEMPLATES = pathlib.Path(__file__).parent
-FOLDER = "deploy"
+# By the name of the folder that is written.
+TEMPLATES = {
+    "deploy": pathlib.Path(__file__).parent / "server",
+    "phone": pathlib.Path(__file__).parent / "phone",
+}
 # No model name holds braces.
 MODEL, VERSION = "{MODEL}", "{VERSION}"
-SUFFIXES = {".yaml", ".yml", ".config", ".conf", ".json", ".md", ".py"}
 
 
-def write_deploy(base, model_name, version):
-    """Writes `<base>/deploy/`: server, proxy, monitoring and clients for one exported model.
+def write_deploy(base, name, model_name, version):
+    """Writes a folder of TEMPLATES beside the versions of an exported model.
 
-    TF Serving takes only folders whose name is a number for versions, so it may lie among them. A
-    folder that is already there stays as it is: it may have been edited.
+    "deploy" holds server, proxy, monitoring and clients, "phone" sources for apps. TF Serving takes
+    only folders whose name is a number for versions, so it may lie among them. A folder that is
+    already there stays as it is: it may have been edited.
 
     Args:
         base: str or Path, the folder that holds the version folders.
+        name: one of TEMPLATES, the name of the folder.
         model_name: str, the name it is served under.
         version: int, the version that the label `stable` starts at.
 
@@ -29,16 +33,13 @@ def write_deploy(base, model_name, version):
     Raises:
         OSError: it cannot be written.
     """
-    target = pathlib.Path(base) / FOLDER
+    target = pathlib.Path(base) / name
     if target.exists():
         return target
     with atomic_path(target) as temporary:
-        shutil.copytree(
-            TEMPLATES, temporary, ignore=shutil.ignore_patterns("__init__.py", "__pycache__")
-        )
-        for path in temporary.rglob("*"):
-            if path.suffix in SUFFIXES:
-                text = path.read_text(encoding="utf-8")
-                text = text.replace(MODEL, model_name).replace(VERSION, str(version))
-                path.write_text(text, encoding="utf-8")
+        shutil.copytree(TEMPLATES[name], temporary, ignore=shutil.ignore_patterns("__pycache__"))
+        for path in (path for path in temporary.rglob("*") if path.is_file()):
+            text = path.read_text(encoding="utf-8")
+            text = text.replace(MODEL, model_name).replace(VERSION, str(version))
+            path.write_text(text, encoding="utf-8")
     return target

@@ -4,7 +4,10 @@ import abc
 import importlib.util
 import pathlib
 
+import keras
+
 from kerasood.errors import InvalidInputError
+from kerasood.export.metadata import build_metadata, write_metadata
 
 
 class Format(abc.ABC):
@@ -14,6 +17,7 @@ class Format(abc.ABC):
         name: str, what it is asked for by.
         file: str, its file in a version folder; "" where it is the folder itself.
         marker: str, the file that shows that it is there; by default `file`.
+        deploys: one of `kerasood.export.deploy.TEMPLATES`, which is written beside its versions.
         packages: importable names that it needs beyond TensorFlow.
         quantizations: the kinds of Quantization that it takes.
         is_optional: whether an export of all formats may do without it.
@@ -21,6 +25,7 @@ class Format(abc.ABC):
 
     name = ""
     file = ""
+    deploys = None
     packages = ()
     quantizations = ()
     is_optional = True
@@ -38,19 +43,42 @@ class Format(abc.ABC):
         """Raises Inexpressible where it is known beforehand that it cannot express the model."""
         return None
 
-    @abc.abstractmethod
     def write(self, ood_model, path, metadata, quantization=None):
         """Writes a file, and its metadata where `read_metadata` finds them.
 
         Args:
             ood_model: OODModel.
-            path: Path of the file.
+            path: str or Path of the file.
             metadata: dict of JSON values; `build_metadata` adds the model's facts.
             quantization: Quantization of a kind that it takes, or None.
 
+        Returns:
+            Path of the file.
+
         Raises:
             Inexpressible: it lacks what the model needs.
+            InvalidInputError: Keras runs on another backend than TensorFlow, `metadata` overrides
+                the model's facts, or the format takes no such Quantization.
+            StorageError: the path cannot be written.
         """
+        path = pathlib.Path(path)
+        if keras.backend.backend() != "tensorflow":
+            raise InvalidInputError(
+                "Expected the TensorFlow backend: set KERAS_BACKEND=tensorflow to export. "
+                f"Received: backend={keras.backend.backend()!r}"
+            )
+        self.refuse(ood_model)
+        self.check_quantization(quantization)
+        if self.quantizations:
+            metadata = {**metadata, "quantization": getattr(quantization, "kind", "none")}
+        content = build_metadata(ood_model, metadata)
+        self.convert(ood_model, path, metadata, quantization)
+        write_metadata(path, content)
+        return path
+
+    @abc.abstractmethod
+    def convert(self, ood_model, path, metadata, quantization):
+        """Writes the file alone; see `write`, which has checked the arguments."""
 
     @abc.abstractmethod
     def run(self, path, images, runtime=None):

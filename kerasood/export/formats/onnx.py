@@ -1,6 +1,5 @@
 """ONNX: what ONNX Runtime and its many hosts run; needs the extra `onnx`."""
 
-import pathlib
 import warnings
 
 import numpy as np
@@ -8,8 +7,6 @@ import tensorflow as tf
 
 from kerasood.export.errors import Inexpressible
 from kerasood.export.formats.base import Format
-from kerasood.export.formats.saved_model import check_backend
-from kerasood.export.metadata import build_metadata, write_metadata
 from kerasood.quiet import quiet
 from kerasood.serving import check_images
 
@@ -23,16 +20,10 @@ class ONNX(Format):
     file = "model.onnx"
     packages = ("tf2onnx", "onnx", "onnxruntime")
 
-    def write(self, ood_model, path, metadata, quantization=None):
-        self.check_quantization(quantization)
-        path = pathlib.Path(path)
-        content = build_metadata(ood_model, metadata)
-        check_backend()
+    def convert(self, ood_model, path, metadata, quantization):
         images = tf.TensorSpec((None, *ood_model.image_shape), tf.uint8, name="images")
         proto = _converted(tf.function(ood_model.__call__), images)
         path.write_bytes(proto.SerializeToString())
-        write_metadata(path, content)
-        return path
 
     def run(self, path, images, runtime=None):
         import onnxruntime

@@ -5,13 +5,11 @@ OpenVINO also reads the SavedModel folder as it is.
 
 import contextlib
 import logging
-import pathlib
 import tempfile
 
 from kerasood.export.errors import Inexpressible
 from kerasood.export.formats.base import Format
 from kerasood.export.formats.saved_model import write_archive
-from kerasood.export.metadata import build_metadata, write_metadata
 from kerasood.quiet import quiet
 from kerasood.serving import check_images
 
@@ -23,12 +21,9 @@ class OpenVINO(Format):
     file = "model.xml"
     packages = ("openvino",)
 
-    def write(self, ood_model, path, metadata, quantization=None):
+    def convert(self, ood_model, path, metadata, quantization):
         import openvino
 
-        self.check_quantization(quantization)
-        path = pathlib.Path(path)
-        content = build_metadata(ood_model, metadata)
         with quiet(), _own_root_logger(), tempfile.TemporaryDirectory() as folder:
             write_archive(ood_model.__call__, ood_model.image_shape, folder)
             try:
@@ -40,8 +35,6 @@ class OpenVINO(Format):
                 ) from error
             # By default the weights would be rounded to float16.
             openvino.save_model(model, str(path), compress_to_fp16=False)
-        write_metadata(path, content)
-        return path
 
     def run(self, path, images, runtime=None):
         model = open_openvino(path)

@@ -1,7 +1,6 @@
 """SavedModel: what TF Serving loads."""
 
 import contextlib
-import pathlib
 
 import keras
 import numpy as np
@@ -15,7 +14,6 @@ from kerasood.export.formats.base import Format
 from kerasood.export.graph.encoded import MAX_PIXELS
 from kerasood.export.graph.endpoints import SIGNATURE, build_endpoints
 from kerasood.export.graph.folding import folded_or_same
-from kerasood.export.metadata import build_metadata, write_metadata
 from kerasood.quiet import quiet
 from kerasood.serving import OODModel, check_images
 
@@ -27,14 +25,15 @@ class SavedModel(Format):
 
     name = "saved_model"
     marker = "saved_model.pb"
+    deploys = "deploy"
     is_optional = False
 
-    def write(self, ood_model, path, metadata, quantization=None):
-        self.check_quantization(quantization)
+    def convert(self, ood_model, path, metadata, quantization):
         # The other formats' converters fold batch normalisation themselves.
         network = folded_or_same(ood_model.network)
         folded = OODModel(network, ood_model.detector, ood_model.threshold, ood_model.name)
-        return write_saved_model(folded, path, metadata)
+        max_pixels = metadata.get("max_pixels", MAX_PIXELS)
+        write_endpoints(build_endpoints(folded, metadata.get("class_names"), max_pixels), path)
 
     def run(self, path, images, runtime=None):
         with load_served(path) as served:
@@ -59,44 +58,11 @@ class SavedModel(Format):
         return "no warm-up requests for TF Serving: pip install --no-deps tensorflow-serving-api"
 
 
-def write_saved_model(ood_model, folder, metadata):
-    """Writes a SavedModel of a model as it is, its batch normalisation not folded.
-
-    Args:
-        ood_model: OODModel.
-        folder: str or Path of a folder that does not exist yet.
-        metadata: dict of JSON values, written to assets.extra/kerasood.json with the model's facts;
-            its "class_names", if any, are the labels.
-
-    Returns:
-        Path of the folder.
-
-    Raises:
-        InvalidInputError: Keras runs on another backend, `metadata` overrides the model's facts, or
-            the class names are too few or too many.
-        StorageError: the folder cannot be written.
-    """
-    content = build_metadata(ood_model, metadata)
-    max_pixels = metadata.get("max_pixels", MAX_PIXELS)
-    write_endpoints(build_endpoints(ood_model, metadata.get("class_names"), max_pixels), folder)
-    write_metadata(folder, content)
-    return pathlib.Path(folder)
-
-
 def _tensors(infos):
     return {
         name: (tf.dtypes.as_dtype(info.dtype).name, [dim.size for dim in info.tensor_shape.dim])
         for name, info in infos.items()
     }
-
-
-def check_backend():
-    """Raises InvalidInputError where Keras runs on another backend than TensorFlow."""
-    if keras.backend.backend() != "tensorflow":
-        raise InvalidInputError(
-            "Expected the TensorFlow backend: set KERAS_BACKEND=tensorflow to export. "
-            f"Received: backend={keras.backend.backend()!r}"
-        )
 
 
 def write_archive(serve, image_shape, folder):
@@ -113,10 +79,8 @@ def write_endpoints(endpoints, folder):
         folder: str or Path of a folder that does not exist yet.
 
     Raises:
-        ValueError: Keras runs on another backend.
         OSError: the folder cannot be written.
     """
-    check_backend()
     # A tf.Module fails in TF Serving's loader, and archive.track() stores each weight twice.
     archive = keras.export.ExportArchive()
     for name, (serve, spec) in endpoints.items():

@@ -1,6 +1,5 @@
 """TFLite: what phones and small boards run."""
 
-import pathlib
 import re
 import tempfile
 import warnings
@@ -11,22 +10,26 @@ import tensorflow as tf
 from kerasood.export.errors import Inexpressible
 from kerasood.export.formats.base import Format
 from kerasood.export.formats.saved_model import SIGNATURE, write_archive
+from kerasood.export.graph.endpoints import checked_names
 from kerasood.export.graph.quantization import KINDS, quantize, servable
-from kerasood.export.metadata import build_metadata, write_metadata
+from kerasood.export.metadata import read_metadata
+from kerasood.files import write_text
 from kerasood.quiet import quiet
-from kerasood.serving import OODModel, check_images
+from kerasood.serving import check_images
+
+LABELS = "labels.txt"
 
 
 class TFLite(Format):
     """A file of builtin ops only, for any batch size.
 
     It is converted from the bare model, not from the SavedModel, whose guard against empty batches
-    would keep the runtime from planning its memory ahead. A quantised file is converted twice: its
-    own scores decide where its threshold lies.
+    would keep the runtime from planning its memory ahead.
     """
 
     name = "tflite"
     file = "model.tflite"
+    deploys = "phone"
     quantizations = KINDS
 
     def refuse(self, ood_model):
@@ -34,30 +37,35 @@ class TFLite(Format):
         if detector.input_step:
             raise Inexpressible(
                 "Expected a detector without a step on the image for TFLite, which has no "
-                "gradients: export the SavedModel alone, or set the step to 0. "
+                "gradients: export with --no-step, or take "
+                "kerasood.recalibrate(model, images, step=False), which score images as they are, "
+                "with a threshold of their own. "
                 f"Received: {type(detector).__name__} with a step of {detector.input_step:g}"
             )
 
-    def write(self, ood_model, path, metadata, quantization=None):
-        self.refuse(ood_model)
-        self.check_quantization(quantization)
-        path = pathlib.Path(path)
-        metadata = {**metadata, "quantization": _kind(quantization)}
-        content = build_metadata(ood_model, metadata)
-        flatbuffer = _convert(ood_model, quantization)
-        if quantization is not None and quantization.recalibrate is not None:
-            threshold = quantization.recalibrate(lambda images: _answer(flatbuffer, images))
-            ood_model = OODModel(ood_model.network, ood_model.detector, threshold.value)
-            calibration = {**metadata.get("calibration", {}), **threshold.to_json()}
-            content = build_metadata(ood_model, {**metadata, "calibration": calibration})
-            flatbuffer = _convert(ood_model, quantization)
-        path.write_bytes(flatbuffer)
-        write_metadata(path, content)
-        return path
+    def convert(self, ood_model, path, metadata, quantization):
+        path.write_bytes(_convert(ood_model, quantization))
 
     def run(self, path, images, runtime=None):
         with quiet():
-            return _run(open_tflite(path, runtime), images)
+            # The runtime itself would take images of another size without a word, and answer.
+            runner = open_tflite(path, runtime).get_signature_runner(SIGNATURE)
+            image_shape = runner.get_input_details()["images"]["shape_signature"][1:]
+            images = check_images(images, [size if size >= 0 else None for size in image_shape])
+            if len(images):
+                return runner(images=images)
+        # The runtime fails on an empty batch.
+        return {
+            name: np.zeros((0, *output["shape_signature"][1:]), output["dtype"])
+            for name, output in runner.get_output_details().items()
+        }
+
+    def finish(self, path, images, metadata, model_name):
+        """Writes the class names for the app, one a line in the order of the outputs."""
+        names = checked_names(metadata.get("class_names"), read_metadata(path)["num_classes"])
+        labels = path.with_name(LABELS)
+        write_text(labels, "".join(f"{' '.join(name.split())}\n" for name in names))
+        return f"{labels.name} for the app: sources in {self.deploys}/"
 
     def runtimes(self):
         return tflite_runtimes()
@@ -76,14 +84,9 @@ class TFLite(Format):
         }
 
 
-def _kind(quantization):
-    return "none" if quantization is None else quantization.kind
-
-
 def _convert(ood_model, quantization):
     with quiet(), tempfile.TemporaryDirectory() as folder:
-        serve = servable(ood_model, _kind(quantization))
-        write_archive(serve, ood_model.image_shape, folder)
+        write_archive(servable(ood_model, quantization), ood_model.image_shape, folder)
         try:
             if quantization is None:
                 return _converter(folder).convert()
@@ -116,25 +119,6 @@ def _op_names(flatbuffer):
     names = {tensor["index"]: tensor["name"] for tensor in interpreter.get_tensor_details()}
     # LiteRT gives no public list of a file's ops.
     return [names[index] for op in interpreter._get_ops_details() for index in op["outputs"]]
-
-
-def _answer(flatbuffer, images):
-    with quiet():
-        return _run(_interpreter(tflite_runtimes()[0], model_content=flatbuffer), images)
-
-
-def _run(interpreter, images):
-    # The runtime itself would take images of another size without a word, and answer.
-    runner = interpreter.get_signature_runner(SIGNATURE)
-    image_shape = runner.get_input_details()["images"]["shape_signature"][1:]
-    images = check_images(images, [size if size >= 0 else None for size in image_shape])
-    if len(images):
-        return runner(images=images)
-    # The runtime fails on an empty batch.
-    return {
-        name: np.zeros((0, *output["shape_signature"][1:]), output["dtype"])
-        for name, output in runner.get_output_details().items()
-    }
 
 
 def open_tflite(path, runtime=None):

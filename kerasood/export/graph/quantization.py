@@ -34,8 +34,6 @@ class Quantization:
             and layers, for integer hardware).
         representative: uint8 array (N, H, W, 3), pixels 0-255, of training images: the ranges of
             the layers in "int8" come from them; a hundred will do.
-        recalibrate: function of (function of images -> outputs of the converted file), returns
-            the Threshold or PerClassThreshold of that file; None keeps the model's threshold.
 
     Raises:
         ValueError: an unknown kind, or "int8" without images.
@@ -43,7 +41,6 @@ class Quantization:
 
     kind: str
     representative: typing.Any = None
-    recalibrate: typing.Callable | None = None
 
     def __post_init__(self):
         if self.kind not in KINDS:
@@ -57,9 +54,9 @@ class Quantization:
             )
 
 
-def servable(ood_model, kind):
+def servable(ood_model, quantization):
     """The function of images that is converted: the model, deciding exactly in float16 too."""
-    if kind != "float16":
+    if quantization is None or quantization.kind != "float16":
         return ood_model.__call__
 
     def serve(images):

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerasood.errors import check_fraction, check_positive
 from kerasood.training import objectives
-from kerasood.training.parameters import check_fraction, check_positive
 from kerasood.training.trainers.outlier_training import OutlierTraining
 
 # Sets the draws of the outliers apart from other random numbers of the same seed.

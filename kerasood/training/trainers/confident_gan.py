@@ -4,11 +4,10 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from kerasood.errors import InvalidInputError
+from kerasood.errors import InvalidInputError, check_not_negative
 from kerasood.extractor.input_gradient import with_float_input
 from kerasood.networks.augmentation import Standardize
 from kerasood.training import objectives
-from kerasood.training.parameters import check_not_negative
 from kerasood.training.trainers.cross_entropy import CrossEntropyTraining
 
 NOISE = 100

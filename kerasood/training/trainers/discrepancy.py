@@ -2,8 +2,8 @@
 
 from keras import ops
 
+from kerasood.errors import check_not_negative
 from kerasood.training import objectives
-from kerasood.training.parameters import check_not_negative
 from kerasood.training.trainers.heads import second_head, with_outputs
 from kerasood.training.trainers.outlier_training import OutlierTraining
 

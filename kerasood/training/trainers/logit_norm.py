@@ -2,8 +2,8 @@
 
 from keras import ops
 
+from kerasood.errors import check_positive
 from kerasood.training import objectives
-from kerasood.training.parameters import check_positive
 from kerasood.training.trainers.cross_entropy import CrossEntropyTraining
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 from keras import ops
 
+from kerasood.errors import check_fraction, check_not_negative
 from kerasood.training import objectives
-from kerasood.training.parameters import check_fraction, check_not_negative
 from kerasood.training.trainers.cross_entropy import CrossEntropyTraining
 from kerasood.training.trainers.outlier_training import OutlierTraining
 

@@ -4,10 +4,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasood.errors import InvalidInputError
+from kerasood.errors import InvalidInputError, check_not_negative
 from kerasood.extractor.input_gradient import gradient_of, with_float_input
 from kerasood.training import objectives
-from kerasood.training.parameters import check_not_negative
 from kerasood.training.trainers.reject_classes import RejectTraining, joint_logits
 
 # Sets the draws of the pools apart from other random numbers of the same seed.

@@ -2,9 +2,8 @@
 
 from keras import ops
 
-from kerasood.errors import InvalidInputError
+from kerasood.errors import InvalidInputError, check_not_negative
 from kerasood.training import objectives
-from kerasood.training.parameters import check_not_negative
 from kerasood.training.trainers.cross_entropy import CrossEntropyTraining
 
 

@@ -4,9 +4,8 @@ import typing
 
 from keras import ops
 
-from kerasood.errors import InvalidInputError
+from kerasood.errors import InvalidInputError, check_not_negative
 from kerasood.training import objectives
-from kerasood.training.parameters import check_not_negative
 from kerasood.training.trainers.cross_entropy import CrossEntropyTraining
 
 # The paper's text penalises logits, its released code features; each came with its own weight.

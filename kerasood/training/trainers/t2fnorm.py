@@ -3,10 +3,10 @@
 import keras
 from keras import ops
 
+from kerasood.errors import check_positive
 from kerasood.extractor.build import attached_extractor, head_layer
 from kerasood.networks.augmentation import Standardize
 from kerasood.training import objectives
-from kerasood.training.parameters import check_positive
 from kerasood.training.trainers.cross_entropy import CrossEntropyTraining
 
 SCALED = "scaled_features"

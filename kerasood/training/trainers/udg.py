@@ -5,9 +5,8 @@ import numpy as np
 from keras import ops
 from sklearn.cluster import MiniBatchKMeans
 
-from kerasood.errors import InvalidInputError
+from kerasood.errors import InvalidInputError, check_fraction, check_not_negative
 from kerasood.training import objectives
-from kerasood.training.parameters import check_fraction, check_not_negative
 from kerasood.training.trainers.outlier_training import OutlierTraining
 
 OUTLIER = -1

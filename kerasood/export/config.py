@@ -1,0 +1,69 @@
+"""Configuration of the export of a run; the command's flags are its fields."""
+
+import dataclasses
+
+from kerasood.config import ReadsData, option
+from kerasood.errors import check_positive, check_share
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig(ReadsData):
+    """Configuration of `python -m export`: one run's model, detector and threshold as files."""
+
+    run: str | None = option(None, "Run directory or zoo:NAME [the newest under runs/].")
+    format: str = option(
+        "all", "What to write; all: what is installed and can express the model.",
+        ("saved_model", "tflite", "onnx", "openvino", "all"),
+    )
+    quantization: str = option(
+        "none", "What becomes smaller in the TFLite file.", ("none", "float16", "dynamic", "int8")
+    )
+    ood: tuple[str, ...] = option(
+        ("all",), "OOD sets a quantised file is evaluated on: all at hand, names, or name=path."
+    )
+    evaluation_images: int = option(2000, "Images of each set for that; 0: all of them.")
+    verify: str | None = option(
+        None, "Version directory whose files shall answer again as at their export; writes nothing."
+    )
+    out: str = option("exported", "Folder that receives MODEL/VERSION/.")
+    model: str | None = option(None, "Name of the served model [the data set's name].")
+    version: int | None = option(None, "Version number [the next free one].")
+    max_megapixels: int = option(89, "Largest file that the SavedModel decodes; PNG: 54 at most.")
+    detector: str = option("energy", "Detector whose score and threshold ship in the graph.")
+    tpr: float = option(0.95, "Share of in-distribution images that the threshold shall accept.")
+    tune: bool = option(True, "Whether a detector not fitted yet chooses its parameters.")
+    validation_images: int = option(200, "Images to choose them on, and of each kind of outlier.")
+    guarantee: str = option(
+        "average",
+        "Whether that share holds on average over calibrations, or for this one with confidence.",
+        ("average", "confidence"),
+    )
+    confidence: float = option(0.95, "Confidence of that guarantee and of the stated interval.")
+    step: bool = option(
+        True, "Whether the detector keeps its step on the image, which TFLite cannot take."
+    )
+    per_class: bool = option(False, "Whether each predicted class gets a threshold of its own.")
+    calibration: str | None = option(
+        None, "In-distribution images, never trained on: a name, .npz or folder [the run's own]."
+    )
+    data_dir: str | None = option(None, "Folder that is searched for data before any download.")
+    download: bool = option(True, "Whether missing data may be downloaded.")
+    batch_size: int = option(250, "Images in a forward pass.")
+    seed: int = option(1, "Seed of the calibration split and the generated outliers.")
+
+    def __post_init__(self):
+        for name in ("batch_size", "validation_images", "max_megapixels"):
+            check_positive(**{name: getattr(self, name)})
+        check_share(tpr=self.tpr, confidence=self.confidence)
+
+    @property
+    def max_pixels(self):
+        """Pixels of the largest JPEG file that the SavedModel decodes."""
+        return self.max_megapixels * 1_000_000
+
+    @property
+    def promise(self):
+        """The Promise of the threshold."""
+        from kerasood.thresholds import Promise  # here, since --help comes before SciPy
+
+        return Promise(self.tpr, self.confidence, self.guarantee, self.per_class)

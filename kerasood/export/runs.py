@@ -1,0 +1,125 @@
+"""From a run directory to files: its network, a detector fitted to it, and their threshold."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+
+from kerasood.data.roles import ood_names
+from kerasood.errors import InvalidInputError
+from kerasood.evaluation.calibration import calibrate_run
+from kerasood.evaluation.ood_sets import named_sets, open_sets
+from kerasood.export.checks.conversion import measure_conversion
+from kerasood.export.exporting import export_model
+from kerasood.export.graph.encoded import check_max_pixels
+from kerasood.export.graph.quantization import Quantization
+from kerasood.export.versions import check_place, check_version
+from kerasood.files import read_json
+from kerasood.logs import log
+from kerasood.runs import git_commit, newest_run, open_run, versions
+from kerasood.serving import OODModel
+
+NUM_VERIFIED = 256
+NUM_REPRESENTATIVE = 128
+
+
+def export_run(config):
+    """Calibrates a run and writes and verifies its files; see `export_model`.
+
+    Args:
+        config: ExportConfig.
+
+    Returns:
+        Exported; where a file was quantised and there are OOD sets, with its `conversion`.
+
+    Raises:
+        ValueError: no such run, detector or data, or the version exists.
+        StorageError: the run's directory or the folder cannot be written.
+    """
+    run = open_run(config.run) if config.run else newest_run()
+    model_name = config.model or pathlib.Path(run.config.dataset).stem
+    check_version(model_name, config.version)
+    check_max_pixels(config.max_pixels)
+    check_place(config.out)
+    calibrated = calibrate_run(
+        run, config.detector, config.promise, calibration=config.calibration, options=config.data,
+        tune=config.tune, num_choosing=config.validation_images, batch_size=config.batch_size,
+        seed=config.seed, step=config.step,
+    )
+    threshold, images = calibrated.threshold, calibrated.subject.images
+    ood_sources = _ood_sources(config, run.config.dataset, calibrated.options)
+    log.info(
+        "%s: %s, %s; calibrated on %s",
+        run.path, calibrated.name, _in_words(threshold), calibrated.calibrated_on,
+    )
+    ood_model = OODModel(calibrated.subject.extractor, calibrated.detector, threshold.value)
+    exported = export_model(
+        ood_model,
+        config.out,
+        images=_images_to_verify(images.testing),
+        metadata=_metadata(run, calibrated),
+        model_name=model_name,
+        formats=None if config.format == "all" else (config.format,),
+        version=config.version,
+        quantization=_quantization(config.quantization, calibrated.subject),
+        max_pixels=config.max_pixels,
+        calibration_images=images.calibrating,
+    )
+    if config.quantization == "none":
+        return exported
+    conversion = measure_conversion(
+        ood_model, exported, images.testing, ood_sources, config.evaluation_images
+    )
+    return dataclasses.replace(exported, conversion=conversion)
+
+
+def _metadata(run, calibrated):
+    calibration = calibrated.threshold.to_json()
+    test = calibrated.subject.images.testing
+    return {
+        "calibration": {**calibration, "calibrated_on": calibrated.calibrated_on},
+        "class_names": list(test.class_names or map(str, range(test.num_classes))),
+        "dataset": run.config.dataset,
+        "run": run.path.name,
+        "commit": git_commit(),
+        "training_commit": read_json(run.path / "config.json").get("commit"),
+        "versions": versions(),
+    }
+
+
+def _quantization(kind, subject):
+    """The Quantization with images for the ranges of an int8 file's layers, or None."""
+    if kind == "none":
+        return None
+    representative = None
+    if kind == "int8":
+        if subject.images.training is None:
+            raise InvalidInputError(
+                "Expected training images that are at hand, for the ranges of the layers in int8. "
+                f"Received: none for {subject.label}"
+            )
+        representative, _ = subject.images.training.spread(NUM_REPRESENTATIVE).load()
+    return Quantization(kind, representative)
+
+
+def _ood_sources(config, dataset, options):
+    """{name: ImageSource} of the OOD sets that a quantised file is evaluated on."""
+    if config.quantization == "none":
+        return {}
+    options = options.replace(download=False)
+    sources, _ = open_sets(named_sets(config.ood), ood_names(dataset), options, required=False)
+    return sources
+
+
+def _images_to_verify(test):
+    """In-distribution test images and as many of uniform noise."""
+    images, _ = next(test.batches(NUM_VERIFIED // 2))
+    noise = np.random.default_rng(0).integers(0, 256, images.shape, dtype=np.uint8)
+    return np.concatenate([images, noise])
+
+
+def _in_words(threshold):
+    values = np.atleast_1d(threshold.value)
+    if values.size == 1:
+        return f"threshold {values[0]:.6g} {threshold.promise}"
+    return f"thresholds from {values.min():.6g} to {values.max():.6g} {threshold.promise}"
