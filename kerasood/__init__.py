@@ -95,8 +95,8 @@ _WITH_CLASSES_OF_FILES = (
 )
 # What needs no Keras, whose import takes seconds: --help is answered before it.
 _LIGHT = {
-    "quiet", "errors", "logs", "names", "files", "data", "config", "provenance",
-    "commands",
+    "quiet", "errors", "logs", "names", "files", "data", "config", "provenance", "commands",
+    "kerasood.export", "kerasood.export.config",
     "kerasood.training", "kerasood.training.declared", "kerasood.training.options",
     "kerasood.training.parameters", "kerasood.training.recipe",
 }
