@@ -56,8 +56,12 @@ def run_command(config_class, command, described=None):
     python_logging.getLogger("tensorflow").addFilter(
         lambda record: "triggered tf.function retracing" not in str(record.msg)
     )
-    # absl knows --nodownload alone.
-    app.run(main, [re.sub(r"^--?no-(?=\w)", "--no", argument) for argument in sys.argv])
+    app.run(main, spelled_for_absl(sys.argv))
+
+
+def spelled_for_absl(arguments):
+    """Arguments with --no-download as --nodownload, the one way in which absl knows it."""
+    return [re.sub(r"^--?no-(?=\w)", "--no", argument) for argument in arguments]
 
 
 def show_log():

@@ -106,7 +106,9 @@ HELP = {
             "python -m export --verify=exported/cifar10/1",
         ),
         {
-            "What is exported": ("run", "detector", "format", "quantization", "max_megapixels"),
+            "What is exported": (
+                "run", "detector", "step", "format", "quantization", "max_megapixels"
+            ),
             "Threshold": ("tpr", "guarantee", "confidence", "per_class", "calibration"),
             "Parameters of the detector": PARAMETERS,
             "Where to": ("out", "model", "version", "verify"),

@@ -4,6 +4,8 @@ Seen to work with Keras 3.12 to 3.15. A later one that moves these names fails h
 the extractors, and nowhere else.
 """
 
+import collections
+
 import keras
 
 
@@ -49,6 +51,24 @@ def calls_before(model, outputs):
     by_depth = keras.Model(model.inputs, outputs, name="nodes")._nodes_by_depth
     nodes = (node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth])
     return [node for node in nodes if not node.is_input]
+
+
+def counts_and_readers(model):
+    """Number of calls of each operation of a graph model, and the readers of its outputs.
+
+    Returns:
+        ({operation's name: int}, {operation's name: names of the operations that read what it
+        gives, None where the model gives it back}).
+    """
+    calls = calls_before(model, model.outputs)
+    counts = collections.Counter(node.operation.name for node in calls)
+    producers = {id(tensor): node.operation.name for node in calls for tensor in node.outputs}
+    reading = [(id(t), node.operation.name) for node in calls for t in node.input_tensors]
+    readers = {name: [] for name in counts}
+    for tensor, reader in reading + [(id(t), None) for t in model.outputs]:
+        if tensor in producers:
+            readers[producers[tensor]].append(reader)
+    return counts, readers
 
 
 def arguments_with(node, tensors):

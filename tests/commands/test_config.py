@@ -4,6 +4,7 @@ import pytest
 from absl import flags
 from tiny_data import tiny_config
 
+from kerasood.commands.common import spelled_for_absl
 from kerasood.commands.flags import define_flags, flag_names, from_flags
 from kerasood.config import ConvertConfig, EvaluateConfig
 from kerasood.data.splits import load_training_data
@@ -72,7 +73,10 @@ def test_a_value_of_another_kind_is_refused(argument):
 def test_booleans_are_switched_off_with_no():
     assert parsed(TrainConfig).download and not parsed(TrainConfig, "--nodownload").download
     assert not parsed(TrainConfig, "--noflip").flip
-    assert not parsed(ExportConfig, "--nodownload").download
+    assert not parsed(ExportConfig, *spelled_for_absl(["--no-download"])).download
+    assert spelled_for_absl(["--run=--no-x", "--no-step", "-no-step", "--no-"]) == [
+        "--run=--no-x", "--nostep", "--nostep", "--no-"
+    ]  # fmt: skip
 
 
 def test_lists_are_separated_by_commas():
@@ -123,10 +127,13 @@ def test_presets_name_fields():
         (EvaluateConfig, "tpr", float("nan")),
         (ExportConfig, "batch_size", 0),
         (ExportConfig, "tpr", 0.0),
+        (ExportConfig, "confidence", "0.9"),
+        (EvaluateConfig, "batch_size", "250"),
+        (EvaluateConfig, "tpr", True),
     ],
 )
 def test_numbers_out_of_range_are_named(config_class, name, value):
-    with pytest.raises(ValueError, match=f"Expected {name} .*Received: {name}={value}"):
+    with pytest.raises(ValueError, match=f"Expected {name} .*Received: {name}={value!r}"):
         config_class(**{name: value})
 
 

@@ -71,6 +71,17 @@ def test_unsuitable_images_are_refused(model, images, change, message):
         recalibrate(model, change(images))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("tpr", "0.9"), ("tpr", None), ("confidence", "0.9"), ("tpr", True)]
+)
+def test_shares_that_are_no_numbers_are_refused_before_the_work(model, images, name, value):
+    message = rf"Expected {name} in \(0, 1\). Received: {name}={value!r}"
+    with pytest.raises(ValueError, match=message):
+        recalibrate(model, None, **{name: value})
+    with pytest.raises(ValueError, match=message):
+        calibrate(np.arange(100.0), **{name: value})
+
+
 def test_what_the_model_knows_survives_saving_recalibration_and_export(tmp_path):
     network, names = small_network(), ["frog", "cat", "dog", "newt"]
     images = random_images((8, 8, 3), 100)

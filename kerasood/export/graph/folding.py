@@ -4,11 +4,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasood.extractor._keras import calls_before, has_graph
+from kerasood.extractor._keras import counts_and_readers, has_graph
 from kerasood.logs import log
 from kerasood.networks.batch_norm import BatchNormalization
 
 LARGEST_DIFFERENCE = 1e-4  # of an output's largest value
+# Of that very class, which a subclass may have changed.
+BATCH_NORMS = (keras.layers.BatchNormalization, BatchNormalization)
 
 
 def folded_or_same(network):
@@ -64,17 +66,23 @@ def fold_batch_norm(network):
     """
     if not has_graph(network):
         return network
-    calls = calls_before(network, network.outputs)
+    counts, readers = counts_and_readers(network)
+    # A layer that is used twice stays as it is.
+    once = [layer for layer in network.layers if counts[layer.name] == 1]
     scales = {
         layer.name: _scale_and_shift(layer)
-        for layer in network.layers
-        if _is_batch_norm(layer, calls) and layer.axis in (-1, 3)
+        for layer in once
+        if type(layer) in BATCH_NORMS and layer.axis in (-1, 3)
     }
     if not scales:
         return network
-    followers = _followers(network, calls)
+    followers = {
+        layer.name: readers[layer.name][0]
+        for layer in once
+        if _is_linear(layer) and len(readers[layer.name]) == 1
+    }
     feeding = {after: name for name, after in followers.items() if after in scales}
-    sums = {layer.name for layer in network.layers if _is_plain(layer, keras.layers.Add, calls)}
+    sums = {layer.name for layer in once if type(layer) is keras.layers.Add}
     summed = {
         name
         for name, after in followers.items()
@@ -95,16 +103,21 @@ def fold_batch_norm(network):
         return layer(*args, **kwargs)
 
     folded = keras.models.clone_model(network, clone_function=clone, call_function=call)
-    bn_of = {source: name for name, source in feeding.items()}
-    for layer in folded.layers:
-        if layer.name not in scales and layer.get_weights():
-            weights = network.get_layer(layer.name).get_weights()
-            if layer.name in bn_of:
-                weights = _folded(weights, *scales[bn_of[layer.name]])
-            elif layer.name in summed:
-                weights.append(np.zeros(weights[0].shape[-1:], "float32"))
-            layer.set_weights(weights)
+    taken_up = {source: scales[name] for name, source in feeding.items()}
+    weighed = [layer for layer in folded.layers if layer.weights and layer.name not in scales]
+    _set_weights(weighed, network, taken_up)
     return folded
+
+
+def _set_weights(layers, network, taken_up):
+    """Gives layers the weights of the network's, with what they take up or a bias of zeros."""
+    for layer in layers:
+        weights = network.get_layer(layer.name).get_weights()
+        if layer.name in taken_up:
+            weights = _folded(weights, *taken_up[layer.name])
+        elif len(weights) < len(layer.weights):
+            weights.append(np.zeros(weights[0].shape[-1:], "float32"))
+        layer.set_weights(weights)
 
 
 class ScaleShift(keras.layers.Layer):
@@ -148,38 +161,8 @@ def _lacks_bias(layer):
     return type(layer) is keras.layers.Conv2D and not layer.use_bias
 
 
-def _followers(network, calls):
-    """{name of a linear layer: name of the operation that alone reads it}."""
-    readers = {}
-    # Of operations too, such as a sum or a slice, which are no layers.
-    for node in calls:
-        for tensor in node.input_tensors:
-            readers.setdefault(id(tensor), []).append(node.operation.name)
-    outputs = {id(tensor) for tensor in network.outputs}
-    followers = {}
-    for node in calls:
-        layer = node.operation
-        if not _is_linear(layer) or not _is_plain(layer, type(layer), calls):
-            continue
-        (tensor,) = node.outputs
-        names = readers.get(id(tensor), [])
-        if len(names) == 1 and id(tensor) not in outputs:
-            followers[layer.name] = names[0]
-    return followers
-
-
 def _is_linear(layer):
     if type(layer) not in (keras.layers.Conv2D, keras.layers.Dense):
         return False
     is_adapted = layer.lora_enabled or layer.quantization_mode is not None
     return not is_adapted and layer.activation is keras.activations.linear
-
-
-def _is_batch_norm(layer, calls):
-    kinds = (keras.layers.BatchNormalization, BatchNormalization)
-    return any(_is_plain(layer, kind, calls) for kind in kinds)
-
-
-def _is_plain(layer, kind, calls):
-    """Of that very class, which a subclass may have changed, and used once."""
-    return type(layer) is kind and sum(node.operation is layer for node in calls) == 1
