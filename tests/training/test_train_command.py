@@ -153,6 +153,19 @@ def test_missing_outliers_stop_everything_before_it_starts(tmp_path, monkeypatch
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_base_is_its_weights_wherever_it_lies(tmp_path, base, monkeypatch):
+    shutil.copytree(base.path, tmp_path / "runs" / "pretrain")
+    values = {"dataset": base.config.dataset, "stage": "finetune", "objective": "logit_norm"}
+    (run,) = train(tiny_config(tmp_path, **values))
+    moved = (tmp_path / "runs" / "pretrain").rename(tmp_path / "moved")
+    (tmp_path / "link").symlink_to(moved)
+    monkeypatch.chdir(tmp_path)
+    for place in (moved, tmp_path / "link", "moved", moved / "model.keras"):
+        for resume in (False, True):
+            again = train(tiny_config(tmp_path, **values, init=str(place), resume=resume))
+            assert [each.path for each in again] == [run.path]
+
+
 def test_a_fine_tune_of_a_base_that_was_trained_again_is_refused(tmp_path, base):
     folder = tmp_path / "runs"
     shutil.copytree(base.path, folder / "pretrain")
