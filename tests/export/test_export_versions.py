@@ -144,7 +144,7 @@ def test_versions_count_up_and_are_never_overwritten(model, images, tmp_path):
     first = export_small(model, images, tmp_path, formats=["tflite"])
     assert first.folder == tmp_path / "tiny-lite" / "1"
     assert sorted(path.name for path in first.folder.iterdir()) == [
-        "golden.npz", "model.tflite", "model.tflite.json"
+        "golden.npz", "labels.txt", "model.tflite", "model.tflite.json"
     ]  # fmt: skip
     before = first.paths["tflite"].read_bytes()
     with pytest.raises(FileExistsError, match=r"Received: version=1, which is at .*tiny-lite.1"):
