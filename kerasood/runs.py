@@ -9,8 +9,8 @@ from kerasood.networks import zoo
 from kerasood.networks.fingerprint import weights_hash
 from kerasood.networks.saving import load_network, save_network
 from kerasood.provenance import command_line, git_commit, versions
-from kerasood.training.bases import base_config
 from kerasood.training.config import StageConfig
+from kerasood.training.initial_network import base_config
 from kerasood.training.run import Run, RunConflictError
 
 __all__ = [

@@ -123,21 +123,22 @@ def choose(detector, fitting, validation, grid=None):
         which images, and by which numbers.
     """
     grid = detector.GRID if grid is None else grid
-    trials = []
-    for params, fitted, outputs in _points(detector, grid, fitting, validation):
-        trials.append(({**params, **mean_metrics(fitted, outputs)}, fitted))
-    tried, best = min(trials, key=lambda trial: (-trial[0]["auroc"], trial[0]["fpr95"]))
+    candidates = [
+        ({**params, **mean_metrics(fitted, outputs)}, fitted)
+        for params, fitted, outputs in _points(detector, grid, fitting, validation)
+    ]
+    measured, best = min(candidates, key=lambda each: (-each[0]["auroc"], each[0]["fpr95"]))
     default = {name: getattr(detector, name) for name in grid}
     best.choice_ = {
-        "chosen": {name: tried[name] for name in default},
+        "chosen": {name: measured[name] for name in default},
         "criterion": CRITERION,
-        "fpr95": tried["fpr95"],
-        "auroc": tried["auroc"],
+        "fpr95": measured["fpr95"],
+        "auroc": measured["auroc"],
         "images": validation.described,
         "num_images": validation.num_images,
         "outliers": validation.kinds,
-        "default": next((each for each, _ in trials if default.items() <= each.items()), None),
-        "tried": [each for each, _ in trials],
+        "default": next((each for each, _ in candidates if default.items() <= each.items()), None),
+        "tried": [each for each, _ in candidates],
     }
     return best
 

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 
 from kerasood.errors import InvalidInputError
-from kerasood.training.order import epoch_order, outlier_rows, steps_per_epoch
 from kerasood.training.parameters import Described
+from kerasood.training.shuffling import epoch_order, outlier_rows, steps_per_epoch
 
 
 class Batches(keras.utils.PyDataset):

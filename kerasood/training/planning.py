@@ -6,8 +6,8 @@ import pathlib
 from kerasood.errors import InvalidInputError
 from kerasood.networks.fingerprint import weights_hash
 from kerasood.networks.wide_resnet import WideResNet
-from kerasood.training.bases import base_config, base_name, check_base, load_base
 from kerasood.training.config import stage_config
+from kerasood.training.initial_network import base_config, base_name, check_base, load_base
 from kerasood.training.processor import fast_precision
 from kerasood.training.run import Run
 

@@ -1,7 +1,7 @@
 """Training on images that stay on the device: many steps in one compiled call, JAX alone.
 
 The training set is sent to the device once, as uint8; a step gathers its images there by their rows
-in the order of `kerasood.training.order`. So the steps are those of Keras's own loop, number for
+in the order of `kerasood.training.shuffling`: the steps are those of Keras's own loop, number for
 number, without a Python loop and without sending images between them.
 
 What was compiled is kept, for further seeds and resumed runs of the same configuration, in the

@@ -9,8 +9,8 @@ from kerasood.data.training_images import TrainingImages
 from kerasood.logs import log
 from kerasood.networks.saving import save_network
 from kerasood.training import loop
-from kerasood.training.bases import images_of_base, network_of
 from kerasood.training.description import description
+from kerasood.training.initial_network import images_of_base, network_of
 from kerasood.training.planning import planned_runs, with_init_hash
 from kerasood.training.trainers import objective_named
 

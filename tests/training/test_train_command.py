@@ -18,9 +18,9 @@ from kerasood.networks.wide_resnet import WideResNet
 from kerasood.runs import Run, RunConflictError
 from kerasood.training import callbacks, stages
 from kerasood.training import loop as training
-from kerasood.training.bases import load_base
 from kerasood.training.callbacks import TrainingDiverged
 from kerasood.training.config import stage_config, train_config
+from kerasood.training.initial_network import load_base
 from kerasood.training.stages import last_epoch
 from kerasood.training.trainers import energy
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kerasood.training.batches import Batches
-from kerasood.training.order import epoch_order, outlier_rows, steps_per_epoch
+from kerasood.training.shuffling import epoch_order, outlier_rows, steps_per_epoch
 
 IMAGES = np.arange(7, dtype=np.uint8)[:, None, None, None] * np.ones((2, 2, 3), np.uint8)
 ROWS = np.arange(7, dtype=np.int64)
