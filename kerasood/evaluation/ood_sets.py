@@ -16,7 +16,9 @@ OWN_SETS = ("in", "train", "calibration")
 
 
 def named_sets(items):
-    """{name: name or path} of "all", names, and name=path.
+    """{name: name or path} of "all", names, paths, and name=path.
+
+    Names and paths may hold "=": a name ends at the first one that is followed by a path.
 
     Args:
         items: sequence of str.
@@ -26,14 +28,23 @@ def named_sets(items):
     """
     named = {}
     for item in items:
-        name, _, path = item.partition("=")
-        if name in OWN_SETS or named.get(name, path or name) != (path or name):
+        name, path = _name_and_path(item)
+        if name in OWN_SETS or named.get(name, path) != path:
             raise InvalidInputError(
                 "Expected every OOD set under a name of its own (name=path), other than "
                 f"{', '.join(OWN_SETS)}. Received: {item}"
             )
-        named[name] = path or name
+        named[name] = path
     return named
+
+
+def _name_and_path(item):
+    parts = item.split("=")
+    ends = range(1, len(parts))
+    pairs = [(item, item), *(("=".join(parts[:end]), "=".join(parts[end:])) for end in ends)]
+    there = (pair for pair in pairs if pair[1] and pathlib.Path(pair[1]).expanduser().exists())
+    name, path = next(there, (parts[0], "=".join(parts[1:])))
+    return name, path or name
 
 
 def open_sets(ood_sets, names, options, required=True):

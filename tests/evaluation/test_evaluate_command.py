@@ -122,13 +122,13 @@ def test_test_images_without_labels(tmp_path, base, refused):
 def test_damaged_images_are_left_out_and_counted_or_an_error(tmp_path, base, refused, capsys):
     folder = write_images(tmp_path / "deep" / "folder", count=4)
     (folder / "2.png").write_bytes((folder / "2.png").read_bytes()[:60])
-    values = {"ood": (f"mine={folder}",), "detectors": ("energy",), "out": str(tmp_path / "out")}
+    values = {"ood": (f"my=own={folder}",), "detectors": ("energy",), "out": str(tmp_path / "out")}
     line = refused(evaluate, evaluation(base, strict=True, **values))
     assert f"{folder}/2.png: unreadable image" in line
     assert not list((tmp_path / "out").iterdir())
     results, page = evaluate(evaluation(base, **values))
     (entry,) = results["sets"]
-    assert (entry["name"], entry["role"], entry["num_images"]) == ("mine", "far", 3)
+    assert (entry["name"], entry["role"], entry["num_images"]) == ("my=own", "far", 3)
     assert "1 unreadable files left out" in entry["note"]
     assert len(results["metrics"]) == 1 and page == tmp_path / "out" / "report.html"
     assert f"report: {page}" in capsys.readouterr().out.replace("\n", "")
