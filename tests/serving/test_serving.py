@@ -124,9 +124,8 @@ def test_wide_resnet_survives_the_round_trip(tmp_path):
     model = OODModel(WideResNet(10, 1, 10, 0.3), Energy(), -2.0)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
-    np.testing.assert_array_equal(
-        answers(model, images)["logits"], answers(loaded, images)["logits"]
-    )
+    expected, received = (answers(each, images)["logits"] for each in (model, loaded))
+    np.testing.assert_array_equal(received, expected)
 
 
 class Centred(Detector):
@@ -284,8 +283,8 @@ def test_a_detector_that_cannot_answer_is_refused_at_once(network, detector, mes
 
 
 def test_a_single_logit_is_that_of_the_second_class():
-    zeros = np.zeros((1, 8, 8, 3), "uint8")
-    outputs = answers(OODModel(constant_network([np.log(3.0)]), Energy(), 0.0), zeros)
+    model = OODModel(constant_network([np.log(3.0)]), Energy(), 0.0)
+    outputs = answers(model, np.zeros((1, 8, 8, 3), "uint8"))
     np.testing.assert_allclose(outputs["logits"], [[0, np.log(3.0)]], rtol=1e-6)
     np.testing.assert_allclose(outputs["probabilities"], [[0.25, 0.75]], rtol=1e-6)
     np.testing.assert_allclose(outputs["energy"], [-np.log(4.0)], rtol=1e-6)
@@ -298,5 +297,4 @@ def test_networks_that_are_no_image_classifier_are_refused():
     images = keras.Input((8, 8, 3))
     features = keras.layers.Flatten()(images)
     with pytest.raises(ValueError, match="output 'logits'. Received: outputs=.'features', 'hi"):
-        outputs = {"features": features, "hidden/a": features}
-        OODModel(keras.Model(images, outputs), Energy(), 0.0)
+        OODModel(keras.Model(images, {"features": features, "hidden/a": features}), Energy(), 0.0)
