@@ -243,7 +243,7 @@ def test_parameters_out_of_range_are_refused(detector, message):
     outputs, labels = two_classes()
     with pytest.raises(ValueError, match=message):
         detector.fit(outputs, labels).score(outputs)
-    with pytest.raises(ValueError, match="magnitude >= 0. Received: -1"):
+    with pytest.raises(ValueError, match="magnitude >= 0. Received: magnitude=-1"):
         _ = GODIN(magnitude=-1).input_step
 
 
