@@ -11,15 +11,21 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from kerasood.data.labels import checked_labels
 from kerasood.detectors._math.on_host import score_on_host
-from kerasood.detectors._math.rows import column_means, row_blocks
+from kerasood.detectors._math.rows import row_blocks
+from kerasood.detectors.checks import (
+    CheckedOutputs,
+    check_shape,
+    common_length,
+    head_to_fit,
+    labels_to_fit,
+    tensor_of,
+)
 from kerasood.errors import InvalidInputError
 
 # Arrays or tensors (N, ...) by name; kernel (D, K) and bias (K,).
 Outputs: typing.TypeAlias = Mapping[str, typing.Any]
 Head: typing.TypeAlias = tuple[ArrayLike, ArrayLike]
-CLASS_OUTPUTS = ("logits", "logits_2", "numerators")  # one column per class
 
 
 class Detector(BaseEstimator, abc.ABC):
@@ -85,11 +91,11 @@ class Detector(BaseEstimator, abc.ABC):
             delattr(self, name)
         if self.learns:
             outputs = CheckedOutputs(self._read(outputs))
-            num_images = _common_length(outputs, least=1)
+            num_images = common_length(outputs, least=1)
             if self.needs_labels:
-                labels = _labels(labels, num_images, outputs)
+                labels = labels_to_fit(labels, num_images, outputs)
             if self.needs_head:
-                head = _head(head, outputs)
+                head = head_to_fit(head, outputs)
             self._fit(outputs, labels, head)
             widths = [array.shape[1] for array in outputs.values()]
             self.widths_ = np.array(widths, "int32")
@@ -120,7 +126,7 @@ class Detector(BaseEstimator, abc.ABC):
     def _score_arrays(self, arrays):
         """Scores arrays in NumPy, as many rows at a time as a processor's cache holds."""
         self.check_fits({name: array.shape for name, array in arrays.items()})
-        scores, start = np.empty(_common_length(arrays, least=0), "float32"), 0
+        scores, start = np.empty(common_length(arrays, least=0), "float32"), 0
         with np.errstate(all="ignore"):  # as backends do
             for rows in row_blocks(*arrays.values(), dtype=None):
                 blocks = (np.asarray(block, "float32") for block in rows)
@@ -148,7 +154,7 @@ class Detector(BaseEstimator, abc.ABC):
             check_is_fitted(self)
         shapes = self._read(shapes)
         for name, shape in shapes.items():
-            _check_shape(name, shape)
+            check_shape(name, shape)
         if not self.learns:
             return
         if len(self.widths_) != len(shapes):
@@ -212,92 +218,3 @@ class Detector(BaseEstimator, abc.ABC):
             hidden = sorted(name for name in available if name.startswith("hidden/"))
             names += hidden or ["hidden/..."]
         return names
-
-
-def tensor_of(outputs, name):
-    """An output as a float32 tensor of shape (N, D), or (N, K) with K >= 2 for one of classes."""
-    tensor = ops.convert_to_tensor(outputs[name], dtype="float32")
-    _check_shape(name, tensor.shape)
-    return tensor
-
-
-class CheckedOutputs(dict):
-    """Outputs to fit on, NumPy arrays of finite floats.
-
-    Attributes:
-        means: {name: (D,) float64}, the mean of each column, which the check gives.
-    """
-
-    def __init__(self, outputs):
-        super().__init__({name: _array(name, value) for name, value in outputs.items()})
-        self.means = {name: column_means(array) for name, array in self.items()}
-        for name, means in self.means.items():
-            if not np.isfinite(means).all():
-                raise InvalidInputError(
-                    f"Expected finite {name} to fit on. Received: NaN or infinity in them"
-                )
-
-
-def _array(name, value):
-    array = value if isinstance(value, np.ndarray) else np.asarray(ops.convert_to_numpy(value))
-    if array.dtype.kind != "f" or array.dtype.itemsize < 4:
-        array = np.asarray(ops.convert_to_numpy(ops.cast(value, "float32")))
-    _check_shape(name, array.shape)
-    return array
-
-
-def _check_shape(name, shape):
-    columns, least = ("K", 2) if name in CLASS_OUTPUTS else ("D", 1)
-    if len(shape) != 2 or shape[-1] is not None and shape[-1] < least:
-        raise InvalidInputError(
-            f"Expected {name} of shape (N, {columns}) with {columns} >= {least}. "
-            f"Received: shape={tuple(shape)}"
-        )
-
-
-def _common_length(outputs, least):
-    lengths = {name: len(array) for name, array in outputs.items()}
-    if len(set(lengths.values())) > 1 or min(lengths.values()) < least:
-        raise InvalidInputError(
-            f"Expected outputs of as many images, at least {least}. Received: {lengths}"
-        )
-    return next(iter(lengths.values()))
-
-
-def _labels(labels, num_images, outputs):
-    if labels is None:
-        raise InvalidInputError("Expected the labels of the images to fit on. Received: None")
-    labels = np.asarray(labels)
-    # As `keras.datasets` has them.
-    labels = labels[:, 0] if labels.shape == (num_images, 1) else labels
-    num_classes = outputs["logits"].shape[1] if "logits" in outputs else None
-    return checked_labels(labels, num_images, num_classes, "labels to fit on")
-
-
-def _head(head, outputs):
-    if head is None:
-        raise InvalidInputError(
-            "Expected the head's weights, (kernel (D, K), bias (K,)), to fit on. Received: None"
-        )
-    if not (isinstance(head, tuple | list) and len(head) == 2):
-        raise InvalidInputError(
-            "Expected a head (kernel (D, K), bias (K,)), as `head_of` gives it. "
-            f"Received: {type(head).__name__}"
-        )
-    kernel, bias = (np.asarray(part, "float64") for part in head)
-    num_features = outputs["features"].shape[1] if "features" in outputs else kernel.shape[0]
-    if kernel.ndim != 2 or bias.shape != kernel.shape[1:] or len(kernel) != num_features:
-        raise InvalidInputError(
-            f"Expected a head of shapes ({num_features}, K) and (K,). "
-            f"Received: {kernel.shape} and {bias.shape}"
-        )
-    if "logits" in outputs and outputs["logits"].shape[1] != len(bias):
-        raise InvalidInputError(
-            f"Expected the head of {outputs['logits'].shape[1]} logits. "
-            f"Received: one of {len(bias)}"
-        )
-    if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
-        raise InvalidInputError(
-            "Expected finite weights of the head. Received: NaN or infinity in them"
-        )
-    return kernel, bias

@@ -1,7 +1,7 @@
 """Numerator or divisor of a decomposed confidence."""
 
 from kerasood import array_ops as ops
-from kerasood.detectors.base import tensor_of
+from kerasood.detectors.checks import tensor_of
 from kerasood.detectors.registry import register
 from kerasood.detectors.stepped import SteppedDetector
 from kerasood.errors import InvalidInputError

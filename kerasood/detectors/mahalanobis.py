@@ -4,7 +4,7 @@ from keras import ops
 
 from kerasood.detectors._math.distances import nearest_class_distances
 from kerasood.detectors._math.statistics import whitened_classes
-from kerasood.detectors.base import tensor_of
+from kerasood.detectors.checks import tensor_of
 from kerasood.detectors.registry import register
 from kerasood.detectors.stepped import SteppedDetector
 

@@ -1,7 +1,7 @@
 """Maximum softmax probability at a temperature, after a step on the image."""
 
 from kerasood import array_ops as ops
-from kerasood.detectors.base import tensor_of
+from kerasood.detectors.checks import tensor_of
 from kerasood.detectors.registry import register
 from kerasood.detectors.stepped import SteppedDetector
 from kerasood.errors import InvalidInputError

@@ -7,7 +7,8 @@ from sklearn.base import clone
 
 from kerasood import array_ops as ops
 from kerasood.detectors._math.rows import row_blocks
-from kerasood.detectors.base import Detector, tensor_of
+from kerasood.detectors.base import Detector
+from kerasood.detectors.checks import tensor_of
 from kerasood.detectors.energy import Energy
 
 

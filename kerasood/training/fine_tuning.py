@@ -35,22 +35,12 @@ class FineTuned(typing.NamedTuple):
 
 
 def fine_tune(
-    model: keras.Model,
-    images: typing.Any,
-    labels: typing.Any = None,
-    objective: str = "sparsity",
-    *,
-    epochs: int = 10,
-    batch_size: int = 128,
-    learning_rate: float = 0.001,
-    augmentation: typing.Any = "recipe",
-    outliers: typing.Any = None,
+    model: keras.Model, images: typing.Any, labels: typing.Any = None, objective: str = "sparsity",
+    *, epochs: int = 10, batch_size: int = 128, learning_rate: float = 0.001,
+    augmentation: typing.Any = "recipe", outliers: typing.Any = None,
     validation_data: typing.Any = None,
-    callbacks: typing.Sequence[keras.callbacks.Callback] = (),
-    verbose: typing.Any = "auto",
-    seed: int = 1,
-    preprocessing: typing.Any = None,
-    **parameters: typing.Any,
+    callbacks: typing.Sequence[keras.callbacks.Callback] = (), verbose: typing.Any = "auto",
+    seed: int = 1, preprocessing: typing.Any = None, **parameters: typing.Any,
 ) -> "FineTuned":
     """Fine-tunes a classifier so that its scores tell out-of-distribution images.
 
@@ -89,43 +79,41 @@ def fine_tune(
     """
     kind = objective_named(objective)
     settled = kind.settle(parameters)
-    _check_outliers(kind, outliers)
-    if kind.needs_rows and labels is None:
-        raise InvalidInputError(
-            f"Expected arrays of images and labels, for objective {objective!r} keeps something "
-            "for each of them. Received: no labels"
-        )
+    _check_data(kind, labels, outliers)
     keras.utils.set_random_seed(seed)
-    if labels is not None:
-        images, labels = _checked_arrays(images, labels)
-        batches = Batches(images, labels, batch_size, seed, outliers, kind)
-        sample = images, labels
-    else:
-        batches = images
-        sample = _first_images(batches)
     recipe = Recipe(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
+    sample = _first_images(images) if labels is None else _checked_arrays(images, labels)
     if augmentation == "recipe":
-        padding = sample[0].shape[1] // 8
-        augmentation = dataclasses.replace(recipe, crop=padding).augmentation(seed)
-    network = kind.network_for(_copied(with_preprocessing(model, preprocessing)), settled)
+        crop = sample[0].shape[1] // 8
+        augmentation = dataclasses.replace(recipe, crop=crop).augmentation(seed)
+    model = with_preprocessing(model, preprocessing)
+    trainer = _new_trainer(kind, settled, model, sample, outliers, augmentation)
+    data, trained = (images, _train_on_data) if labels is None else (sample, _train_on_arrays)
+    history = trained(
+        trainer, data, outliers, recipe, seed, epochs=epochs, validation_data=validation_data,
+        callbacks=[StopOnNaN(), *callbacks], verbose=verbose,
+    )
+    return FineTuned(trainer.network, history)
+
+
+def _new_trainer(kind, settled, model, sample, outliers, augmentation):
+    """A trainer of the objective around a copy of the model, checked on a few images."""
+    network = kind.network_for(_copied(model), settled)
     settled |= kind.derive(settled, network, *sample, outliers)
     trainer = kind(network, augmentation=augmentation, **settled)
     _train_logits(trainer, sample[0][:8])
     _check_labels(trainer, *sample)
-    arguments = {
-        "epochs": epochs,
-        "validation_data": validation_data,
-        "callbacks": [StopOnNaN(), *callbacks],
-        "verbose": verbose,
-    }
-    if labels is not None:
-        batches = prepare(trainer, batches, recipe)
-        arguments["validation_batch_size"] = batch_size
-        return FineTuned(network, train(trainer, batches, outliers, **arguments))
-    return FineTuned(network, _train_on_data(trainer, batches, outliers, recipe, seed, arguments))
+    return trainer
 
 
-def _train_on_data(trainer, data, outliers, recipe, seed, arguments):
+def _train_on_arrays(trainer, arrays, outliers, recipe, seed, **arguments):
+    batches = Batches(*arrays, recipe.batch_size, seed, outliers, type(trainer))
+    batches = prepare(trainer, batches, recipe)
+    arguments["validation_batch_size"] = recipe.batch_size
+    return train(trainer, batches, outliers, **arguments)
+
+
+def _train_on_data(trainer, data, outliers, recipe, seed, **arguments):
     steps = num_batches(data) or sum(1 for _ in each_batch(data))
     if outliers is None:
         trainer.compile(recipe.optimizer(steps))
@@ -140,7 +128,12 @@ def _train_on_data(trainer, data, outliers, recipe, seed, arguments):
     return trainer.fit(paired.batches(), steps_per_epoch=steps, shuffle=False, **arguments)
 
 
-def _check_outliers(kind, outliers):
+def _check_data(kind, labels, outliers):
+    if kind.needs_rows and labels is None:
+        raise InvalidInputError(
+            f"Expected arrays of images and labels, for objective {kind.objective!r} keeps "
+            "something for each of them. Received: no labels"
+        )
     if kind.needs_outliers and outliers is None:
         raise InvalidInputError(
             f"Expected outliers, which objective {kind.objective!r} trains on. Received: None"

@@ -23,7 +23,7 @@ from tflite_scores import tflite_scores
 
 from kerasood import detectors, metrics
 from kerasood.detectors import DETECTORS, Detector
-from kerasood.detectors.base import CLASS_OUTPUTS
+from kerasood.detectors.checks import CLASS_OUTPUTS
 from kerasood.detectors.saving import load_detector, save_detector
 
 
