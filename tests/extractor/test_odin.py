@@ -120,7 +120,7 @@ def test_dropout_and_batch_statistics_play_no_part(extractor):
 
 @pytest.mark.parametrize("make", [lambda m: ODIN(magnitude=m), lambda m: Mahalanobis(m)])
 def test_a_negative_step_is_refused(make):
-    with pytest.raises(ValueError, match="magnitude >= 0. Received: -0.1"):
+    with pytest.raises(ValueError, match="magnitude >= 0. Received: magnitude=-0.1"):
         _ = make(-0.1).input_step
 
 
