@@ -6,11 +6,10 @@ import io
 import numpy as np
 from PIL import Image
 
+from kerasood.data.source import selected
 from kerasood.reporting.decision import best_pair
 from kerasood.reporting.findings import Findings
 
-# Of each set only the first images are looked at, since showing some must not take minutes.
-LOOKED_AT = 2000
 _SIDE = 96
 
 
@@ -35,7 +34,7 @@ def example_images(findings: Findings, scores: dict, sources: dict, count: int =
     entry = findings.threshold(model, detector)
     named = {each["name"]: each["title"] for each in findings.sets if each["role"] != "synthetic"}
     of = {
-        name: np.asarray(scores[model, detector, name][:LOOKED_AT])
+        name: np.asarray(scores[model, detector, name])
         for name in ("in", *named)
         if name in sources and (model, detector, name) in scores
     }
@@ -95,19 +94,24 @@ def pick(scores: dict, threshold: float, count: int) -> dict[str, list[tuple[str
 
 
 def _read(source, rows: set[int]) -> dict[int, dict]:
-    """{row: {"png", "label"}} of some rows of a source."""
-    found, start = {}, 0
-    for images, labels in source.batches(250):
-        for row in sorted(rows):
-            if start <= row < start + len(images):
-                label = None if labels is None else int(labels[row - start])
-                if label is not None and source.class_names:
-                    label = source.class_names[label]
-                found[row] = {"png": to_png(images[row - start]), "label": label}
-        start += len(images)
-        if start > max(rows):
-            break
-    return found
+    """{row: {"png", "label"}} of some rows of the images that were scored."""
+    wanted = np.array(sorted(rows))
+    if source.skipped:
+        # Rows of scores count readable files alone.
+        chunks = list(selected(source.batches(250), wanted))
+        images = np.concatenate([images for images, _ in chunks])
+        labels = None if source.num_classes is None else np.concatenate([y for _, y in chunks])
+    else:
+        images = source.take(wanted)
+        labels = None if source.labels is None else source.labels[wanted]
+    names = source.class_names
+    return {
+        int(row): {
+            "png": to_png(image),
+            "label": None if labels is None else names[labels[i]] if names else int(labels[i]),
+        }
+        for i, (row, image) in enumerate(zip(wanted, images, strict=True))
+    }
 
 
 def to_png(image: np.ndarray) -> str:

@@ -10,9 +10,10 @@ from PIL import Image
 from report_checks import Balance
 
 from kerasood import reporting
+from kerasood.data.open import open_source
 from kerasood.data.source import ArraySource
 from kerasood.reporting.decision import best_pair
-from kerasood.reporting.examples import example_images, pick, to_png
+from kerasood.reporting.examples import _read, example_images, pick, to_png
 from kerasood.reporting.findings import Findings
 
 
@@ -78,3 +79,19 @@ def test_the_page_shows_them_without_a_request():
 def test_large_and_grey_images_become_small_pictures():
     assert pixels(to_png(np.full((300, 200, 3), 7, np.uint8))).shape == (96, 64, 3)
     assert pixels(to_png(np.full((8, 8, 1), 7, np.uint8))).tolist() == [[7] * 8] * 8
+
+
+def test_rows_of_scores_count_readable_files_alone(tmp_path):
+    for number in range(4):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(np.full((32, 32, 3), 50 * number, np.uint8)).save(path)
+    (tmp_path / "1.png").write_bytes(b"no image")
+    source = open_source(str(tmp_path), "test")
+    assert {row: pixels(found["png"])[0, 0, 0] for row, found in _read(source, {3}).items()} == {
+        3: 150
+    }, "none was met as unreadable yet"
+    scored = np.concatenate([images for images, _ in source.batches(2)])
+    assert source.skipped and scored[:, 0, 0, 0].tolist() == [0, 100, 150]
+    assert {row: pixels(found["png"])[0, 0, 0] for row, found in _read(source, {1, 2}).items()} == {
+        1: 100, 2: 150
+    }
