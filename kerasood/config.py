@@ -79,7 +79,9 @@ class EvaluateConfig(OwnModel, ReadsData):
         (), "Run directories or zoo:NAME, comma-separated [the newest under runs/]."
     )
     ood: tuple[str, ...] = option(("all",), "OOD sets: all, names, or name=path, comma-separated.")
-    detectors: tuple[str, ...] = option(("all",), "Detectors: all, or names, comma-separated.")
+    detectors: tuple[str, ...] = option(
+        ("all",), "Detectors: all, auto, or names, comma-separated."
+    )
     protocol: str | None = option(None, "How sets are scored [full].", ("full", "paper", "openood"))
     tpr: float = option(0.95, "Share of in-distribution images that the threshold shall accept.")
     tune: bool = option(True, "Whether detectors choose parameters on generated outliers.")

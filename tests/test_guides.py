@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import kerasood
+from kerasood.data.registry import DATASETS
 from kerasood.detectors import DETECTORS, registry
 from kerasood.training import trainers
 
@@ -34,18 +35,54 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_from_own_photos_to_answers(folder):
+def run(name):
+    """The blocks of a guide in one namespace; returns it."""
+    names = {}
+    code_blocks.run(code_blocks.blocks_of_page(GUIDES / name), name, names)
+    return names
+
+
+@pytest.fixture
+def photos(folder):
     write_photos(folder / "my_photos/cats", (200, 60, 60), 110, seed=0)
     write_photos(folder / "my_photos/dogs", (60, 60, 200), 110, seed=1)
     write_photos(folder / "other_photos", (60, 200, 60), 12, seed=2)
-    code_blocks.run(code_blocks.blocks_of_page(GUIDES / "own_photos.md"), "own_photos.md")
-    assert "Take " in (folder / "report/report.html").read_text(encoding="utf-8")
-    names = {path.name for path in (folder / "exported/photos/1").iterdir()}
-    assert names >= {"saved_model.pb", "model.tflite"}
-    with open(folder / "scores.csv", encoding="utf-8", newline="") as file:
+    return folder
+
+
+def test_from_own_photos_to_answers_and_what_is_served_is_watched(photos):
+    names = run("own_photos.md")
+    text = (photos / "report/report.html").read_text(encoding="utf-8")
+    assert f"Take {names['result'].results.chosen['detector']}" in text
+    assert names["guarded"].calibration["tpr"] == 0.9
+    files = {path.name for path in (photos / "exported/photos/1").iterdir()}
+    assert files >= {"saved_model.pb", "model.tflite"}
+    with open(photos / "scores.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 12
     assert [row["is_ood"].lower() for row in rows] == ["true"] * 12, "green is neither red nor blue"
+    watched = run("monitor.md")
+    assert len(watched["loud"].windows) == 5
+    assert not watched["quiet"].drifted and watched["loud"].drifted_windows[-1].number == 5
+    assert "<svg" in (photos / "drift.html").read_text(encoding="utf-8")
+    assert "kerasood_drift" in watched["metrics"]
+
+
+def test_an_ood_set_of_ones_own(photos, monkeypatch):
+    monkeypatch.setitem(DATASETS, "belt", None)  # absent again when the test is over
+    del DATASETS["belt"]
+    (photos / "other_photos").rename(photos / "empty_belt")
+    names = run("own_ood_set.md")
+    assert names["sets"] == {"belt": 12, "blobs": 2000}
+
+
+def test_the_paper_is_reproduced_on_own_images(photos):
+    names = run("reproduce.md")
+    assert names["base"].complete and names["tuned"].config.objective == "sparsity"
+    assert [model["label"] for model in names["result"].results.models] == [
+        "base", "+ sparsity (logits)"
+    ]
+    assert 0 <= names["before"] <= 1 and 0 <= names["after"] <= 1 and names["page"].exists()
 
 
 def test_an_objective_of_ones_own(folder, monkeypatch):

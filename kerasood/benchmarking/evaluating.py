@@ -44,7 +44,7 @@ def evaluate_subjects(
     if is_auto(detectors):
         outputs = SubjectOutputs(subjects[-1], settings.batch_size, progress)
         outputs_of[subjects[-1].key] = outputs
-        usable, chosen = _auto(outputs, settings.seed)
+        usable, chosen = _auto(outputs, settings)
     else:
         usable = asked_for(detectors)
     if detectors == "all" or tuple(detectors) == ("all",):
@@ -130,9 +130,11 @@ def is_auto(detectors):
     return detectors == "auto" or tuple(detectors) == ("auto",)
 
 
-def _auto(outputs, seed):
+def _auto(outputs, settings):
     """({name: Detector} of what is chosen, with the energy beside it; what the choice says)."""
-    detector, chosen = choose_detector(outputs, FittedDetectors(outputs, True, seed))
+    detector, chosen = choose_detector(
+        outputs, FittedDetectors(outputs, settings.tune, settings.seed)
+    )
     return {"energy": build("energy"), chosen["detector"]: detector}, chosen
 
 

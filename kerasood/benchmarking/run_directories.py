@@ -11,7 +11,7 @@ from kerasood.benchmarking.progress import progress_of
 from kerasood.data.options import DEFAULTS, DataOptions
 from kerasood.detectors.saving import save_detector
 from kerasood.errors import InvalidInputError
-from kerasood.evaluation.calibration import store_thresholds
+from kerasood.evaluation.calibration import store_choice, store_thresholds
 from kerasood.evaluation.measure import Settings
 from kerasood.evaluation.ood_sets import open_sets, overlaps_with
 from kerasood.evaluation.run_subjects import compared_subjects, options_of_runs, seed_groups
@@ -64,6 +64,8 @@ def benchmark_runs(
     page = found.report(folder)
     for run in runs:
         _keep(run, found, final_keys[run.path])
+    if found.results.chosen:
+        store_choice(runs[-1], found.results.chosen)
     return found, page
 
 

@@ -28,8 +28,6 @@ class KNN(Detector):
         algorithm 1.
     """
 
-    GRID = {"k": (1, 10, 20, 50, 100, 200, 500)}
-
     reads = ("features",)
     learns = True
     on_backend = True

@@ -10,17 +10,21 @@ from kerasood.logs import log
 # While detectors are compared they are fitted on at most so many training images, evenly spaced;
 # that bounds the time, and what is chosen is fitted on all of them in the end.
 MOST_TRAINING = 10_000
-# A memory bank travels with the model and is searched for every image: it must be this much better.
-MARGIN_OF_A_BANK = 0.005
+# A memory bank travels with the model and is searched for every image: of two that are equal to a
+# tenth of a percent the other one is taken.
+MARGIN_OF_A_BANK = 0.001
 
 
 def choose_detector(outputs, fitter):
     """The detector for a model and its parameters, by outliers made from in-distribution images.
 
     Every registered detector that the model can have and that scores images as they are is fitted
-    and chooses its parameters by its mean AUROC over the kinds of generated outliers, on images
-    that the model is neither trained nor tested on. The highest mean wins; one that keeps a bank of
-    training images must win by `MARGIN_OF_A_BANK`. No OOD set and no test image has a say.
+    with its default parameters. The highest mean AUROC over the kinds of generated outliers wins,
+    on images that the model is neither trained nor tested on; one that keeps a bank of training
+    images must win by `MARGIN_OF_A_BANK`. Then the winner chooses its parameters by the same
+    images, where it has any to choose: who compares all points of all grids takes what fits the
+    generated outliers by chance. No OOD set and no test image has a say. docs/detectors says how
+    good that is.
 
     Args:
         outputs: SubjectOutputs.
@@ -28,32 +32,33 @@ def choose_detector(outputs, fitter):
 
     Returns:
         (Detector with the parameters chosen, not fitted on all images; dict of JSON values:
-        "detector", "reason" in words, "runner_up", "ranking": [{"detector", "auroc", "params"}]).
+        "detector", "params", "reason" in words, "runner_up", "ranking": [{"detector", "auroc"}]).
 
     Raises:
         ValueError: the subject has no images to choose on.
     """
-    validation, found = fitter.validation, {}
+    validation, aurocs = fitter.validation, {}
     for name in candidates(outputs.subject):
-        found[name] = _trial(build(name), outputs, validation)
-        log.info("auto: %s has a mean AUROC of %.2f %% on generated outliers", name,
-                 100 * found[name][1])
-    order = ranked({name: auroc for name, (_, auroc) in found.items()})
+        detector = build(name)
+        detector.fit(*_part_of(outputs.fitting(detector)))
+        aurocs[name] = mean_metrics(detector, validation.outputs)["auroc"]
+        log.info(
+            "auto: %s has a mean AUROC of %.2f %% on generated outliers", name, 100 * aurocs[name]
+        )
+    order = ranked(aurocs)
     first, second = order[0], (order[1:] or order)[0]
-    detector = found[first][0]
+    detector = _with_parameters(build(first), outputs, validation, fitter.tune)
     reason = (
         f"Of {len(order)} detectors {first} tells {validation.num_images:,} images that were "
         f"neither trained nor tested on best from outliers made from them: mean AUROC "
-        f"{100 * found[first][1]:.2f} %, {second} as the runner-up {100 * found[second][1]:.2f} %. "
+        f"{100 * aurocs[first]:.2f} %, {second} as the runner-up {100 * aurocs[second]:.2f} %. "
         "No OOD set had a say."
     )
     log.info("auto: %s", reason)
-    ranking = [
-        {"detector": name, "auroc": found[name][1], "params": _plain_params(found[name][0])}
-        for name in order
-    ]
     return detector, {
-        "detector": first, "reason": reason, "runner_up": second, "ranking": ranking
+        "detector": first, "params": detector.choice_["chosen"], "reason": reason,
+        "runner_up": second,
+        "ranking": [{"detector": name, "auroc": aurocs[name]} for name in order],
     }
 
 
@@ -88,21 +93,19 @@ def has_bank(name):
     return build(name).on_backend
 
 
-def _trial(detector, outputs, validation):
-    """(the detector with parameters chosen, its mean AUROC)."""
+def _with_parameters(detector, outputs, validation, tune):
+    """The detector with the parameters that the validation images choose."""
     fitting = _part_of(outputs.fitting(detector))
     grid = {name: values for name, values in detector.GRID.items() if name != "magnitude"}
-    if grid:
-        best = choose(detector, fitting, validation, grid)
-        return best, best.choice_["auroc"]
-    measured = mean_metrics(detector.fit(*fitting), validation.outputs)
-    # It has nothing to choose, but what chose it must not calibrate it either.
+    if tune and grid:
+        return choose(detector, fitting, validation, grid)
+    # It has chosen nothing, but what chose it must not calibrate it either.
     detector.choice_ = {
         "chosen": {}, "criterion": CRITERION, "num_images": validation.num_images,
         "images": validation.described, "outliers": validation.kinds, "default": None,
-        "tried": [], **measured,
+        "tried": [], **mean_metrics(detector.fit(*fitting), validation.outputs),
     }
-    return detector, measured["auroc"]
+    return detector
 
 
 def _part_of(fitting):
@@ -117,6 +120,3 @@ def _part_of(fitting):
     labels = None if fitting.labels is None else fitting.labels[rows]
     return Fitting(outputs, labels, fitting.head)
 
-
-def _plain_params(detector):
-    return {name: getattr(detector, name) for name in detector.GRID}

@@ -21,6 +21,9 @@ from kerasood.evaluation.subject import subjects_of
 from kerasood.files import check_writable, read_json, write_json
 from kerasood.logs import log
 
+# Beside a run's fitted detectors: what `choose_detector` said.
+CHOICE = "auto.json"
+
 
 @dataclasses.dataclass(frozen=True)
 class CalibrationScores:
@@ -102,14 +105,15 @@ def calibrate_model(
 
 
 def calibrate_run(
-    run, name="energy", promise=None, *, calibration=None, options=DEFAULTS,
+    run, name="auto", promise=None, *, calibration=None, options=DEFAULTS,
     tune=True, num_choosing=200, batch_size=250, seed=1, step=True, progress=None,
 ):
     """Detector and threshold of a run for a promise; what an evaluation stored is taken from there.
 
     Args:
         run: Run, complete.
-        name: name that `detectors.build` takes, or "auto"; see `choose_detector`.
+        name: name that `detectors.build` takes, or "auto"; see `choose_detector`. What was chosen
+            for the run before is taken again.
         promise: thresholds.Promise; by default 95 % on average.
         calibration: name or path of other in-distribution images, never trained on: all of them
             calibrate, and none chooses parameters.
@@ -132,6 +136,7 @@ def calibrate_run(
     promise = promise or thresholds.Promise()
     check_writable(run.path)
     options = options_of_runs([run], options)
+    name = chosen_before(run) or name if name == "auto" else name
     path = run.detectors / f"{name}.npz"
     stored = _stored_detector(path, build(name)) if name != "auto" and path.exists() else None
     if stored is not None:
@@ -143,7 +148,7 @@ def calibrate_run(
     outputs = SubjectOutputs(subject, batch_size, progress)
     detector = stored
     if detector is None:
-        name, detector = _new_detector(name, outputs, FittedDetectors(outputs, tune, seed))
+        name, detector = _new_detector(run, name, outputs, FittedDetectors(outputs, tune, seed))
         save_detector(run.detectors / f"{name}.npz", detector)
     has_step = bool(detector.input_step)
     if has_step and not step:
@@ -176,13 +181,29 @@ def _calibrated(name, detector, outputs, promise, options):
     )
 
 
-def _new_detector(name, outputs, fitter):
+def _new_detector(run, name, outputs, fitter):
     """(name, fitted Detector), chosen where the name is "auto"."""
     detector = None
     if name == "auto":
         detector, chosen = choose_detector(outputs, fitter)
         name = chosen["detector"]
+        store_choice(run, chosen)
     return name, fitter.fit(detector or build(name))
+
+
+def store_choice(run, chosen):
+    """Keeps what `choose_detector` says of a run's model, for `chosen_before`."""
+    write_json(run.detectors / CHOICE, chosen)
+
+
+def chosen_before(run):
+    """Name of the detector that was chosen for a run and is there still, or None."""
+    path = run.detectors / CHOICE
+    name = read_json(path).get("detector") if path.exists() else None
+    if name is None or not (run.detectors / f"{name}.npz").exists():
+        return None
+    log.info("auto: %s, chosen before (%s)", name, path)
+    return name
 
 
 def _stored_detector(path, new):

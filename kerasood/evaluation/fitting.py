@@ -118,7 +118,7 @@ class FittedDetectors:
 
     def __init__(self, outputs, tune, seed):
         self._outputs = outputs
-        self._tune = tune
+        self.tune = tune
         self._seed = seed
         self._validation = None
 
@@ -132,7 +132,7 @@ class FittedDetectors:
             fitted = clone(detector).fit(*fitting)
             fitted.choice_ = detector.choice_
             return fitted
-        if self._tune and detector.GRID:
+        if self.tune and detector.GRID:
             return choose(detector, fitting, self.validation)
         return clone(detector).fit(*fitting)
 

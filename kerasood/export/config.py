@@ -29,7 +29,11 @@ class ExportConfig(ReadsData):
     model: str | None = option(None, "Name of the served model [the data set's name].")
     version: int | None = option(None, "Version number [the next free one].")
     max_megapixels: int = option(89, "Largest file that the SavedModel decodes; PNG: 54 at most.")
-    detector: str = option("energy", "Detector whose score and threshold ship in the graph.")
+    detector: str = option(
+        "auto",
+        "Detector whose score and threshold ship in the graph; auto: chosen by in-distribution "
+        "images alone.",
+    )
     tpr: float = option(0.95, "Share of in-distribution images that the threshold shall accept.")
     tune: bool = option(True, "Whether a detector not fitted yet chooses its parameters.")
     validation_images: int = option(200, "Images to choose them on, and of each kind of outlier.")

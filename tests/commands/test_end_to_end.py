@@ -44,7 +44,9 @@ def whole(tmp_path_factory):
             out=str(folder / "report"),
         )
     )
-    exported = export(ExportConfig(run=str(runs[-1].path), out=str(folder / "exported")))
+    exported = export(
+        ExportConfig(run=str(runs[-1].path), detector="energy", out=str(folder / "exported"))
+    )
     return {"runs": runs, "results": results, "page": page, "exported": exported}
 
 

@@ -38,7 +38,7 @@ def test_the_choice_says_why_and_no_ood_set_has_a_say(network, tmp_path):
     assert chosen["runner_up"] in chosen["reason"]
     assert set(first.results.detectors) == {"energy", chosen["detector"]}
     assert chosen["reason"] in first.table()
-    params = ranking and chosen["ranking"][0]["params"]
+    params = chosen["params"]
     fitted = first.detectors["model"][chosen["detector"]]
     assert {name: getattr(fitted, name) for name in params} == params
     guard = first.guard()

@@ -9,7 +9,7 @@ import pytest
 from tiny_data import contents, images_of
 
 from kerasood.commands.export import export
-from kerasood.detectors import Energy
+from kerasood.detectors import DETECTORS, Energy
 from kerasood.evaluation.calibration import store_thresholds
 from kerasood.export import ExportConfig, Exported, read_calibration
 from kerasood.export.metadata import write_metadata
@@ -38,7 +38,7 @@ def exported(run, tmp_path, monkeypatch):
     monkeypatch.setattr("kerasood.export.runs.export_model", record)
 
     def call(**flags):
-        export(ExportConfig(run=str(run.path), tpr=0.8, **flags))
+        export(ExportConfig(**{"run": str(run.path), "tpr": 0.8, "detector": "energy", **flags}))
         return written[-1]
 
     return call
@@ -128,16 +128,34 @@ def test_all_means_what_can_be_written(run, tmp_path, monkeypatch):
 
     monkeypatch.setattr("kerasood.export.runs.export_model", record)
     for name in ("all", "tflite"):
-        export(ExportConfig(run=str(run.path), tpr=0.8, format=name))
+        export(ExportConfig(run=str(run.path), detector="energy", tpr=0.8, format=name))
     assert asked == [None, ("tflite",)]
 
 
 def test_promises_that_cannot_be_kept(run, refused, tmp_path):
-    config = ExportConfig(run=str(run.path), out=str(tmp_path / "out"), guarantee="confidence")
+    config = ExportConfig(
+        run=str(run.path), out=str(tmp_path / "out"), detector="energy", guarantee="confidence"
+    )
     line = refused(export, config)
     assert "needs at least 59 images. Received: scores_in with 24" in line
-    line = refused(export, ExportConfig(run=str(run.path), calibration=str(tmp_path / "no.npz")))
+    line = refused(export, dataclasses.replace(config, calibration=str(tmp_path / "no.npz")))
     assert "no.npz" in line
     assert not (tmp_path / "out").exists()
     with pytest.raises(ValueError, match="Received: confidence=1.0"):
         ExportConfig(confidence=1.0)
+
+
+def test_the_detector_is_chosen_where_none_is_named_and_once(run, exported, capsys, monkeypatch):
+    assert ExportConfig().detector == "auto"
+    model, metadata = exported(detector="auto")
+    chosen = json.loads((run.detectors / "auto.json").read_text())
+    assert type(model.detector) is DETECTORS[chosen["detector"]]
+    assert f"{run.path}: {chosen['detector']}, threshold" in capsys.readouterr().out
+    # The images that chose do not calibrate.
+    assert metadata["calibration"]["calibrated_on"].startswith("21 of the 42 test images")
+    monkeypatch.setattr("kerasood.evaluation.calibration.choose_detector", None)
+    again, usual = exported(detector="auto")
+    assert again.threshold == model.threshold and usual == metadata
+    (run.detectors / f"{chosen['detector']}.npz").unlink()
+    with pytest.raises(TypeError, match="NoneType"):
+        exported(detector="auto")

@@ -83,6 +83,7 @@ def quantised(base, tmp_path_factory):
         out=str(folder / "out"),
         format="tflite",
         quantization="int8",
+        detector="energy",
         ood=(f"bright={folder / 'bright.npz'}",),
         tpr=0.8,
         download=False,
@@ -131,7 +132,8 @@ def test_int8_needs_training_images(base, tmp_path, refused, monkeypatch):
         "kerasood.evaluation.run_subjects.training_source", lambda *_, **__: None
     )
     config = ExportConfig(
-        run=str(base.path), out=str(tmp_path / "out"), quantization="int8", ood=("blobs",)
+        run=str(base.path), out=str(tmp_path / "out"), quantization="int8", ood=("blobs",),
+        detector="energy",
     )
     assert "for the ranges of the layers in int8. Received: none" in refused(export_command, config)
     assert not (tmp_path / "out").exists()

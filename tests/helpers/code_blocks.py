@@ -46,16 +46,18 @@ def blocks_of_notebook(path):
     ]
 
 
-def run(blocks, name):
+def run(blocks, name, namespace=None):
     """Runs the blocks and returns what each prints.
 
     Args:
         blocks: list of Block.
         name: str, what tracebacks call the code.
+        namespace: dict that the code runs in and leaves its names in; a new one by default.
     """
     keras.utils.set_random_seed(0)
     # Classes take their module from here; there must be one of that name.
-    namespace, printed = {"__name__": "__main__"}, []
+    namespace, printed = {} if namespace is None else namespace, []
+    namespace["__name__"] = "__main__"
     for index, block in enumerate(blocks):
         with contextlib.redirect_stdout(io.StringIO()) as stdout:
             exec(compile(block.code, f"{name}, block {index}", "exec"), namespace)

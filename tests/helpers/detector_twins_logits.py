@@ -99,7 +99,7 @@ def openmax_log_odds(logits, models):
 
 
 def react(fitted, labels, outputs):
-    threshold = np.percentile(float64(fitted, "features"), 90)
+    threshold = np.percentile(float64(fitted, "features"), 99)
     return head_energy(np.minimum(outputs["features"], threshold))
 
 

@@ -240,7 +240,9 @@ def test_an_export_from_the_zoo(place, monkeypatch, capsys):
         return Exported(place, {}, {})
 
     monkeypatch.setattr("kerasood.export.runs.export_model", record)
-    export(ExportConfig(run=f"zoo:{BASE}", data_dir=str(place), download=False, tpr=0.8))
+    export(ExportConfig(
+        run=f"zoo:{BASE}", detector="energy", data_dir=str(place), download=False, tpr=0.8
+    ))
     images = random_images((32, 32, 3))
     np.testing.assert_allclose(
         served[0](images)["logits"], zoo.load(BASE)(images), rtol=1e-4, atol=1e-4
