@@ -75,7 +75,7 @@ class Calibrated:
 
 
 def calibrate_model(
-    model, dataset, name="energy", promise=None, *, calibration=None, options=DEFAULTS,
+    model, dataset, name="auto", promise=None, *, calibration=None, options=DEFAULTS,
     preprocessing=None, tune=True, num_choosing=200, batch_size=250, seed=1, progress=None,
 ):
     """Detector and threshold of any Keras model for a promise, from in-distribution images.
@@ -99,7 +99,8 @@ def calibrate_model(
         model, dataset, options, num_choosing, seed, preprocessing=preprocessing
     )
     outputs = SubjectOutputs(subject, batch_size, progress)
-    name, detector = _new_detector(name, outputs, FittedDetectors(outputs, tune, seed))
+    detector, chosen = _new_detector(name, outputs, FittedDetectors(outputs, tune, seed))
+    name = chosen.get("detector", name)
     outputs = _on_calibration(outputs, calibration, options)
     return _calibrated(name, detector, outputs, promise or thresholds.Promise(), options)
 
@@ -148,7 +149,10 @@ def calibrate_run(
     outputs = SubjectOutputs(subject, batch_size, progress)
     detector = stored
     if detector is None:
-        name, detector = _new_detector(run, name, outputs, FittedDetectors(outputs, tune, seed))
+        detector, chosen = _new_detector(name, outputs, FittedDetectors(outputs, tune, seed))
+        if chosen:
+            name = chosen["detector"]
+            store_choice(run, chosen)
         save_detector(run.detectors / f"{name}.npz", detector)
     has_step = bool(detector.input_step)
     if has_step and not step:
@@ -181,14 +185,10 @@ def _calibrated(name, detector, outputs, promise, options):
     )
 
 
-def _new_detector(run, name, outputs, fitter):
-    """(name, fitted Detector), chosen where the name is "auto"."""
-    detector = None
-    if name == "auto":
-        detector, chosen = choose_detector(outputs, fitter)
-        name = chosen["detector"]
-        store_choice(run, chosen)
-    return name, fitter.fit(detector or build(name))
+def _new_detector(name, outputs, fitter):
+    """(fitted Detector, what `choose_detector` says), the latter empty but for the name "auto"."""
+    detector, chosen = choose_detector(outputs, fitter) if name == "auto" else (build(name), {})
+    return fitter.fit(detector), chosen
 
 
 def store_choice(run, chosen):
