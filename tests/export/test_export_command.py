@@ -145,12 +145,11 @@ def test_promises_that_cannot_be_kept(run, refused, tmp_path):
         ExportConfig(confidence=1.0)
 
 
-def test_the_detector_is_chosen_where_none_is_named_and_once(run, exported, capsys, monkeypatch):
+def test_the_detector_is_chosen_where_none_is_named_and_once(run, exported, monkeypatch):
     assert ExportConfig().detector == "auto"
     model, metadata = exported(detector="auto")
     chosen = json.loads((run.detectors / "auto.json").read_text())
     assert type(model.detector) is DETECTORS[chosen["detector"]]
-    assert f"{run.path}: {chosen['detector']}, threshold" in capsys.readouterr().out
     # The images that chose do not calibrate.
     assert metadata["calibration"]["calibrated_on"].startswith("21 of the 42 test images")
     monkeypatch.setattr("kerasood.evaluation.calibration.choose_detector", None)
