@@ -232,8 +232,9 @@ def test_an_evaluation_before_and_after_from_the_zoo(place):
     assert written["commit"] == zoo.describe(TUNED)["commit"]
 
 
-def test_an_export_from_the_zoo(place, monkeypatch, capsys):
+def test_an_export_from_the_zoo(place, monkeypatch, caplog):
     served = []
+    caplog.set_level("INFO", "kerasood")
 
     def record(model, folder, **_):
         served.append(model)
@@ -247,7 +248,7 @@ def test_an_export_from_the_zoo(place, monkeypatch, capsys):
     np.testing.assert_allclose(
         served[0](images)["logits"], zoo.load(BASE)(images), rtol=1e-4, atol=1e-4
     )
-    assert f"zoo-runs/{BASE}: energy" in capsys.readouterr().out
+    assert f"zoo-runs/{BASE}: energy" in caplog.text
 
 
 def test_where_a_network_is_unpacked_nothing_else_may_be(place, refused):
