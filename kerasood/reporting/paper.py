@@ -39,7 +39,6 @@ def compare(*runs: dict) -> dict:
     dataset = runs[0]["dataset"]["name"]
     sets = [_set_status(name, runs[0]["sets"]) for name in SETS]
     published = [entry["name"] for entry in sets if entry["status"] in COMPARABLE]
-    complete = len(published) == len(SETS)
     measured = _Measured(runs)
     table1 = [
         {
@@ -62,30 +61,40 @@ def compare(*runs: dict) -> dict:
         )
         for tuned in (0, 1)
     ]
-    # The paper does not print the parts of its other detectors: they compare over all six sets.
-    table2 = [
-        {"method": name, "paper_sets": len(SETS)}
-        | _compared(measured.metrics(0, name, published),
-                    paper_numbers.mean_of_method(dataset, name), complete)
-        for name in DETECTORS[:-1]
-    ]
-    for method, compared in zip(("energy", "ours"), of_energy, strict=True):
-        table2.append({"method": method, "paper_sets": len(published), **compared})
-    own = runs[0].get("scored_by", "energy")
-    if own != "energy":
-        title = f"{runs[0]['models'][1]['label']}: {own}"
-        of_own = _compared(measured.metrics(1, own, published), None)
-        table2.append({"method": own, "title": title, "paper_sets": 0, **of_own})
     return {
         "sets": sets,
         "table1": table1,
-        "mean": {"sets": published, "complete": complete, "models": of_energy},
-        "table2": table2,
+        "mean": {
+            "sets": published, "complete": len(published) == len(SETS), "models": of_energy
+        },
+        "table2": _table2(runs[0], measured, published, of_energy),
         "accuracy": [
             _difference(measured.accuracy(tuned), paper_numbers.accuracy(dataset, bool(tuned)))
             for tuned in (0, 1)
         ],
     }
+
+
+def _table2(run, measured, published, of_energy):
+    """The base's detectors and ours; the score that a fine-tune was made for, if it is another."""
+    # The paper does not print the parts of its other detectors: they compare over all six sets.
+    rows = [
+        {"method": name, "paper_sets": len(SETS)}
+        | _compared(
+            measured.metrics(0, name, published),
+            paper_numbers.mean_of_method(run["dataset"]["name"], name),
+            len(published) == len(SETS),
+        )
+        for name in DETECTORS[:-1]
+    ]
+    for method, compared in zip(("energy", "ours"), of_energy, strict=True):
+        rows.append({"method": method, "paper_sets": len(published), **compared})
+    own = run.get("scored_by", "energy")
+    if own != "energy":
+        title = f"{run['models'][1]['label']}: {own}"
+        of_own = _compared(measured.metrics(1, own, published), None)
+        rows.append({"method": own, "title": title, "paper_sets": 0, **of_own})
+    return rows
 
 
 class _Measured:
