@@ -3,6 +3,7 @@
 from keras import ops
 
 from kerasood.errors import check_not_negative
+from kerasood.extractor.build import head_of
 from kerasood.training import objectives
 from kerasood.training.trainers.heads import second_head, with_outputs
 from kerasood.training.trainers.outlier_training import OutlierTraining
@@ -14,7 +15,8 @@ class ClassifierDiscrepancy(OutlierTraining):
     Steps alternate: A trains both heads and what is below by cross-entropy; B adds
     weight * max(0, margin - mean(H(p_1) - H(p_2))), H the entropy of a head's softmax, over the
     unlabelled images: as many outliers as images, and the images themselves without their labels.
-    Score by the L1 distance of the two softmaxes, the detector `mcd`.
+    Score by the L1 distance of the two softmaxes, the detector `mcd`. The second head starts as a
+    copy of the network's own, as trained as that; step B, which is not symmetric, parts them.
 
     Args:
         network: keras.Model of `network_for`, with the outputs "logits" and "logits_2".
@@ -53,7 +55,10 @@ class ClassifierDiscrepancy(OutlierTraining):
         def head(features, logits):
             return {"logits_2": second_head(features, logits.shape[-1], "logits_2")}
 
-        return with_outputs(network, "logits_2", head)
+        two_headed = with_outputs(network, "logits_2", head)
+        if two_headed is not network:
+            two_headed.get_layer("logits_2").set_weights(list(head_of(two_headed)))
+        return two_headed
 
     def outlier_loss(self, labels, ce, outputs):
         both = ops.mean(ce) + ops.mean(objectives.cross_entropy(labels, outputs["logits_2"]))
