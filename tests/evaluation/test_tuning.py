@@ -1,13 +1,15 @@
+import keras
 import linear_network
 import numpy as np
 import pytest
 from sklearn.base import clone
 
-from kerasood.detectors import ODIN, Energy, Mahalanobis
+from kerasood.detectors import GODIN, ODIN, Energy, Mahalanobis
 from kerasood.evaluation.choosing import Fitting, Validation, choose
 from kerasood.evaluation.outputs import collect
 from kerasood.extractor.input_gradient import SteppedExtractor
 from kerasood.metrics import all_metrics
+from kerasood.networks.decomposed_head import DeconfHead
 
 IMAGES = linear_network.images(20, seed=3)
 
@@ -115,3 +117,24 @@ def test_images_as_they_are_are_computed_once(extractor):
         chosen = type("E", (Energy,), {"GRID": {"temperature": (1.0, temperature + 1)}})()
         choose(chosen, Fitting(None, None, None), validation)
     assert calls == [20] * 8
+
+
+def test_g_odin_chooses_its_step_on_in_distribution_images_alone():
+    images = keras.Input(IMAGES.shape[1:], dtype="uint8")
+    head = DeconfHead(3, "euclid")
+    vectors = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(images))
+    extractor = keras.Model(images, head(vectors))
+    # Images lie a few steps away from one of the centres, and a longer step passes it.
+    near = IMAGES[0].reshape(-1) / 255 + 0.03
+    head.kernel.assign(np.stack([near, near + 1, near - 1], axis=1))
+    some = np.repeat(IMAGES[:1], 6, axis=0)
+    validation = Validation(extractor, some, seed=2, batch_size=8)
+    means = {}
+    for step in GODIN.GRID["magnitude"]:
+        fitted = GODIN(magnitude=step)
+        stepped = SteppedExtractor(extractor, fitted.input_loss, step) if step else extractor
+        means[step] = np.mean(fitted.score(collect(stepped, [some])))
+    best = min(means, key=means.get)
+    chosen = choose(GODIN(), Fitting(None, None, None), validation, {"magnitude": (0.0, *means)})
+    assert chosen.magnitude == best not in (0.0, max(means))
+    assert [point["magnitude"] for point in chosen.choice_["tried"]] == [best]
