@@ -24,10 +24,10 @@ from kerasood.config import ReadsData, option
 from kerasood.detectors import DETECTORS
 from kerasood.evaluation.auto import MARGIN_OF_A_BANK, MOST_TRAINING, candidates
 from kerasood.evaluation.choosing import Validation, grid_points
-from kerasood.evaluation.fitting import SubjectOutputs
 from kerasood.evaluation.ood_sets import open_sets
 from kerasood.evaluation.protocols import find
 from kerasood.evaluation.subject import subjects_of
+from kerasood.evaluation.subject_outputs import SubjectOutputs
 from kerasood.files import read_json, write_json
 from kerasood.metrics import all_metrics
 from kerasood.networks.saving import load_network
@@ -95,16 +95,16 @@ def measure_network(name, config):
     points = []
     for detector in candidates(subject):
         console.print(f"{name}: {detector}")
-        fitting = outputs.fitting(detectors.build(detector))
-        points += points_of(detector, fitting, validation, tested)
+        fit_data = outputs.fit_data(detectors.build(detector))
+        points += points_of(detector, fit_data, validation, tested)
     return {"network": name, "family": f"{dataset}, {network.name}", "points": points}
 
 
-def points_of(name, fitting, validation, tested):
+def points_of(name, fit_data, validation, tested):
     """Entries of `measure_network` for one detector."""
     entries = []
     for params in grid_points(DETECTORS[name].GRID or OTHER_GRIDS.get(name, {})):
-        fitted = detectors.build(name).set_params(**params).fit(*fitting)
+        fitted = detectors.build(name).set_params(**params).fit(*fit_data)
         entries.append({
             "detector": name,
             "params": params,

@@ -10,8 +10,8 @@ from kerasood.data.splits import halves
 from kerasood.data.validation_outliers import validation_outliers
 from kerasood.detectors import build
 from kerasood.evaluation import protocols
-from kerasood.evaluation.fitting import SubjectOutputs
 from kerasood.evaluation.subject import Subject, divide
+from kerasood.evaluation.subject_outputs import SubjectOutputs
 from kerasood.extractor.build import build_full_extractor, head_of
 from kerasood.metrics import all_metrics
 from kerasood.reporting.paper import stand_ins
@@ -90,8 +90,8 @@ def measure(network, dataset, data_dir, detectors=DETECTORS, choosing=True):
     measured = {}
     for name in detectors:
         detector = build(name)
-        fitting = outputs.fitting(detector)
-        detector.fit(fitting.outputs, fitting.labels, fitting.head)
+        fit_data = outputs.fit_data(detector)
+        detector.fit(fit_data.outputs, fit_data.labels, fit_data.head)
         scores = {
             key: outputs.scores(detector, source, key)
             for key, source in {"in": test, **sources, **generated}.items()

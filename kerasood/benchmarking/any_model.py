@@ -6,8 +6,7 @@ import typing
 from collections.abc import Mapping, Sequence
 
 from kerasood.benchmarking.benchmark_result import Benchmark
-from kerasood.benchmarking.evaluating import evaluate_subjects, num_choosing
-from kerasood.benchmarking.progress import progress_of
+from kerasood.benchmarking.evaluating import evaluate_subjects, num_choosing, progress_of
 from kerasood.data.options import DataOptions
 from kerasood.evaluation.image_checks import check_shapes
 from kerasood.evaluation.measure import Settings

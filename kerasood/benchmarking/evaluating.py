@@ -2,15 +2,18 @@
 
 import collections.abc
 import math
+import sys
+
+import keras
 
 from kerasood.benchmarking.benchmark_result import Benchmark
 from kerasood.detectors import DETECTORS, Detector, build
 from kerasood.errors import InvalidInputError
 from kerasood.evaluation.auto import choose_detector
-from kerasood.evaluation.fitting import FittedDetectors, SubjectOutputs
 from kerasood.evaluation.measure import measure
 from kerasood.evaluation.ood_sets import set_entry
 from kerasood.evaluation.results import results_of
+from kerasood.evaluation.subject_outputs import FittedDetectors, SubjectOutputs
 from kerasood.extractor.build import output_names
 from kerasood.logs import log
 
@@ -195,3 +198,22 @@ def _check_accuracy(measured, subject, expected):
             "with the preprocessing, resizing and class order that it was trained with? "
             f"Received: {found:.2%} on {count:,} test images"
         )
+
+
+def progress_of(verbose):
+    """Display of progress: function of (title, number of images) -> function of images done.
+
+    Args:
+        verbose: "auto", 0 or 1 as in `keras.Model.fit`, "auto" being 1 in a terminal and else 0;
+            or such a function, which is returned as it is.
+    """
+    if callable(verbose):
+        return verbose
+    if verbose == "auto":
+        verbose = sys.stdout.isatty()
+    return _keras_bar if verbose else None
+
+
+def _keras_bar(title, total):
+    print(title)
+    return keras.utils.Progbar(total, unit_name="image").add

@@ -2,8 +2,7 @@
 
 import pathlib
 
-from kerasood.benchmarking.evaluating import evaluate_subjects, num_choosing
-from kerasood.benchmarking.progress import progress_of
+from kerasood.benchmarking.evaluating import evaluate_subjects, num_choosing, progress_of
 from kerasood.benchmarking.run_directories import announce_sets
 from kerasood.data.options import DEFAULTS
 from kerasood.detectors import build

@@ -3,7 +3,7 @@
 import numpy as np
 
 from kerasood.detectors import DETECTORS, build
-from kerasood.evaluation.choosing import CRITERION, Fitting, choose, mean_metrics
+from kerasood.evaluation.choosing import CRITERION, FitData, choose, mean_metrics
 from kerasood.extractor.build import output_names
 from kerasood.logs import log
 
@@ -40,7 +40,7 @@ def choose_detector(outputs, fitter):
     validation, aurocs = fitter.validation, {}
     for name in candidates(outputs.subject):
         detector = build(name)
-        detector.fit(*_part_of(outputs.fitting(detector)))
+        detector.fit(*_part_of(outputs.fit_data(detector)))
         aurocs[name] = mean_metrics(detector, validation.outputs)["auroc"]
         log.info(
             "auto: %s has a mean AUROC of %.2f %% on generated outliers", name, 100 * aurocs[name]
@@ -95,28 +95,28 @@ def has_bank(name):
 
 def _with_parameters(detector, outputs, validation, tune):
     """The detector with the parameters that the validation images choose."""
-    fitting = _part_of(outputs.fitting(detector))
+    fit_data = _part_of(outputs.fit_data(detector))
     grid = {name: values for name, values in detector.GRID.items() if name != "magnitude"}
     if tune and grid:
-        return choose(detector, fitting, validation, grid)
+        return choose(detector, fit_data, validation, grid)
     # It has chosen nothing, but what chose it must not calibrate it either.
     detector.choice_ = {
         "chosen": {}, "criterion": CRITERION, "num_images": validation.num_images,
         "images": validation.described, "outliers": validation.kinds, "default": None,
-        "tried": [], **mean_metrics(detector.fit(*fitting), validation.outputs),
+        "tried": [], **mean_metrics(detector.fit(*fit_data), validation.outputs),
     }
     return detector
 
 
-def _part_of(fitting):
-    """At most MOST_TRAINING evenly spaced images of a Fitting."""
-    if fitting.outputs is None:
-        return fitting
-    total = len(next(iter(fitting.outputs.values())))
+def _part_of(fit_data):
+    """At most MOST_TRAINING evenly spaced images of a FitData."""
+    if fit_data.outputs is None:
+        return fit_data
+    total = len(next(iter(fit_data.outputs.values())))
     if total <= MOST_TRAINING:
-        return fitting
+        return fit_data
     rows = np.linspace(0, total - 1, MOST_TRAINING).astype(int)
-    outputs = {name: array[rows] for name, array in fitting.outputs.items()}
-    labels = None if fitting.labels is None else fitting.labels[rows]
-    return Fitting(outputs, labels, fitting.head)
+    outputs = {name: array[rows] for name, array in fit_data.outputs.items()}
+    labels = None if fit_data.labels is None else fit_data.labels[rows]
+    return FitData(outputs, labels, fit_data.head)
 

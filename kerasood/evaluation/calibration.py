@@ -15,9 +15,9 @@ from kerasood.detectors.saving import fingerprint, load_detector, save_detector
 from kerasood.detectors.stepped import without_step
 from kerasood.errors import InvalidInputError
 from kerasood.evaluation.auto import choose_detector
-from kerasood.evaluation.fitting import FittedDetectors, SubjectOutputs
 from kerasood.evaluation.run_subjects import options_of_runs, subject_of_run
 from kerasood.evaluation.subject import subjects_of
+from kerasood.evaluation.subject_outputs import FittedDetectors, SubjectOutputs
 from kerasood.files import check_writable, read_json, write_json
 from kerasood.logs import log
 

@@ -16,7 +16,7 @@ from kerasood.metrics import all_metrics
 CRITERION = "highest mean AUROC over the kinds of generated outliers, then lowest mean FPR95"
 
 
-class Fitting(typing.NamedTuple):
+class FitData(typing.NamedTuple):
     """Arguments of `Detector.fit`."""
 
     outputs: dict | None
@@ -109,12 +109,12 @@ class Validation:
         return (images[start : start + size] for start in range(0, len(images), size))
 
 
-def choose(detector, fitting, validation, grid=None):
+def choose(detector, fit_data, validation, grid=None):
     """Fits a detector for every point of its grid and returns the best.
 
     Args:
         detector: Detector whose class has a `GRID`, {parameter: values}.
-        fitting: Fitting.
+        fit_data: FitData.
         validation: Validation.
         grid: {parameter: values}, instead of the class's.
 
@@ -125,7 +125,7 @@ def choose(detector, fitting, validation, grid=None):
     grid = detector.GRID if grid is None else grid
     candidates = [
         ({**params, **mean_metrics(fitted, outputs)}, fitted)
-        for params, fitted, outputs in _points(detector, grid, fitting, validation)
+        for params, fitted, outputs in _points(detector, grid, fit_data, validation)
     ]
     measured, best = min(candidates, key=lambda each: (-each[0]["auroc"], each[0]["fpr95"]))
     default = {name: getattr(detector, name) for name in grid}
@@ -150,11 +150,11 @@ def grid_points(grid):
         yield dict(zip(grid, values, strict=True))
 
 
-def _points(detector, grid, fitting, validation):
+def _points(detector, grid, fit_data, validation):
     """Yields (parameters, fitted detector, {name: outputs to score}) of every point."""
     for params in grid_points(grid):
         fitted = clone(detector).set_params(**params)
-        fitted.fit(fitting.outputs, fitting.labels, fitting.head)
+        fitted.fit(fit_data.outputs, fit_data.labels, fit_data.head)
         if not any(grid.get("magnitude", ())):
             # At most one step, that of a detector inside this one, whose parameters stay.
             steps = (fitted.input_step,)

@@ -9,8 +9,8 @@ from kerasood import thresholds
 from kerasood.errors import InvalidInputError, check_positive, check_share
 from kerasood.evaluation import protocols
 from kerasood.evaluation.calibration import calibration_scores
-from kerasood.evaluation.fitting import FittedDetectors, SubjectOutputs
 from kerasood.evaluation.ood_sets import OWN_SETS
+from kerasood.evaluation.subject_outputs import FittedDetectors, SubjectOutputs
 from kerasood.logs import log
 
 

@@ -8,10 +8,10 @@ from kerasood.data.source import ArraySource, ImageDigest
 from kerasood.data.splits import halves
 from kerasood.detectors import DETECTORS
 from kerasood.evaluation.calibration import calibration_scores
-from kerasood.evaluation.fitting import SubjectOutputs
 from kerasood.evaluation.measure import Settings, choice_in_words, measure
 from kerasood.evaluation.outputs import collect
 from kerasood.evaluation.subject import Subject, divide
+from kerasood.evaluation.subject_outputs import SubjectOutputs
 from kerasood.extractor.build import build_extractor, head_of
 from kerasood.extractor.input_gradient import SteppedExtractor
 from kerasood.metrics import all_metrics
@@ -211,7 +211,7 @@ def test_the_step_of_a_detector_is_made_once_for_all_sets(extractor, test_source
         made.append(arguments)
         return SteppedExtractor(*arguments)
 
-    monkeypatch.setattr("kerasood.evaluation.fitting.SteppedExtractor", make)
+    monkeypatch.setattr("kerasood.evaluation.subject_outputs.SteppedExtractor", make)
     steps = {"small": DETECTORS["odin"](1.0, 0.001), "large": DETECTORS["odin"](1.0, 0.05)}
     result = measured(extractor, test_source, steps)
     assert [step for _, _, step in made] == [0.001, 0.05]

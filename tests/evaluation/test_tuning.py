@@ -5,7 +5,7 @@ import pytest
 from sklearn.base import clone
 
 from kerasood.detectors import GODIN, ODIN, Energy, Mahalanobis
-from kerasood.evaluation.choosing import Fitting, Validation, choose
+from kerasood.evaluation.choosing import FitData, Validation, choose
 from kerasood.evaluation.outputs import collect
 from kerasood.extractor.input_gradient import SteppedExtractor
 from kerasood.metrics import all_metrics
@@ -25,9 +25,9 @@ def validation(extractor):
 
 
 @pytest.fixture(scope="module")
-def fitting(extractor):
+def fit_data(extractor):
     outputs = collect(extractor, [linear_network.images(60, seed=1)])
-    return Fitting(outputs, outputs["logits"].argmax(axis=1), None)
+    return FitData(outputs, outputs["logits"].argmax(axis=1), None)
 
 
 def measured(extractor, detector, validation):
@@ -43,7 +43,7 @@ def measured(extractor, detector, validation):
 
 
 def test_odin_chooses_the_best_of_all_forty_points(extractor, validation):
-    chosen = choose(ODIN(), Fitting(None, None, None), validation)
+    chosen = choose(ODIN(), FitData(None, None, None), validation)
     tried = chosen.choice_["tried"]
     points = [(point["temperature"], point["magnitude"]) for point in tried]
     assert len(points) == len(set(points)) == 40
@@ -61,8 +61,8 @@ def test_odin_chooses_the_best_of_all_forty_points(extractor, validation):
         )
 
 
-def test_a_learning_detector_is_fitted_and_chosen(extractor, validation, fitting):
-    chosen = choose(Mahalanobis(), fitting, validation)
+def test_a_learning_detector_is_fitted_and_chosen(extractor, validation, fit_data):
+    chosen = choose(Mahalanobis(), fit_data, validation)
     assert [point["magnitude"] for point in chosen.choice_["tried"]] == list(
         Mahalanobis.GRID["magnitude"]
     )
@@ -71,9 +71,9 @@ def test_a_learning_detector_is_fitted_and_chosen(extractor, validation, fitting
         measured(extractor, chosen, validation),
         atol=1e-9,
     )
-    refitted = clone(chosen).fit(fitting.outputs, fitting.labels)
+    refitted = clone(chosen).fit(fit_data.outputs, fit_data.labels)
     np.testing.assert_array_equal(
-        refitted.score(fitting.outputs), chosen.score(fitting.outputs)
+        refitted.score(fit_data.outputs), chosen.score(fit_data.outputs)
     )
 
 
@@ -84,20 +84,20 @@ def test_ties_go_to_the_first_point(validation):
         def _score(self, outputs):
             return 0.0 * super()._score(outputs)
 
-    assert choose(Indifferent(), Fitting(None, None, None), validation).temperature == 3.0
+    assert choose(Indifferent(), FitData(None, None, None), validation).temperature == 3.0
 
 
 def test_the_choice_says_on_what_it_rests(validation):
-    choice = choose(ODIN(), Fitting(None, None, None), validation).choice_
+    choice = choose(ODIN(), FitData(None, None, None), validation).choice_
     assert choice["images"] == "20 images that are neither trained nor tested on"
     assert choice["outliers"] == [
         "uniform_noise", "pairwise_means", "jigsaw", "speckle", "pixelate", "rgb_ghost", "invert"
     ]
 
 
-def test_the_detector_that_was_given_stays_as_it_is(validation, fitting):
+def test_the_detector_that_was_given_stays_as_it_is(validation, fit_data):
     detector = Mahalanobis(magnitude=0.002)
-    choose(detector, fitting, validation)
+    choose(detector, fit_data, validation)
     assert vars(detector) == {"magnitude": 0.002}
 
 
@@ -115,7 +115,7 @@ def test_images_as_they_are_are_computed_once(extractor):
     validation = Validation(Counted(extractor), IMAGES, batch_size=20)
     for temperature in (1.0, 2.0):
         chosen = type("E", (Energy,), {"GRID": {"temperature": (1.0, temperature + 1)}})()
-        choose(chosen, Fitting(None, None, None), validation)
+        choose(chosen, FitData(None, None, None), validation)
     assert calls == [20] * 8
 
 
@@ -135,6 +135,6 @@ def test_g_odin_chooses_its_step_on_in_distribution_images_alone():
         stepped = SteppedExtractor(extractor, fitted.input_loss, step) if step else extractor
         means[step] = np.mean(fitted.score(collect(stepped, [some])))
     best = min(means, key=means.get)
-    chosen = choose(GODIN(), Fitting(None, None, None), validation, {"magnitude": (0.0, *means)})
+    chosen = choose(GODIN(), FitData(None, None, None), validation, {"magnitude": (0.0, *means)})
     assert chosen.magnitude == best not in (0.0, max(means))
     assert [point["magnitude"] for point in chosen.choice_["tried"]] == [best]

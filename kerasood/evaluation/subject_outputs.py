@@ -7,7 +7,7 @@ from sklearn.base import clone
 
 from kerasood.detectors import Detector
 from kerasood.errors import InvalidInputError
-from kerasood.evaluation.choosing import Fitting, Validation, choose
+from kerasood.evaluation.choosing import FitData, Validation, choose
 from kerasood.evaluation.outputs import collect_source
 from kerasood.evaluation.outputs_cache import OutputsCache
 from kerasood.extractor.input_gradient import SteppedExtractor
@@ -79,14 +79,14 @@ class SubjectOutputs:
         step = self._step(f"{name}, {type(detector).__name__}'s step on the image", source)
         return collect_source(extractor, source, self.batch_size, step)
 
-    def fitting(self, detector):
-        """Arguments that the detector is fitted on: Fitting.
+    def fit_data(self, detector):
+        """Arguments that the detector is fitted on: FitData.
 
         Raises:
             ValueError: the detector learns, and the training images or the head are not to be had.
         """
         if not detector.learns:
-            return Fitting(None, None, None)
+            return FitData(None, None, None)
         kind, subject = type(detector).__name__, self.subject
         if subject.images.training is None:
             raise InvalidInputError(
@@ -99,7 +99,7 @@ class SubjectOutputs:
                 f"Received: {subject.label}, whose head cannot be read"
             )
         collected = self.collect(subject.images.training, "train")
-        return Fitting(collected.outputs, collected.labels, subject.head)
+        return FitData(collected.outputs, collected.labels, subject.head)
 
     def _step(self, name, source):
         if self.progress is None:
@@ -127,14 +127,14 @@ class FittedDetectors:
 
         One that has chosen already, and says so in `choice_`, keeps its parameters.
         """
-        fitting = self._outputs.fitting(detector)
+        fit_data = self._outputs.fit_data(detector)
         if hasattr(detector, "choice_"):
-            fitted = clone(detector).fit(*fitting)
+            fitted = clone(detector).fit(*fit_data)
             fitted.choice_ = detector.choice_
             return fitted
         if self.tune and detector.GRID:
-            return choose(detector, fitting, self.validation)
-        return clone(detector).fit(*fitting)
+            return choose(detector, fit_data, self.validation)
+        return clone(detector).fit(*fit_data)
 
     @property
     def validation(self):
