@@ -24,7 +24,7 @@ from kerasood.detectors import (
 )
 from kerasood.detectors._math.largest import kept_count, largest_mask
 from kerasood.detectors.saving import load_detector, save_detector
-from kerasood.evaluation.choosing import Fitting, Validation, choose
+from kerasood.evaluation.choosing import FitData, Validation, choose
 from kerasood.evaluation.outputs import collect
 from kerasood.extractor.input_gradient import SteppedExtractor
 
@@ -175,7 +175,7 @@ def test_the_inner_detector_given_stays_unfitted():
 def linear_fitting(extractor):
     outputs = collect(extractor, [linear_network.images(60, seed=1)])
     head = linear_network.KERNEL, linear_network.BIAS
-    return Fitting(outputs, outputs["logits"].argmax(axis=1), head)
+    return FitData(outputs, outputs["logits"].argmax(axis=1), head)
 
 
 def test_a_step_of_the_inner_detector_goes_through_the_rectifier():
