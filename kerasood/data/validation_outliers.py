@@ -3,6 +3,7 @@
 import numpy as np
 from PIL import Image
 
+from kerasood.data.decoding import to_channels
 from kerasood.errors import InvalidInputError
 
 TILES = 4
@@ -72,30 +73,41 @@ OUTLIER_KINDS = {
 }
 
 
+# Of grey images they are made in colour, and turned grey.
+IN_COLOUR = (pixelate, rgb_ghost, invert)
+
+
 def validation_outliers(images, seed=0):
     """All kinds of outliers, made from the same images.
 
     Args:
-        images: uint8 (N, H, W, 3), in-distribution, pixels 0-255.
+        images: uint8 (N, H, W, 3) or (N, H, W, 1), in-distribution, pixels 0-255.
         seed: int >= 0.
 
     Returns:
-        {kind: uint8 (N, H, W, 3)} in the order of `OUTLIER_KINDS`.
+        {kind: uint8, of the same shape} in the order of `OUTLIER_KINDS`.
 
     Raises:
-        ValueError: the images are no uint8 RGB images, or fewer than two.
+        ValueError: the images are no uint8 RGB or grey images, or fewer than two.
 
     Reference:
         Hendrycks et al., "Deep Anomaly Detection with Outlier Exposure", ICLR 2019, appendix A;
         kinds as in its released code.
     """
     images = np.asarray(images)
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3 or len(images) < 2:
+    channels = images.shape[-1] if images.ndim == 4 else None
+    if images.dtype != np.uint8 or channels not in (1, 3) or len(images) < 2:
         raise InvalidInputError(
-            "Expected at least two uint8 images of shape (N, H, W, 3). "
+            "Expected at least two uint8 images of shape (N, H, W, 3) or (N, H, W, 1). "
             f"Received: dtype={images.dtype}, shape={images.shape}"
         )
     return {
-        kind: make(np.random.default_rng([seed, index]), images)
+        kind: to_channels(
+            make(
+                np.random.default_rng([seed, index]),
+                to_channels(images, 3) if make in IN_COLOUR else images,
+            ),
+            channels,
+        )
         for index, (kind, make) in enumerate(OUTLIER_KINDS.items())
     }

@@ -7,6 +7,7 @@ import typing
 
 import numpy as np
 
+from kerasood.data.decoding import DEFAULT, Resizing
 from kerasood.errors import InvalidInputError, MissingDataError
 
 ANSWERS = ("probabilities", "score", "is_ood")
@@ -23,6 +24,7 @@ class Scorer:
         ask: function of uint8 (N, H, W, C) -> {"probabilities" (N, K), "score" (N,), "is_ood"
             (N,)}.
         image_shape: (H, W, C).
+        resizing: Resizing of files of other sizes, as in the network's training.
         class_names: tuple of str, or None.
         threshold: Threshold or PerClassThreshold with its promise, or None.
         batch_size: int, images in a pass.
@@ -30,6 +32,7 @@ class Scorer:
 
     ask: typing.Callable
     image_shape: tuple[int, int, int]
+    resizing: Resizing
     class_names: tuple[str, ...] | None
     threshold: typing.Any
     batch_size: int
@@ -86,9 +89,11 @@ def open_scorer(path, batch_size=64):
             f"Received: {path}"
         )
     with _OPENERS[kind](path) as (ask, facts):
+        way = facts.get("preprocessing") or {"resizing": DEFAULT.method, "antialias": True}
         yield Scorer(
             ask,
             tuple(facts["image_shape"]),
+            Resizing(method=way["resizing"], antialias=way["antialias"]),
             tuple(facts["class_names"]) if facts.get("class_names") else None,
             facts["threshold"],
             batch_size,
@@ -101,6 +106,7 @@ def _keras(path):
 
     from kerasood.networks.saving import load_network
     from kerasood.serving import OODModel
+    from kerasood.thresholds import read_threshold
 
     model = load_network(path)
     if not isinstance(model, OODModel):
@@ -114,9 +120,9 @@ def _keras(path):
         return {name: keras.ops.convert_to_numpy(outputs[name]) for name in ANSWERS}
 
     yield ask, {
+        **model.metadata,
         "image_shape": model.image_shape,
-        "class_names": getattr(model, "class_names", None),
-        "threshold": getattr(model, "promise", None),
+        "threshold": model.calibration and read_threshold(model.calibration),
     }
 
 

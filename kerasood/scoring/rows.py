@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from kerasood.data.decoding import WORKERS, decode
+from kerasood.data.decoding import DEFAULT, WORKERS, decode, to_channels
 
 
 def scored(scorer, stream, threads=WORKERS):
@@ -19,7 +19,7 @@ def scored(scorer, stream, threads=WORKERS):
     """
     ready = []
     ahead = 2 * scorer.batch_size
-    for name, image in decoded(stream, scorer.image_shape, ahead, threads):
+    for name, image in decoded(stream, scorer.image_shape, ahead, threads, scorer.resizing):
         ready.append((name, image))
         if len(ready) == scorer.batch_size:
             yield rows_of(scorer, ready)
@@ -28,13 +28,13 @@ def scored(scorer, stream, threads=WORKERS):
         yield rows_of(scorer, ready)
 
 
-def decoded(stream, image_shape, ahead, threads=WORKERS):
+def decoded(stream, image_shape, ahead, threads=WORKERS, resizing=DEFAULT):
     """Yields (name, uint8 (H, W, C) or the reason why not) in order, `ahead` of them at work."""
     stream, waiting = iter(stream), collections.deque()
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
         while True:
             for entry in itertools.islice(stream, ahead - len(waiting)):
-                future = pool.submit(prepared, entry.content, image_shape)
+                future = pool.submit(prepared, entry.content, image_shape, resizing)
                 waiting.append((entry.name, future))
             if not waiting:
                 return
@@ -42,16 +42,18 @@ def decoded(stream, image_shape, ahead, threads=WORKERS):
             yield name, future.result()
 
 
-def prepared(content, image_shape):
+def prepared(content, image_shape, resizing=DEFAULT):
     """One image as the model takes it, uint8 (H, W, C), or the reason (str) why it cannot be."""
+    shape = tuple(image_shape)
     if isinstance(content, np.ndarray):
-        if content.shape != tuple(image_shape):
-            return f"expected an image of shape {tuple(image_shape)}, not {content.shape}"
+        if content.shape != shape:
+            return f"expected an image of shape {shape}, not {content.shape}"
         return content
-    height, width, channels = image_shape
-    if height != width or channels != 3:
-        return f"files need a model of square RGB images, not of shape {tuple(image_shape)}"
-    return decode(content, height)
+    height, width, channels = shape
+    if height != width or channels not in (1, 3):
+        return f"files need a model of square images in colour or grey, not of shape {shape}"
+    image = decode(content, height, resizing)
+    return image if isinstance(image, str) else to_channels(image, channels)
 
 
 def rows_of(scorer, named):

@@ -101,7 +101,17 @@ def test_rgb_ghost_and_invert_worked_by_hand():
     np.testing.assert_array_equal(invert(rng(), image), [[[[1, 253, 252], [4, 250, 249]]]])
 
 
-@pytest.mark.parametrize("images", [IMAGES[:1], IMAGES / 255.0, IMAGES[0], IMAGES[..., :1]])
+@pytest.mark.parametrize("images", [IMAGES[:1], IMAGES / 255.0, IMAGES[0], IMAGES[..., :2]])
 def test_other_images_are_refused(images):
     with pytest.raises(ValueError, match="at least two uint8 images.*Received: dtype="):
         validation_outliers(images)
+
+
+def test_grey_images_give_grey_outliers():
+    outliers = validation_outliers(IMAGES[..., :1])
+    for made in outliers.values():
+        assert made.shape == (*IMAGES.shape[:3], 1) and made.dtype == np.uint8
+        assert np.any(made != IMAGES[..., :1])
+    # Red stays, the others are inverted: 0.299 g + 0.701 (255 - g), of g = 100 is 138.6.
+    image = np.full((2, 8, 8, 1), 100, np.uint8)
+    assert np.all(validation_outliers(image)["invert"] == 139)

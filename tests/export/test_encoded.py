@@ -2,6 +2,7 @@
 
 import struct
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -297,3 +298,15 @@ def test_the_graph_resizes_as_the_model_was_trained(tmp_path):
     )
     cropped = model(decode(file, 8)[None])["logits"]
     assert np.abs(outputs["logits"] - cropped).max() > 0.5
+
+
+def test_a_model_of_one_channel_takes_files():
+    body = [keras.layers.Flatten(), keras.layers.Dense(3)]
+    model = OODModel(keras.Sequential([keras.Input((8, 8, 1)), *body]), Energy(), 0.0)
+    file = noise(8, 8)
+    serve, _ = build_endpoints(model)["serving_bytes"]
+    grey = decoding.to_channels(file[None], 1)
+    expected = model(grey)["logits"]
+    np.testing.assert_allclose(serve(tf.constant([encode(file)]))["logits"], expected, rtol=1e-5)
+    images = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(encoded.to_grey(images), decoding.to_channels(images, 1))

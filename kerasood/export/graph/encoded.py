@@ -88,6 +88,12 @@ def decode_image(encoded, image_size, max_pixels=MAX_PIXELS, resizing=DEFAULT):
     return fit_to_square(image, image_size, resizing)
 
 
+def to_grey(images):
+    """uint8 (N, H, W, 3) -> (N, H, W, 1), as `kerasood.data.decoding.to_channels`."""
+    luma = tf.tensordot(tf.cast(images, tf.int32), tf.constant([19595, 38470, 7471]), 1)
+    return tf.cast((luma + 0x8000) // 0x10000, tf.uint8)[..., None]
+
+
 def fit_to_square(image, image_size, resizing=DEFAULT):
     """Makes an image square as kerasood.data.decoding does with a user's own images.
 

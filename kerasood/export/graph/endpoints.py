@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from kerasood.data.decoding import DEFAULT
 from kerasood.errors import InvalidInputError
-from kerasood.export.graph.encoded import MAX_PIXELS, decode_images
+from kerasood.export.graph.encoded import MAX_PIXELS, decode_images, to_grey
 
 SIGNATURE = "serving_default"
 SHORT_SIGNATURE = "classify"
@@ -35,9 +35,9 @@ def build_endpoints(ood_model, class_names=None, max_pixels=MAX_PIXELS):
         return short_answer(answer(images), class_names)
 
     endpoints = {SIGNATURE: (answer, spec), SHORT_SIGNATURE: (shorten, spec)}
-    preparation = max_pixels, _resizing_of(ood_model)
     height, width, channels = ood_model.image_shape
-    if height is not None and height == width and channels == 3:
+    preparation = channels, max_pixels, _resizing_of(ood_model)
+    if height is not None and height == width and channels in (1, 3):
         encoded = tf.TensorSpec((None,), tf.string, name="image_bytes")
         endpoints[ENCODED_SIGNATURE] = (_on_files(answer, height, *preparation), encoded)
         endpoints[SHORT_ENCODED_SIGNATURE] = (_on_files(shorten, height, *preparation), encoded)
@@ -90,7 +90,7 @@ def _resizing_of(ood_model):
     return DEFAULT._replace(method=preprocessing.resizing, antialias=preprocessing.antialias)
 
 
-def _on_files(answer, image_size, max_pixels, resizing):
+def _on_files(answer, image_size, channels, max_pixels, resizing):
     """`answer` on encoded images.
 
     Where a file is no image, "valid" is false, "is_ood" is true for clients that look no further,
@@ -101,6 +101,7 @@ def _on_files(answer, image_size, max_pixels, resizing):
     def serve(image_bytes):
         image_bytes = tf.ensure_shape(image_bytes, (None,))
         images, valid = decode_images(image_bytes, image_size, max_pixels, resizing)
+        images = images if channels == 3 else to_grey(images)
         outputs = {name: _blanked(output, valid) for name, output in answer(images).items()}
         return {**outputs, "is_ood": outputs["is_ood"] | ~valid, "valid": valid}
 
