@@ -76,7 +76,8 @@ class Calibrated:
 
 def calibrate_model(
     model, dataset, name="auto", promise=None, *, calibration=None, options=DEFAULTS,
-    preprocessing=None, tune=True, num_choosing=200, batch_size=250, seed=1, progress=None,
+    preprocessing=None, tune=True, num_choosing=200, batch_size=250, seed=1, step=True,
+    progress=None,
 ):
     """Detector and threshold of any Keras model for a promise, from in-distribution images.
 
@@ -84,8 +85,8 @@ def calibrate_model(
         model: keras.Model.
         dataset: its images, as `in_data` of `benchmark`.
         preprocessing: see `build_extractor`.
-        name, promise, calibration, options, tune, num_choosing, batch_size, seed, progress: see
-            `calibrate_run`.
+        name, promise, calibration, options, tune, num_choosing, batch_size, seed, step, progress:
+            see `calibrate_run`; the options' class names are those of the model's outputs.
 
     Returns:
         Calibrated.
@@ -98,9 +99,11 @@ def calibrate_model(
     (subject,), _, options = subjects_of(
         model, dataset, options, num_choosing, seed, preprocessing=preprocessing
     )
+    options = options.replace(class_names=None)
     outputs = SubjectOutputs(subject, batch_size, progress)
     detector, chosen = _new_detector(name, outputs, FittedDetectors(outputs, tune, seed))
     name = chosen.get("detector", name)
+    detector = detector if step else without_step(detector)
     outputs = _on_calibration(outputs, calibration, options)
     return _calibrated(name, detector, outputs, promise or thresholds.Promise(), options)
 

@@ -2,13 +2,13 @@
 
 import dataclasses
 
-from kerasood.config import ReadsData, option
+from kerasood.config import OwnModel, ReadsData, option
 from kerasood.errors import check_positive, check_share
 
 
 @dataclasses.dataclass(frozen=True)
-class ExportConfig(ReadsData):
-    """Configuration of `python -m export`: one run's model, detector and threshold as files."""
+class ExportConfig(OwnModel, ReadsData):
+    """Configuration of `python -m export`: one model, its detector and threshold as files."""
 
     run: str | None = option(None, "Run directory or zoo:NAME [the newest under runs/].")
     format: str = option(
@@ -26,7 +26,7 @@ class ExportConfig(ReadsData):
         None, "Version directory whose files shall answer again as at their export; writes nothing."
     )
     out: str = option("exported", "Folder that receives MODEL/VERSION/.")
-    model: str | None = option(None, "Name of the served model [the data set's name].")
+    name: str | None = option(None, "Name of the served model [the data set's name].")
     version: int | None = option(None, "Version number [the next free one].")
     max_megapixels: int = option(89, "Largest file that the SavedModel decodes; PNG: 54 at most.")
     detector: str = option(

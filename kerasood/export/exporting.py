@@ -11,7 +11,7 @@ import numpy as np
 from kerasood.data.adapters import as_source
 from kerasood.errors import InvalidInputError
 from kerasood.export.checks.golden import write_golden
-from kerasood.export.checks.promise import verify_promise
+from kerasood.export.checks.promise import said_of_scores, verify_promise
 from kerasood.export.checks.units import score_spread
 from kerasood.export.checks.verify import (
     QuantizedReport,
@@ -87,7 +87,8 @@ def export_model(
             54 million of them.
         calibration_images: images such as the threshold was calibrated on, in any form that
             `kerasood.data.as_source` takes, or None. Every file must accept as many of them as the
-            metadata's "calibration" promises; a quantised one is calibrated on them.
+            metadata's "calibration" promises; a quantised one is calibrated on them. Without them
+            the notes say where no image has a score like those of the calibration.
 
     Returns:
         Exported.
@@ -188,6 +189,9 @@ class _Writing:
             if self.left_out:
                 write_metadata(path, {**read_metadata(path), "left_out": self.left_out})
             notes[name] = FORMATS[name].finish(path, self._images, self._metadata, model_name)
+        threshold = calibration_in(self._metadata)
+        if threshold is not None and self._calibrating is None:
+            notes["calibration"] = said_of_scores(threshold, self._expected["score"])
         return {name: note for name, note in notes.items() if note}
 
 

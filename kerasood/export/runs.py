@@ -1,4 +1,4 @@
-"""From a run directory to files: its network, a detector fitted to it, and their threshold."""
+"""From a run directory, or any model's file, to files: network, fitted detector and threshold."""
 
 import dataclasses
 import pathlib
@@ -7,15 +7,17 @@ import numpy as np
 
 from kerasood.data.roles import ood_names
 from kerasood.errors import InvalidInputError
-from kerasood.evaluation.calibration import calibrate_run
+from kerasood.evaluation.calibration import calibrate_model, calibrate_run
 from kerasood.evaluation.ood_sets import named_sets, open_sets
 from kerasood.export.checks.conversion import measure_conversion
 from kerasood.export.exporting import export_model
 from kerasood.export.graph.encoded import check_max_pixels
 from kerasood.export.graph.quantization import Quantization
 from kerasood.export.versions import check_place, check_version
+from kerasood.extractor.preprocessing import preprocessing_from
 from kerasood.files import read_json
 from kerasood.logs import log
+from kerasood.networks.saving import load_network
 from kerasood.runs import git_commit, newest_run, open_run, versions
 from kerasood.serving import OODModel
 
@@ -24,7 +26,7 @@ NUM_REPRESENTATIVE = 128
 
 
 def export_run(config):
-    """Calibrates a run and writes and verifies its files; see `export_model`.
+    """Calibrates a run, or another model, and writes and verifies its files; see `export_model`.
 
     Args:
         config: ExportConfig.
@@ -33,31 +35,29 @@ def export_run(config):
         Exported; where a file was quantised and there are OOD sets, with its `conversion`.
 
     Raises:
-        ValueError: no such run, detector or data, or the version exists.
+        ValueError: no such run, model, detector or data, or the version exists.
         StorageError: the run's directory or the folder cannot be written.
     """
-    run = open_run(config.run) if config.run else newest_run()
-    model_name = config.model or pathlib.Path(run.config.dataset).stem
+    config.check_own_model()
+    run = None if config.model else open_run(config.run) if config.run else newest_run()
+    dataset = run.config.dataset if run else config.dataset
+    model_name = config.name or pathlib.Path(dataset).stem
     check_version(model_name, config.version)
     check_max_pixels(config.max_pixels)
     check_place(config.out)
-    calibrated = calibrate_run(
-        run, config.detector, config.promise, calibration=config.calibration, options=config.data,
-        tune=config.tune, num_choosing=config.validation_images, batch_size=config.batch_size,
-        seed=config.seed, step=config.step,
-    )
+    calibrated = _calibrated(run, config)
     threshold, images = calibrated.threshold, calibrated.subject.images
-    ood_sources = _ood_sources(config, run.config.dataset, calibrated.options)
+    ood_sources = _ood_sources(config, dataset, calibrated.options)
     log.info(
-        "%s: %s, %s; calibrated on %s",
-        run.path, calibrated.name, _in_words(threshold), calibrated.calibrated_on,
+        "%s: %s, %s; calibrated on %s", run.path if run else config.model, calibrated.name,
+        _in_words(threshold), calibrated.calibrated_on,
     )
     ood_model = OODModel(calibrated.subject.extractor, calibrated.detector, threshold.value)
     exported = export_model(
         ood_model,
         config.out,
         images=_images_to_verify(images.testing),
-        metadata=_metadata(run, calibrated),
+        metadata=_metadata(dataset, _origin(run, config), calibrated),
         model_name=model_name,
         formats=None if config.format == "all" else (config.format,),
         version=config.version,
@@ -73,16 +73,38 @@ def export_run(config):
     return dataclasses.replace(exported, conversion=conversion)
 
 
-def _metadata(run, calibrated):
+def _calibrated(run, config):
+    """The Calibrated of a run, or of the own model that the configuration names."""
+    ways = {
+        "calibration": config.calibration, "tune": config.tune, "batch_size": config.batch_size,
+        "num_choosing": config.validation_images, "seed": config.seed, "step": config.step,
+    }
+    if run:
+        return calibrate_run(run, config.detector, config.promise, options=config.data, **ways)
+    return calibrate_model(
+        load_network(config.model), config.dataset, config.detector, config.promise,
+        options=config.data.replace(class_names=config.class_names or None),
+        preprocessing=preprocessing_from(config.preprocessing, config.resizing, config.antialias),
+        **ways,
+    )
+
+
+def _origin(run, config):
+    if not run:
+        return {"model": pathlib.Path(config.model).name}
+    trained = read_json(run.path / "config.json")
+    return {"run": run.path.name, "training_commit": trained.get("commit")}
+
+
+def _metadata(dataset, origin, calibrated):
     calibration = calibrated.threshold.to_json()
     test = calibrated.subject.images.testing
     return {
         "calibration": {**calibration, "calibrated_on": calibrated.calibrated_on},
         "class_names": list(test.class_names or map(str, range(test.num_classes))),
-        "dataset": run.config.dataset,
-        "run": run.path.name,
+        "dataset": dataset,
+        **origin,
         "commit": git_commit(),
-        "training_commit": read_json(run.path / "config.json").get("commit"),
         "versions": versions(),
     }
 

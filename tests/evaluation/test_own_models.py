@@ -13,6 +13,7 @@ from kerasood.commands.train import train
 from kerasood.config import EvaluateConfig
 from kerasood.data import DataOptions
 from kerasood.evaluation.calibration import calibrate_model
+from kerasood.export import ExportConfig, export_run, read_metadata
 from kerasood.extractor import Preprocessing, options_for
 from kerasood.serving import OODModel, recalibrate
 from kerasood.training import train_config
@@ -230,7 +231,8 @@ def test_a_benchmark_s_cache_spares_the_second_one_the_network(tmp_path, monkeyp
 
 def test_a_model_s_detector_and_threshold_without_a_run_directory(photos, network):
     found = calibrate_model(
-        network, str(photos), preprocessing=Preprocessing("scale_0_1", "stretch", antialias=False)
+        network, str(photos), "energy",
+        preprocessing=Preprocessing("scale_0_1", "stretch", antialias=False),
     )
     assert found.name == "energy" and found.threshold.num_images == 30
     model = OODModel(found.subject.extractor, found.detector, found.threshold)
@@ -238,3 +240,18 @@ def test_a_model_s_detector_and_threshold_without_a_run_directory(photos, networ
         found.threshold.rank
     )
     assert (found.options.image_size, found.options.resizing) == (24, "stretch")
+
+
+def test_export_takes_a_model_s_file_and_its_folder(photos, network, tmp_path):
+    network.save(tmp_path / "mine.keras")
+    exported = export_run(ExportConfig(
+        model=str(tmp_path / "mine.keras"), dataset=str(photos), preprocessing="scale_0_1",
+        resizing="stretch", antialias=False, out=str(tmp_path / "out"), name="mine",
+        format="saved_model", detector="energy",
+    ))
+    metadata = read_metadata(exported.folder)
+    assert exported.folder == tmp_path / "out" / "mine" / "1"
+    assert metadata["class_names"] == list(CLASSES) and metadata["model"] == "mine.keras"
+    assert metadata["preprocessing"] == {"resizing": "stretch", "antialias": False}
+    # Half of the 60 validation images, which take the place of test images.
+    assert metadata["calibration"]["num_images"] == 30

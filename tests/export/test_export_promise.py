@@ -72,3 +72,12 @@ def test_per_class_and_a_quantised_file(calibrated, tmp_path):
     )
     assert result.paths.keys() == set(FORMATS)
     assert isinstance(model.network, keras.Model)
+
+
+def test_scores_unlike_those_of_the_calibration_are_told(calibrated, tmp_path):
+    """As where scores come from a network that was given rescaled pixels by hand."""
+    model, threshold, images = calibrated
+    assert "calibration" not in exported(calibrated, tmp_path / "right", None).notes
+    outside = thresholds.calibrate(model.predict(images)["score"] / 255 - 2, 0.8)
+    result = exported((model, outside, images), tmp_path / "wrong", None)
+    assert "none of 12 images has a score like those of the calib" in result.notes["calibration"]

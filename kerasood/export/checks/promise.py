@@ -48,3 +48,24 @@ def verify_promise(path, images):
             "Are they the pixels 0-255 that the model and its calibration were given?"
         )
     return share
+
+
+def said_of_scores(threshold, scores):
+    """A line for where no score of a file is like those that its threshold was calibrated on.
+
+    Args:
+        threshold: Threshold or PerClassThreshold.
+        scores: (N,) that the file gives to the images that it is verified with.
+
+    Returns:
+        str, or None.
+    """
+    pooled = getattr(threshold, "pooled", threshold)
+    if pooled.covers(scores):
+        return None
+    return (
+        f"none of {len(scores)} images has a score like those of the calibration "
+        f"({pooled.scores[0]:.4g} to {pooled.scores[-1]:.4g}; theirs are {np.min(scores):.4g} to "
+        f"{np.max(scores):.4g}): was it calibrated on the pixels 0-255 that the file is given? "
+        "With calibration_images the export makes sure of it"
+    )
