@@ -103,7 +103,8 @@ def calibrate_model(
     outputs = SubjectOutputs(subject, batch_size, progress)
     detector, chosen = _new_detector(name, outputs, FittedDetectors(outputs, tune, seed))
     name = chosen.get("detector", name)
-    detector = detector if step else without_step(detector)
+    if detector.input_step and not step:
+        detector = without_step(detector)
     outputs = _on_calibration(outputs, calibration, options)
     return _calibrated(name, detector, outputs, promise or thresholds.Promise(), options)
 
