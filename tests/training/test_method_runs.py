@@ -8,9 +8,9 @@ from two_layer_network import IMAGES, LABELS, two_layers
 
 from kerasood.benchmarking import benchmark_runs
 from kerasood.commands.export import export
-from kerasood.config import ExportConfig
 from kerasood.data.splits import TrainingData
 from kerasood.evaluation.measure import Settings
+from kerasood.export import ExportConfig
 from kerasood.networks.saving import load_network
 from kerasood.runs import Run
 from kerasood.training import OBJECTIVES, loop, train
