@@ -9,7 +9,7 @@ from tiny_models import random_images, small_network
 
 from kerasood.data.splits import TrainingData
 from kerasood.runs import Run
-from kerasood.training import callbacks, checkpoints, recipe
+from kerasood.training import callbacks, checkpoints, optimizers
 from kerasood.training import loop as training
 from kerasood.training.callbacks import TrainingDiverged
 from kerasood.training.config import stage_config, train_config
@@ -204,7 +204,7 @@ def test_a_loss_that_explodes_stops_training_and_is_placed(tmp_path):
 
 def test_a_loss_that_explodes_later_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
     rates = Rates(*[0.01] * 4, 1e30)
-    monkeypatch.setattr(recipe, "cosine_schedule", lambda *_: rates)
+    monkeypatch.setattr(optimizers, "cosine_schedule", lambda *_: rates)
     with pytest.raises(TrainingDiverged, match="epoch 2, by step 3. The state after epoch 1"):
         fit(tmp_path)
     run = Run(tmp_path / "run", CONFIG)
@@ -220,7 +220,7 @@ def test_a_loss_that_explodes_later_keeps_the_last_good_checkpoint(tmp_path, mon
 def test_a_last_step_that_breaks_the_weights_is_noticed(tmp_path, monkeypatch):
     """No loss follows that step, in this epoch."""
     rates = Rates(*[0.01] * 5, float("nan"))
-    monkeypatch.setattr(recipe, "cosine_schedule", lambda *_: rates)
+    monkeypatch.setattr(optimizers, "cosine_schedule", lambda *_: rates)
     with pytest.raises(TrainingDiverged, match="NaN or infinite at the end of epoch 2. The state"):
         fit(tmp_path)
     assert len(rows_of(Run(tmp_path / "run", CONFIG))) == 1
