@@ -163,7 +163,8 @@ def main():
         for seed in map(int, arguments.seeds.split(",")):
             for objective in arguments.objectives.split(","):
                 path = folder / f"{objective}-{seed}.json"
-                if path.exists():
+                # No seed changes the base.
+                if path.exists() or objective == "base" and any(folder.glob("base-*.json")):
                     continue
                 keras.backend.clear_session()
                 network, seconds = trained(objective, seed, images, arguments)

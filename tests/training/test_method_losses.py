@@ -128,6 +128,10 @@ def test_t2fnorm_trains_directions_and_scores_lengths():
     lengths = np.linalg.norm(inside["features"], axis=1, keepdims=True)
     expected = naive_cross_entropy(labels, inside["features"] / lengths / 0.1 @ kernel + bias)
     assert step(trainer, batches)["loss"] == pytest.approx(expected.mean(), rel=1e-5)
+    plain = two_layers()
+    softmax = keras.Model(plain.inputs[0], keras.layers.Softmax()(plain.outputs[0]))
+    same, batches = ready("t2fnorm", network=softmax)
+    assert step(same, batches)["loss"] == pytest.approx(expected.mean(), rel=1e-5)
     again = OBJECTIVES["t2fnorm"].network_for(trainer.network, {"temperature": 0.1})
     assert again is trainer.network
 

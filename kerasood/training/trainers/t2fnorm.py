@@ -5,6 +5,7 @@ from keras import ops
 
 from kerasood.errors import check_positive
 from kerasood.extractor.build import attached_extractor, head_layer
+from kerasood.extractor.head import LinearHead, linear
 from kerasood.networks.augmentation import Standardize
 from kerasood.training import objectives
 from kerasood.training.trainers.cross_entropy import CrossEntropyTraining
@@ -54,11 +55,11 @@ class FeatureNormTraining(CrossEntropyTraining):
         width = features.shape[-1]
         temperatures = (parameters["temperature"],) * width
         scale = Standardize((0.0,) * width, temperatures, dtype="float32", name=SCALED)
-        logits = head_layer(network)(scale(features))
+        logits = LinearHead(head_layer(network), name="logits_of_scaled")(scale(features))
         return keras.Model(network.inputs[0], logits, name=network.name)
 
     def training_loss(self, labels, ce, outputs):
         features = outputs["features"]
         norms = ops.sqrt(ops.sum(ops.square(features), axis=-1, keepdims=True) + SMALLEST_NORM)
-        logits = self._head(features / (self.temperature * norms))
+        logits = linear(self._head, features / (self.temperature * norms))
         return ops.mean(objectives.cross_entropy(labels, logits))
