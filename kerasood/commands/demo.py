@@ -20,12 +20,11 @@ from kerasood.reporting.findings import Findings
 from kerasood.training.config import train_config
 
 OOD_SETS = ("digits_heldout", "photos", "uniform_noise", "gaussian_noise", "blobs")
-DETECTORS = ("msp", "max_logit", "energy", "mahalanobis", "vim")
 SCORED = {"digits": 4, "digits_heldout": 4, "photos": 2, "uniform_noise": 1, "blobs": 1}
 NEXT = """With photos of your own, one folder per class, and a folder of other photos:
   python train.py --stage=all --dataset=my_photos/
-  python evaluate.py --ood=strange=other_photos/
-  python -m export --detector={detector}
+  python evaluate.py --detectors=auto --ood=strange=other_photos/
+  python -m export
 With a Keras model of your own: kerasood.benchmark(model, ...), see README.md."""
 
 flags.DEFINE_string("out", "demo", "Folder that receives everything.")
@@ -37,11 +36,11 @@ def main(_):
     start = time.monotonic()
     _step(1, "train.py --stage=all --dataset=digits")
     runs = train(train_config("digits", stage="all", out=str(out / "runs")))
-    _step(2, f"evaluate.py --ood={','.join(OOD_SETS)} --detectors={','.join(DETECTORS)} --notune")
+    _step(2, f"evaluate.py --ood={','.join(OOD_SETS)} --detectors=auto")
     results, page = evaluate(
         EvaluateConfig(
-            run=tuple(str(run.path) for run in runs), ood=OOD_SETS, detectors=DETECTORS,
-            tune=False, out=str(out / "report"),
+            run=tuple(str(run.path) for run in runs), ood=OOD_SETS, detectors=("auto",),
+            out=str(out / "report"),
         )
     )
     findings = Findings(results)
@@ -52,14 +51,14 @@ def main(_):
         ExportConfig(run=str(run.path), detector=detector, out=str(out / "exported"))
     )
     _step(4, "a few images through the exported files")
-    _print_answers(exported, detector)
+    _print_answers(exported)
     console.rule("[bold]What to do[/]", align="left")
     for line in decision(findings):
         console.print(line, markup=False, highlight=False)
     _print_promise(findings.threshold(group.models[0], detector))
     _print_method(findings)
     console.print(f"\nreport      {page}\nexported    {exported.folder}\n")
-    console.print(NEXT.format(detector=detector), highlight=False)
+    console.print(NEXT, highlight=False)
     console.print(f"\neverything took {time.monotonic() - start:.0f} s")
 
 
@@ -67,14 +66,14 @@ def _step(number, command):
     console.rule(f"[bold]{number}/4[/] {command}", align="left")
 
 
-def _print_answers(exported, detector):
+def _print_answers(exported):
     """Scores images through both files and shows what each got."""
     names, images, truths = _images_to_score()
     answers = run_exported(exported.paths["saved_model"], images)
     lite = run_exported(exported.paths["tflite"], images)
     metadata = read_metadata(exported.folder)
     table = Table(
-        "image", "true class", "answer", "probability", f"{detector} score", "TFLite score"
+        "image", "true class", "answer", "probability", "score", "TFLite score"
     )
     for row, name in enumerate(names):
         is_ood = bool(answers["is_ood"][row])
