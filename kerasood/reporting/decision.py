@@ -78,7 +78,7 @@ def _chosen_by(findings: Findings, number: int) -> str:
         return ""
     what = f"Of {number} detectors it has" if number > 1 else "It has"
     return (
-        f"{what} the lowest mean FPR95 over the {sets} below. These sets chose it, so on other "
+        f"{what} the lowest mean FPR95 over the {sets} below. It was chosen by that, so on other "
         "images expect somewhat less."
     )
 
