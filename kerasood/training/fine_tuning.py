@@ -10,7 +10,7 @@ from kerasood.errors import InvalidInputError
 from kerasood.extractor._keras import has_graph
 from kerasood.extractor.build import attached_extractor
 from kerasood.extractor.precision import rebuilt
-from kerasood.extractor.preprocessing import with_preprocessing
+from kerasood.extractor.preprocessing import warn_of_raw_pixels, with_preprocessing
 from kerasood.logs import log
 from kerasood.training.batches import Batches, PairedBatches, each_batch, num_batches
 from kerasood.training.callbacks import BeginEpoch, StopOnNaN
@@ -87,6 +87,8 @@ def fine_tune(
         crop = sample[0].shape[1] // 8
         augmentation = dataclasses.replace(recipe, crop=crop).augmentation(seed)
     model = with_preprocessing(model, preprocessing)
+    if sample[0].dtype == np.uint8:
+        warn_of_raw_pixels(model)
     trainer = _new_trainer(kind, settled, model, sample, outliers, augmentation)
     data, trained = (images, _train_on_data) if labels is None else (sample, _train_on_arrays)
     history = trained(

@@ -130,6 +130,8 @@ def test_fine_tune_feeds_what_preprocessing_says():
     )
     expected = plain.predict(IMAGES / np.float32(255), verbose=0)
     np.testing.assert_allclose(tuned.predict(IMAGES, verbose=0), expected, atol=1e-4)
+    with pytest.warns(UserWarning, match="no layer that rescales pixels before its first weights"):
+        kerasood.fine_tune(plain, IMAGES, LABELS, epochs=1, verbose=0, learning_rate=1e-9)
 
 
 def test_images_come_as_a_model_takes_them(network):
