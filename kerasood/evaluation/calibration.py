@@ -124,8 +124,7 @@ def calibrate_run(
             calibrate, and none chooses parameters.
         options: DataOptions.
         tune: whether a detector that is not fitted yet chooses its parameters.
-        num_choosing: int, images to choose them on.
-        batch_size: int.
+        num_choosing, batch_size: int, images to choose them on, and of a forward pass.
         seed: int, of the division of images and of generated outliers.
         step: whether the detector keeps its step on the image; without it, its threshold is a new
             one, and the evaluation's stays stored.
