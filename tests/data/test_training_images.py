@@ -97,6 +97,8 @@ def test_runs_that_hold_out_by_their_seed_read_each_their_own(tmp_path):
 
 
 def test_missing_outliers_are_an_error_before_anything_is_read(tmp_path):
-    config = tiny_config(tmp_path, objective="energy", outliers=str(tmp_path / "gone.npz"))
+    config = tiny_config(
+        tmp_path, stage="finetune", objective="energy", outliers=str(tmp_path / "gone.npz")
+    )
     with pytest.raises(ValueError, match="Expected a path that exists"):
         TrainingImages(config, stages_of(config))
