@@ -172,7 +172,11 @@ PREPARED = {
     "ResNet50": ("imagenet_caffe", keras.applications.resnet50.preprocess_input),
     "DenseNet121": ("imagenet_torch", keras.applications.densenet.preprocess_input),
 }
-LEFT_OUT = {"grouped convolution": {"onnx": "of_three_groups"}}
+LEFT_OUT = {
+    "grouped convolution": {"onnx": "of_three_groups"},
+    # Its depthwise convolutions are grouped ones.
+    "ConvNeXtTiny": {"onnx": "stage_0_block_0_depthwise_conv"},
+}
 PROBABILITIES = {
     "functional softmax", "softmax layer", "named logits softmax", "named main softmax", "nested",
     "temperature", "mixed precision", "binary sigmoid", "binary sigmoid layer",
