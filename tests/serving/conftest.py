@@ -25,7 +25,7 @@ def files(tmp_path):
         "notes.png": b"no image",
         "empty.jpg": b"",
         "truncated.jpg": encode(picture(20, 20), "JPEG")[:300],
-        "huge.png": huge_png(6000, 5000),
+        "huge.png": huge_png(8000, 7000),
         "again.jpg": encode(noise(20, 30), "JPEG"),
     }
     for name, content in contents.items():

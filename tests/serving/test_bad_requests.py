@@ -32,7 +32,7 @@ BAD = {
     "text": (np.full((1, 8, 8, 3), "7"), "dtype=<U1"),
     "files": (
         np.array(
-            [b"", b"no image", encode(picture(20, 20), "JPEG")[:300], huge_png(6000, 5000)],
+            [b"", b"no image", encode(picture(20, 20), "JPEG")[:300], huge_png(8000, 7000)],
             dtype=object,
         ),
         "dtype=object",

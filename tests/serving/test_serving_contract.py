@@ -50,7 +50,7 @@ BAD_FILES = {
     "text": b"no image",
     "truncated JPEG": encode(picture(20, 20), "JPEG")[:300],
     "truncated PNG": encode(noise(20, 20))[:300],
-    "30 megapixels": huge_png(6000, 5000),
+    "56 megapixels": huge_png(8000, 7000),
     "BMP": encode(noise(8, 8), "BMP"),
 }
 
