@@ -27,18 +27,18 @@ def calibrated():
     return OODModel(network, Energy(), threshold), threshold, images
 
 
-def exported(calibrated, folder, calibration_images, **options):
+def exported(calibrated, folder, calibration_images, formats=("saved_model",), **options):
     model, threshold, images = calibrated
     metadata = {"calibration": threshold.to_json()}
     return export.export_model(
-        model, folder, images=images[:12], metadata=metadata, formats=FORMATS,
+        model, folder, images=images[:12], metadata=metadata, formats=formats,
         calibration_images=calibration_images, **options,
     )  # fmt: skip
 
 
 def test_the_images_it_was_calibrated_on(calibrated, tmp_path):
     _, threshold, images = calibrated
-    result = exported(calibrated, tmp_path, ArraySource("theirs", images))
+    result = exported(calibrated, tmp_path, ArraySource("theirs", images), FORMATS)
     for path in result.paths.values():
         assert export.verify_promise(path, images) == threshold.rank / 200
         # Others of their kind: between the bounds, and not the same share.
@@ -68,7 +68,8 @@ def test_per_class_and_a_quantised_file(calibrated, tmp_path):
     )
     model = OODModel(model.network, Energy(), per_class)
     result = exported(
-        (model, per_class, images), tmp_path, images, quantization=export.Quantization("dynamic")
+        (model, per_class, images), tmp_path, images, FORMATS,
+        quantization=export.Quantization("dynamic"),
     )
     assert result.paths.keys() == set(FORMATS)
     assert isinstance(model.network, keras.Model)

@@ -59,6 +59,7 @@ def assert_same(trained, first, second):
         assert difference <= 1e-5 * np.linalg.norm(theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["ce", "sparsity", "energy"])
 def test_an_epoch_in_one_call_ends_where_keras_s_loop_does(trained, report, objective):
     assert report["backend"] == "jax"
@@ -70,15 +71,18 @@ def test_an_epoch_in_one_call_ends_where_keras_s_loop_does(trained, report, obje
         assert ("val_loss" in row) == (objective == "ce")
 
 
+@pytest.mark.slow
 def test_so_does_one_call_a_step(trained):
     assert_same(trained, "ce/stepped", "ce/plain")
 
 
+@pytest.mark.slow
 def test_the_objectives_end_apart(trained):
     pairs = zip(arrays_of(trained, "ce/plain"), arrays_of(trained, "energy/plain"), strict=False)
     assert any(ours.shape == theirs.shape and np.any(ours != theirs) for ours, theirs in pairs)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_off_goes_on_to_the_same_weights(trained, report):
     for ours, theirs in zip(
         arrays_of(trained, "ce/resumed"), arrays_of(trained, "ce/scanned"), strict=True
@@ -87,6 +91,7 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_weights(trained, report):
     assert report["histories"]["ce/resumed"] == report["histories"]["ce/scanned"]
 
 
+@pytest.mark.slow
 def test_half_precision_trains_and_keeps_its_state_in_float32(trained, report):
     assert {str(array.dtype) for array in arrays_of(trained, "ce/half")} <= {
         "float32", "int32", "uint32",
@@ -97,24 +102,29 @@ def test_half_precision_trains_and_keeps_its_state_in_float32(trained, report):
     assert losses != expected and losses == pytest.approx(expected, rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_loss_that_explodes_stops_training_after_the_call(report):
     assert report["diverged"].startswith("The loss became nan in epoch 1, by step 2. No epoch was")
 
 
+@pytest.mark.slow
 def test_images_that_do_not_fit_stay_where_they_are(report):
     assert report["too_large"] is True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed, alone", [(1, "ce/scanned"), (2, "seed2/alone")])
 def test_models_side_by_side_end_where_each_does_alone(trained, report, seed, alone):
     assert_same(trained, f"seed{seed}/together", alone)
     assert len(report["logs"]["loss"]) == 2
 
 
+@pytest.mark.slow
 def test_the_weight_of_a_penalty_is_no_part_of_what_is_compiled(report):
     assert report["same_program"] == {"weight": True, "site": False}
 
 
+@pytest.mark.slow
 def test_models_side_by_side_are_different(trained):
     first, second = (arrays_of(trained, f"seed{seed}/together") for seed in (1, 2))
     assert any(np.any(ours != theirs) for ours, theirs in zip(first, second, strict=True))
