@@ -29,7 +29,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
             and len(inputs.shape) == 4
             and self.axis in (-1, 3)
             and keras.backend.standardize_dtype(inputs.dtype) in _STATISTICS_IN_FLOAT32
-            and not (self.renorm or self.synchronized)
+            # Keras 3.12, the last for Python 3.10, has no renorm.
+            and not (getattr(self, "renorm", False) or self.synchronized)
         )
 
     def _fused(self, inputs):
