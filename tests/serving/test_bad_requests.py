@@ -5,6 +5,7 @@ import contextlib
 import numpy as np
 import pytest
 from encoded_images import encode, huge_png, noise, picture
+from old_runtimes import answers_no_images
 from tiny_models import random_images
 
 from kerasood import export
@@ -64,7 +65,9 @@ def test_each_is_refused_in_words_and_the_next_is_served(run):
         np.testing.assert_array_equal(output, expected[name])
 
 
-def test_no_images_get_no_answers(run):
+def test_no_images_get_no_answers(run, request):
+    if not answers_no_images(request.node.callspec.params["run"]):
+        pytest.skip("this ONNX Runtime refuses to be asked about no images")
     expected = run(GOOD)
     outputs = run(GOOD[:0])
     assert outputs.keys() == expected.keys()
