@@ -127,7 +127,9 @@ class _KerasFirst(importlib.abc.MetaPathFinder):
 
     def find_spec(self, name, path=None, target=None):
         if name in ("keras", "tensorflow"):
-            return self._in_silence(importlib.machinery.PathFinder.find_spec(name, path))
+            others = (finder for finder in sys.meta_path if finder is not self)
+            specs = (finder.find_spec(name, path, target) for finder in others)
+            return self._in_silence(next(filter(None, specs), None))
         if name.startswith("kerasood.") and not _is_light(name):
             # Before any of our modules is half there, since registering imports several.
             importlib.import_module("keras")

@@ -55,6 +55,7 @@ NAMES = {
 }
 IMAGES = ("data_dir", "download", "strict")
 PARAMETERS = ("tune", "validation_images", "batch_size", "seed")
+OWN_MODEL = ("model", "dataset", "class_names", "preprocessing", "resizing", "antialias")
 
 HELP = {
     "train": Help(
@@ -86,10 +87,12 @@ HELP = {
             "python evaluate.py",
             "python evaluate.py --run=runs/a,runs/b --ood=svhn,strange=other_photos/",
             "python evaluate.py --run=zoo:cifar10-wrn10-1-base --detectors=auto",
+            "python evaluate.py --model=mine.keras --dataset=my_photos/ --detectors=auto",
             "python evaluate.py --suite=paper",
         ),
         {
             "What is measured": ("run", "ood", "detectors", "protocol", "suite", "tpr"),
+            "A model of your own": OWN_MODEL,
             "Parameters of detectors": PARAMETERS,
             "Images": IMAGES,
             "Report": ("out", "cache"),
@@ -102,6 +105,7 @@ HELP = {
             "python -m export",
             "python -m export --run=zoo:cifar10-wrn10-1-base --detector=mahalanobis",
             "python -m export --format=tflite --quantization=int8",
+            "python -m export --model=mine.keras --dataset=my_photos/",
             "python -m export --calibration=new_photos/ --tpr=0.99",
             "python -m export --verify=exported/cifar10/1",
         ),
@@ -109,9 +113,10 @@ HELP = {
             "What is exported": (
                 "run", "detector", "step", "format", "quantization", "max_megapixels"
             ),
+            "A model of your own": OWN_MODEL,
             "Threshold": ("tpr", "guarantee", "confidence", "per_class", "calibration"),
             "Parameters of the detector": PARAMETERS,
-            "Where to": ("out", "model", "version", "verify"),
+            "Where to": ("out", "name", "version", "verify"),
             "Images": ("data_dir", "download", "ood", "evaluation_images"),
         },
         ("detectors", "networks"),

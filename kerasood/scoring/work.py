@@ -45,9 +45,9 @@ def score_files(
         images: str or Path or a list of these: see `kerasood.scoring.inputs.entries`.
         out: path of the .csv or .parquet file to write; must not exist.
         batch_size: images in a pass.
-        threads: threads that decode; one per core, at most 8, by default.
+        threads: threads that decode; one per core, at most 8, by default; of the engine "local".
         part_size: rows that are kept at a time: what is lost at most when the job is killed.
-        resume: whether an unfinished job of the same settings goes on.
+        resume: whether an unfinished job of the same settings goes on; of the engine "local".
         column: the column of CSV lists that names the files.
         against: path of an earlier output to compare with, or None.
         engine: "local", or "ray" for the workers of a Ray cluster (extra `ray`).
@@ -58,9 +58,9 @@ def score_files(
     Raises:
         MissingDataError, InvalidInputError: model, images or settings are not what they must be.
     """
-    threads = WORKERS if threads is None else threads
+    decoders = WORKERS if threads is None else threads
     for name, value in (
-        ("batch_size", batch_size), ("threads", threads), ("part_size", part_size)
+        ("batch_size", batch_size), ("threads", decoders), ("part_size", part_size)
     ):
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise InvalidInputError(f"Expected {name} >= 1. Received: {name}={value!r}")
@@ -68,6 +68,11 @@ def score_files(
         raise InvalidInputError(f"Expected engine local or ray. Received: engine={engine!r}")
     if against is not None and not pathlib.Path(against).is_file():
         raise InvalidInputError(f"Expected an earlier output. Received: against={against}")
+    _check_acts(
+        engine,
+        {"address": address, "workers": workers} if engine == "local"
+        else {"resume": resume or None, "threads": threads},
+    )
     if engine == "ray":
         return score_on_ray(model, images, out, batch_size, column, against, address, workers)
     job = {
@@ -76,7 +81,17 @@ def score_files(
         "column": column,
         "batch_size": batch_size,
     }
-    return _score_here(job, Table(out, job, resume), model, threads, part_size, against, verbose)
+    table = Table(out, job, resume)
+    return _score_here(job, table, model, decoders, part_size, against, verbose)
+
+
+def _check_acts(engine, of_the_other):
+    """Refuses arguments that the engine would ignore."""
+    for name, value in of_the_other.items():
+        if value is not None:
+            raise InvalidInputError(
+                f"Expected no {name} with the engine {engine}. Received: {name}={value!r}"
+            )
 
 
 def _score_here(job, table, model, threads, part_size, against, verbose):

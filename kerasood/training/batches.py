@@ -98,7 +98,7 @@ class PairedBatches:
     def __init__(self, data, outliers, count, seed, num_images):
         self.data = data
         self.outliers = outliers
-        self.pool = np.arange(len(outliers))
+        self.pool = None if outliers is None else np.arange(len(outliers))
         self.count = count
         self.seed = seed
         self.num_images = num_images

@@ -60,7 +60,7 @@ def fine_tune(
         learning_rate: float > 0, of the first step.
         augmentation: keras layer called as `augmentation(images, training=training)`, None, or
             "recipe": crops shifted by up to an eighth of the height, and mirrored.
-        outliers: (M, H, W, C) uint8, for the objectives that train on them: two for each image.
+        outliers: (M, H, W, C) uint8, for the objectives that train on them.
         validation_data: as in `keras.Model.fit`; its loss is the plain cross-entropy.
         callbacks: Keras callbacks.
         verbose: as in `keras.Model.fit`.
@@ -117,9 +117,6 @@ def _train_on_arrays(trainer, arrays, outliers, recipe, seed, **arguments):
 
 def _train_on_data(trainer, data, outliers, recipe, seed, **arguments):
     steps = num_batches(data) or sum(1 for _ in each_batch(data))
-    if outliers is None:
-        trainer.compile(recipe.optimizer(steps))
-        return trainer.fit(data, shuffle=False, **arguments)
     images, _ = next(each_batch(data))
     count = trainer.outliers_per_image * len(images)
     paired = PairedBatches(data, outliers, count, seed, steps * len(images))
@@ -127,6 +124,8 @@ def _train_on_data(trainer, data, outliers, recipe, seed, **arguments):
     trainer.compile(recipe.optimizer(steps))
     begin = BeginEpoch(trainer, paired, outliers)
     arguments["callbacks"] = [begin, *arguments["callbacks"]]
+    if outliers is None:
+        return trainer.fit(data, shuffle=False, **arguments)
     return trainer.fit(paired.batches(), steps_per_epoch=steps, shuffle=False, **arguments)
 
 

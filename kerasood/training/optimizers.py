@@ -51,7 +51,7 @@ class NesterovSGD(keras.optimizers.SGD):
         super().build(variables)
         for other in self._others:
             other.optimizer.build(other.trained)
-            other.places = {self._get_variable_index(variable) for variable in other.trained}
+            other.indices = {self._get_variable_index(variable) for variable in other.trained}
 
     def apply(self, grads, trainable_variables=None):
         super().apply(grads, trainable_variables)
@@ -60,7 +60,7 @@ class NesterovSGD(keras.optimizers.SGD):
 
     def update_step(self, gradient, variable, learning_rate):
         for other in self._others:
-            if self._get_variable_index(variable) in other.places:
+            if self._get_variable_index(variable) in other.indices:
                 other.optimizer.update_step(gradient, variable, other.optimizer.learning_rate)
                 return
         learning_rate = ops.cast(learning_rate, variable.dtype)
@@ -83,7 +83,7 @@ class _Other:
     """Another optimizer and what it trains, hidden from Keras, which would count that as state."""
 
     def __init__(self, trained, optimizer):
-        self.trained, self.optimizer, self.places = trained, optimizer, set()
+        self.trained, self.optimizer, self.indices = trained, optimizer, set()
 
 
 def cosine_schedule(initial, final, num_steps):

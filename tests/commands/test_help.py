@@ -64,6 +64,8 @@ def test_every_flag_is_in_one_place_and_every_example_can_be_typed(name, fresh):
     described, text = helping.HELP[name], fresh["texts"][name]
     grouped = [flag for flags in described.groups.values() for flag in flags]
     assert len(grouped) == len(set(grouped)) and set(grouped) <= set(flag_names(config_class))
+    # The parameters of objectives have a group of their own, and short commands none.
+    assert ("\nFlags:" in text) == (not described.groups)
     for flag in flag_names(config_class):
         assert len(re.findall(rf"^  --(?:\[no\])?{flag}\b", text, re.M)) == 1
     for example in described.examples:

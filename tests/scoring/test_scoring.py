@@ -293,3 +293,14 @@ def test_an_ood_model_s_file_says_how_photographs_are_resized(tmp_path):
     with open_scorer(tmp_path / "model.keras") as scorer:
         assert scorer.resizing == Resizing(method="stretch", antialias=False)
         assert scorer.threshold == threshold
+
+
+@pytest.mark.parametrize(
+    "engine, given",
+    [("local", {"workers": 2}), ("local", {"address": "auto"}),
+     ("ray", {"resume": True}), ("ray", {"threads": 2})],
+)  # fmt: skip
+def test_settings_of_the_other_engine_are_refused(tmp_path, engine, given):
+    (name,) = given
+    with pytest.raises(ValueError, match=f"no {name} with the engine {engine}. Received: {name}="):
+        score_files("x", "y", tmp_path / "z.csv", engine=engine, **given)

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 from tiny_models import random_images
 
@@ -218,3 +219,37 @@ def test_float16_losses_are_scaled():
         steps.append(tuned.get_weights()[0] - start)
     # As long as in float32; a loss that stays scaled would take the step 1 / 32,768 as far.
     assert np.linalg.norm(steps[0]) == pytest.approx(np.linalg.norm(steps[1]), rel=0.05)
+
+
+class TellsEpochs(CrossEntropyTraining):
+    def begin_training(self, batches):
+        self.begun = [batches.num_images]
+        begun.append(self.begun)
+
+    def begin_epoch(self, epoch, outliers):
+        self.begun.append((epoch, outliers))
+
+
+begun = []
+
+
+@pytest.mark.parametrize("in_batches", [False, True])
+def test_hooks_are_called_without_outliers_too(in_batches, monkeypatch):
+    monkeypatch.setitem(OBJECTIVES, "tells_epochs", TellsEpochs)
+    data = (IMAGES, LABELS)
+    if in_batches:
+        data = (tf.data.Dataset.from_tensor_slices(data).batch(12),)
+    fine_tune(network(), *data, objective="tells_epochs")
+    assert begun.pop() == [24, (0, None), (1, None)]
+
+
+class OwnRule(CrossEntropyTraining):
+    def own_optimizers(self, optimizer):
+        return [(self.network.trainable_variables[:1], keras.optimizers.SGD(0.0))]
+
+
+def test_another_optimizer_than_the_recipes_is_told_to_train_what_has_its_own_rule(caplog):
+    OwnRule(network()).compile()
+    assert not caplog.messages
+    OwnRule(network()).compile(keras.optimizers.Adam())
+    assert "objective ce leaves some variables to rules of their own, which Adam" in caplog.text

@@ -79,21 +79,21 @@ def test_weights_of_outliers_grow_with_what_the_network_fails_to_do():
     _, _, outside = seen(trainer, batches)
     rows = batches[0][0]["rows_out"]
     step(trainer, batches)
-    places = np.asarray(trainer.places)
+    parameters = np.asarray(trainer.raw_weights)
     divergence = np.zeros(24)
     np.add.at(divergence, rows, naive_divergence(outside["logits"]))
-    # d mean(v KL) / d place at places of 0: 12 outliers of 24; the mean of all places stays.
+    # d mean(v KL) / d parameter at parameters of 0: 12 outliers of 24; the mean of all stays.
     expected = 100 * 0.5 / 12 * (divergence - divergence.sum() / 24) / (4 * np.log(2))
-    np.testing.assert_allclose(places, expected, rtol=1e-3, atol=1e-3)
-    assert places.max() > 0 > places.min()
+    np.testing.assert_allclose(parameters, expected, rtol=1e-3, atol=1e-3)
+    assert parameters.max() > 0 > parameters.min()
 
 
 def test_weighted_outliers_weigh_what_the_publication_says():
     trainer, batches = ready("resampling")
-    places = np.random.default_rng(1).normal(0, 3, 24)
-    trainer.places.assign(places)
+    parameters = np.random.default_rng(1).normal(0, 3, 24)
+    trainer.raw_weights.assign(parameters)
     labels, inside, outside = seen(trainer, batches)
-    weights = np.log1p(np.exp(places))
+    weights = np.log1p(np.exp(parameters))
     scale = np.mean(np.sqrt(weights)) / np.mean(weights)
     v = scale * np.sqrt(weights[batches[0][0]["rows_out"]])
     expected = naive_cross_entropy(labels, inside["logits"]).mean()
@@ -103,7 +103,7 @@ def test_weighted_outliers_weigh_what_the_publication_says():
 
 def test_after_the_weights_a_subset_is_left():
     trainer, _ = ready("resampling", weighing_epochs=2, subset=0.25)
-    trainer.places.assign(np.where(np.arange(24) < 8, 40.0, -40.0))
+    trainer.raw_weights.assign(np.where(np.arange(24) < 8, 40.0, -40.0))
     assert len(trainer.begin_epoch(1, OUTLIERS)) == 24
     assert float(trainer.is_weighing) == 1
     subset = trainer.begin_epoch(2, OUTLIERS)

@@ -72,12 +72,12 @@ class BackgroundResampling(OutlierTraining):
     def begin_training(self, batches):
         count = len(batches.outliers)
         self._seed = batches.seed
-        self.places = self.add_weight((count,), "zeros", autocast=False, name="outlier_weights")
+        self.raw_weights = self.add_weight((count,), "zeros", autocast=False, name="outlier_weights")
 
     def begin_epoch(self, epoch, outliers):
         is_weighing = epoch < self.weighing_epochs
         self.is_weighing.assign(float(is_weighing))
-        roots = np.sqrt(np.logaddexp(0, np.asarray(ops.convert_to_numpy(self.places), "float64")))
+        roots = np.sqrt(np.logaddexp(0, np.asarray(ops.convert_to_numpy(self.raw_weights), "float64")))
         # The subset is one draw: the same in all epochs that are left.
         draw = epoch if is_weighing else self.weighing_epochs
         generator = np.random.default_rng([self._seed, RESAMPLING_STREAM, draw])
@@ -86,12 +86,12 @@ class BackgroundResampling(OutlierTraining):
         return rows.astype("int32")
 
     def own_optimizers(self, optimizer):
-        return [([self.places], keras.optimizers.SGD(self.weight_rate, momentum=0.9))]
+        return [([self.raw_weights], keras.optimizers.SGD(self.weight_rate, momentum=0.9))]
 
     def outlier_loss(self, labels, ce, outputs):
         # Gradients of the weights are turned round: what the network lowers, they raise.
-        places = 2.0 * ops.stop_gradient(self.places.value) - self.places.value
-        roots = ops.sqrt(ops.softplus(places))
+        raw = 2.0 * ops.stop_gradient(self.raw_weights.value) - self.raw_weights.value
+        roots = ops.sqrt(ops.softplus(raw))
         scale = ops.mean(roots) / ops.mean(ops.square(roots))
         weights = scale * ops.take(roots, outputs["rows_out"])
         weights = ops.where(self.is_weighing > 0, weights, ops.ones_like(weights))

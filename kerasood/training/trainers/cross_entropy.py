@@ -9,6 +9,7 @@ from kerasood.extractor._keras import all_layers, has_graph
 from kerasood.extractor.build import attached_extractor, is_extractor
 from kerasood.extractor.graph_head import find_head, output_operation
 from kerasood.extractor.head import num_units
+from kerasood.logs import log
 from kerasood.training import objectives
 from kerasood.training.batches import num_batches
 from kerasood.training.optimizers import NesterovSGD
@@ -173,6 +174,12 @@ class CrossEntropyTraining(Described, keras.Model):
         if isinstance(optimizer, NesterovSGD):
             for variables, own in self.own_optimizers(optimizer):
                 optimizer.leave(variables, own)
+        elif type(self).own_optimizers is not CrossEntropyTraining.own_optimizers:
+            log.warning(
+                "objective %s leaves some variables to rules of their own, which %s does not know: "
+                "it trains all of them alike; compile() takes the recipe's optimizer",
+                self.objective, type(optimizer).__name__,
+            )
         if auto_scale_loss and _computes_in_float16(self.network):
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         super().compile(optimizer, auto_scale_loss=auto_scale_loss, **arguments)
