@@ -72,12 +72,15 @@ class BackgroundResampling(OutlierTraining):
     def begin_training(self, batches):
         count = len(batches.outliers)
         self._seed = batches.seed
-        self.raw_weights = self.add_weight((count,), "zeros", autocast=False, name="outlier_weights")
+        self.raw_weights = self.add_weight(
+            (count,), "zeros", autocast=False, name="outlier_weights"
+        )
 
     def begin_epoch(self, epoch, outliers):
         is_weighing = epoch < self.weighing_epochs
         self.is_weighing.assign(float(is_weighing))
-        roots = np.sqrt(np.logaddexp(0, np.asarray(ops.convert_to_numpy(self.raw_weights), "float64")))
+        raw = np.asarray(ops.convert_to_numpy(self.raw_weights), "float64")
+        roots = np.sqrt(np.logaddexp(0, raw))
         # The subset is one draw: the same in all epochs that are left.
         draw = epoch if is_weighing else self.weighing_epochs
         generator = np.random.default_rng([self._seed, RESAMPLING_STREAM, draw])
