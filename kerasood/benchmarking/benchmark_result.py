@@ -48,7 +48,7 @@ class Benchmark:
         """Writes results.json, scores.npz and the reports; returns the HTML page's path."""
         return reporting.write_report(self.results.to_json(), self.scores, folder, self.sources)
 
-    def guard(self, detector=None, model=None):
+    def guard(self, detector: str | None = None, model: str | None = None) -> OODModel:
         """The model with a detector and its calibrated threshold as one keras.Model: OODModel.
 
         Args:

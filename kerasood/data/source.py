@@ -57,7 +57,7 @@ class ImageSource:
         self._num_rows = num_images
 
     @property
-    def labels(self):
+    def labels(self) -> np.ndarray | None:
         """int32 (N,), without decoding an image; None without labels.
 
         Unreadable files have a label too: it belongs to the row, see `subset`.

@@ -1,6 +1,7 @@
 """Base of ReAct, DICE, ASH and SCALE: other features or weights in front of any score."""
 
 import abc
+import typing
 
 import numpy as np
 from sklearn.base import clone
@@ -53,7 +54,7 @@ class Rectifier(Detector):
         return self._fitted_scorer.input_loss(self._rectified(tensors))
 
     @abc.abstractmethod
-    def rectify(self, features):
+    def rectify(self, features: typing.Any) -> typing.Any:
         """Changes features (N, D) float32 into what the head is to see instead, (N, D)."""
 
     def _learn(self, features, kernel):

@@ -61,12 +61,12 @@ class ExportConfig(OwnModel, ReadsData):
         check_share(tpr=self.tpr, confidence=self.confidence)
 
     @property
-    def max_pixels(self):
+    def max_pixels(self) -> int:
         """Pixels of the largest JPEG file that the SavedModel decodes."""
         return self.max_megapixels * 1_000_000
 
     @property
-    def promise(self):
+    def promise(self) -> dict:
         """The Promise of the threshold."""
         from kerasood.thresholds import Promise  # here, since --help comes before SciPy
 

@@ -1,5 +1,7 @@
 """Errors of an export, by whose fault it is."""
 
+import typing
+
 from kerasood.errors import InvalidInputError
 
 
@@ -9,7 +11,7 @@ class ExportMismatch(InvalidInputError):
     `results` is what `replay` returned, where the error comes from `verify_export`.
     """
 
-    def __init__(self, message, results=None):
+    def __init__(self, message: str, results: typing.Any = None):
         super().__init__(message)
         self.results = results
 

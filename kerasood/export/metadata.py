@@ -3,6 +3,7 @@
 `threshold` is a number, or a list of one number per predicted class.
 """
 
+import os
 import pathlib
 
 import keras
@@ -12,12 +13,12 @@ import tensorflow as tf
 from kerasood.detectors.saving import to_config
 from kerasood.errors import InvalidInputError, MissingDataError
 from kerasood.files import read_json, write_json
-from kerasood.thresholds import read_threshold
+from kerasood.thresholds import PerClassThreshold, Threshold, read_threshold
 
 FILE_NAME = "kerasood.json"  # in a SavedModel's assets.extra; a file's lie in FILE.json
 
 
-def build_metadata(ood_model, metadata):
+def build_metadata(ood_model: keras.Model, metadata: dict | None) -> dict:
     """Returns `metadata` together with the facts that the model itself knows.
 
     Args:
@@ -45,12 +46,12 @@ def build_metadata(ood_model, metadata):
     return {**metadata, **facts}
 
 
-def write_metadata(path, content):
+def write_metadata(path: str | os.PathLike, content: dict) -> None:
     """Writes the metadata where `read_metadata(path)` finds it."""
     write_json(_location(path), content)
 
 
-def read_metadata(path):
+def read_metadata(path: str | os.PathLike) -> dict:
     """Reads the metadata of a SavedModel folder or of an exported file.
 
     Raises:
@@ -63,7 +64,7 @@ def read_metadata(path):
     return read_json(location)
 
 
-def read_calibration(path):
+def read_calibration(path: str | os.PathLike) -> Threshold | PerClassThreshold:
     """Reads what the threshold of an exported file promises, for `drift_check`.
 
     Args:

@@ -10,7 +10,8 @@ from kerasood.errors import InvalidInputError
 from kerasood.evaluation.calibration import calibrate_model, calibrate_run
 from kerasood.evaluation.ood_sets import named_sets, open_sets
 from kerasood.export.checks.conversion import measure_conversion
-from kerasood.export.exporting import export_model
+from kerasood.export.config import ExportConfig
+from kerasood.export.exporting import Exported, export_model
 from kerasood.export.graph.encoded import check_max_pixels
 from kerasood.export.graph.quantization import Quantization
 from kerasood.export.versions import check_place, check_version
@@ -25,7 +26,7 @@ NUM_VERIFIED = 256
 NUM_REPRESENTATIVE = 128
 
 
-def export_run(config):
+def export_run(config: ExportConfig) -> Exported:
     """Calibrates a run, or another model, and writes and verifies its files; see `export_model`.
 
     Args:

@@ -2,6 +2,7 @@
 
 import typing
 import warnings
+from collections.abc import Sequence
 
 import keras
 from keras import layers
@@ -91,8 +92,9 @@ def build_extractor(
 
 
 def attached_extractor(
-    model, feature_layer=None, hidden_layers=(), head_layer=None, image_shape=None
-):
+    model: keras.Model, feature_layer: str | None = None, hidden_layers: Sequence[str] = (),
+    head_layer: str | None = None, image_shape: tuple | None = None,
+) -> keras.Model:
     """As `build_extractor`, of the very layers of `model` and in their precision: for training."""
     if not isinstance(model, keras.Model):
         raise InvalidInputError(f"Expected a keras.Model. Received: {type(model).__name__}")
@@ -108,7 +110,7 @@ def attached_extractor(
     return CapturingExtractor(model, plan)
 
 
-def build_full_extractor(model, preprocessing=None):
+def build_full_extractor(model: keras.Model, preprocessing: typing.Any = None) -> keras.Model:
     """The extractor with all that detectors read: hidden layers too, where they can be found."""
     try:
         return build_extractor(model, hidden_layers="auto", preprocessing=preprocessing)
@@ -116,7 +118,7 @@ def build_full_extractor(model, preprocessing=None):
         return build_extractor(model, preprocessing=preprocessing)
 
 
-def is_extractor(model):
+def is_extractor(model: keras.Model) -> bool:
     """True for a model that returns features and logits by name, as of `build_extractor`."""
     if isinstance(model, CapturingExtractor):
         return True
@@ -141,12 +143,12 @@ def check_logits(extractor):
             )
 
 
-def output_names(extractor):
+def output_names(extractor: keras.Model) -> list[str]:
     """The names of an extractor's outputs, sorted."""
     return sorted(extractor.compute_output_shape(extractor.inputs[0].shape))
 
 
-def head_layer(model):
+def head_layer(model: keras.Model) -> keras.Layer:
     """The layer whose kernel and bias make the logits of a model or extractor.
 
     Raises:

@@ -89,7 +89,7 @@ def gradient_of(function, pixels):
     )
 
 
-def with_float_input(extractor):
+def with_float_input(extractor: keras.Model) -> keras.Model:
     """The same function on float pixels 0-255, to be differentiated with respect to them.
 
     A graph casts what it gets to the dtype of its input, and a cast to uint8 has no gradient.

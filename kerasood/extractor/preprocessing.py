@@ -2,12 +2,14 @@
 
 import typing
 import warnings
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 from keras import layers, ops
 
 from kerasood.data.decoding import RESIZINGS
+from kerasood.data.options import DataOptions
 from kerasood.errors import InvalidInputError
 from kerasood.extractor._keras import all_layers, has_graph, sublayers
 from kerasood.extractor.graph import all_calls
@@ -76,7 +78,7 @@ class Preprocessing(layers.Layer):
         self.autocast = False  # a half-precision cast of 0-255 would lose digits
 
     @classmethod
-    def of(cls, value):
+    def of(cls, value: typing.Any) -> "Preprocessing":
         """A Preprocessing from one, or from what its `pixels` may be."""
         return value if isinstance(value, cls) else cls(value)
 
@@ -129,13 +131,13 @@ def preprocessing_from(pixels=None, resizing=None, antialias=True):
     return Preprocessing(pixels or "none", resizing or RESIZINGS[0], antialias)
 
 
-def preprocessing_of(model):
+def preprocessing_of(model: keras.Model) -> Preprocessing | None:
     """The Preprocessing inside a model; where it has none, the default of "none"."""
     found = [layer for layer in all_layers(model) if isinstance(layer, Preprocessing)]
     return found[0] if found else Preprocessing()
 
 
-def options_for(models, options):
+def options_for(models: Sequence[keras.Model], options: DataOptions) -> DataOptions:
     """DataOptions of images as some models take them, who share them.
 
     Args:
@@ -166,7 +168,7 @@ def options_for(models, options):
     return options.replace(**changes)
 
 
-def with_preprocessing(model, preprocessing):
+def with_preprocessing(model: keras.Model, preprocessing: typing.Any) -> keras.Model:
     """A model on uint8 images that preprocesses them first; the layers of `model` are shared.
 
     Args:

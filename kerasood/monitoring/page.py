@@ -2,11 +2,12 @@
 
 import datetime
 
+from kerasood.monitoring.windows import Monitoring
 from kerasood.reporting import blocks, html
 from kerasood.reporting.drawing import IN_COLOUR, OUT_COLOUR, clean_axes, new_figure, write
 
 
-def page(found):
+def page(found: Monitoring) -> str:
     """A self-contained HTML page of a Monitoring: str."""
     tone = "finding" if found.drifted else ""
     parts = [
@@ -23,7 +24,7 @@ def page(found):
     return html.render(f"Monitoring of {found.name}", parts)
 
 
-def prometheus(found):
+def prometheus(found: Monitoring) -> str:
     """Metrics in Prometheus's text format, for instance for node_exporter's textfile collector."""
     label = found.name.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
     flagged = sum(window.report.num_flagged for window in found.windows)

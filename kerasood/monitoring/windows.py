@@ -1,6 +1,8 @@
 """Drift of answers: window by window, and by the evidence of all of them together."""
 
 import dataclasses
+import os
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -35,7 +37,7 @@ class Window:
     report: DriftReport
 
     @property
-    def flagged_share(self):
+    def flagged_share(self) -> float:
         return self.report.num_flagged / self.report.num_images
 
 
@@ -61,16 +63,16 @@ class Monitoring:
     promised: float
 
     @property
-    def drifted_windows(self):
+    def drifted_windows(self) -> list[Window]:
         return tuple(window for window in self.windows if window.report.drifted)
 
     @property
-    def enough_evidence(self):
+    def enough_evidence(self) -> bool:
         """True where all answers together show drift, whichever window they fell into."""
         return self.evidence is not None and self.evidence >= 2 / self.significance
 
     @property
-    def drifted(self):
+    def drifted(self) -> bool:
         return bool(self.drifted_windows) or self.enough_evidence
 
     def __str__(self):
@@ -87,7 +89,10 @@ class Monitoring:
         return f"{self.name}: DRIFT. " + " ".join(told)
 
 
-def monitor(logs, model, window=1000, significance=0.05):
+def monitor(
+    logs: Sequence[str | os.PathLike], model: str | os.PathLike, window: int = 1000,
+    significance: float = 0.05,
+) -> Monitoring:
     """Checks logged answers against the promise of the model's threshold.
 
     Windows share half of the significance (`spent_significance`), the evidence of all answers has

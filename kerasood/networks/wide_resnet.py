@@ -93,7 +93,7 @@ class WideResNet(keras.Model):
     def from_config(cls, config, custom_objects=None):
         return cls(**config)
 
-    def with_dtype(self, dtype, dropout=None):
+    def with_dtype(self, dtype: str, dropout: float | None = None) -> "WideResNet":
         """A copy with the same weights and another dtype policy; another dropout if given."""
         changes = {"dtype": dtype} if dropout is None else {"dtype": dtype, "dropout": dropout}
         copy = self.from_config({**self.get_config(), **changes})

@@ -3,7 +3,9 @@
 import collections
 import csv
 import io
+import os
 import pathlib
+import typing
 import urllib.parse
 
 import matplotlib
@@ -22,7 +24,9 @@ __all__ = [
 _DOTS_PER_INCH = 160
 
 
-def write_report(results: dict, scores: dict, folder, sources=None) -> pathlib.Path:
+def write_report(
+    results: dict, scores: dict, folder: str | os.PathLike, sources: dict | None = None,
+) -> pathlib.Path:
     """Writes results.json, results.csv, scores.npz, report.md, report.tex and report.html.
 
     Args:
@@ -51,7 +55,7 @@ def write_report(results: dict, scores: dict, folder, sources=None) -> pathlib.P
     return folder / "report.html"
 
 
-def write_paper(results: dict, scores: list[dict], folder) -> pathlib.Path:
+def write_paper(results: dict, scores: list[dict], folder: str | os.PathLike) -> pathlib.Path:
     """Writes results.json, paper.md, paper.tex, paper.html and every figure as PNG.
 
     Args:
@@ -77,7 +81,7 @@ def write_paper(results: dict, scores: list[dict], folder) -> pathlib.Path:
     return folder / "paper.html"
 
 
-def load_scores(path) -> dict:
+def load_scores(path: str | os.PathLike) -> dict:
     """Reads scores.npz back as {(model, detector, set): (N,) float32 scores}."""
     with np.load(path, allow_pickle=False) as archive:
         return {_parts(name): archive[name] for name in archive.files}
@@ -98,12 +102,12 @@ def to_markdown(results: dict) -> str:
     return markdown.render(report(results))
 
 
-def page(results: dict, scores: dict, sources=None) -> str:
+def page(results: dict, scores: dict, sources: dict | None = None) -> str:
     """The report as one HTML page; arguments as of `write_report`."""
     return html.render(results["title"], report(results, scores, sources))
 
 
-def print_summary(results: dict, console=None) -> None:
+def print_summary(results: dict, console: typing.Any = None) -> None:
     """Prints the tables and the decision, 100 columns wide where there is no terminal.
 
     Args:
@@ -113,7 +117,7 @@ def print_summary(results: dict, console=None) -> None:
     terminal.show(summary(results), console)
 
 
-def print_paper(results: dict, console=None) -> None:
+def print_paper(results: dict, console: typing.Any = None) -> None:
     """Prints what was measured above what the paper prints, 100 columns where it is no terminal.
 
     Args:

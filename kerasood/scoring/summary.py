@@ -1,6 +1,7 @@
 """The sentence at the end of a job: how many were flagged, and whether that is drift."""
 
 import dataclasses
+import typing
 
 import scipy.stats
 
@@ -33,7 +34,7 @@ class Summary:
     against: dict | None = None
 
     @staticmethod
-    def of(rows, threshold=None, against=None):
+    def of(rows: typing.Any, threshold: typing.Any = None, against: typing.Any = None) -> "Summary":
         """Counts rows, as dicts with "valid", "is_ood" and "score"."""
         total, flags, scores = 0, [], []
         for row in rows:

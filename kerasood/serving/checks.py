@@ -1,5 +1,7 @@
 """Checks of what is given to an OODModel, before it is used."""
 
+import typing
+
 import numpy as np
 
 from kerasood.errors import InvalidInputError
@@ -12,7 +14,7 @@ FROM_FLOATS = """. Pixels in 0..1 become such images by
 where its extractor or OODModel is built"""
 
 
-def check_images(images, image_shape):
+def check_images(images: typing.Any, image_shape: tuple) -> typing.Any:
     """Returns `images` as a uint8 array, or says what is wrong with them.
 
     Keras and TensorFlow cast floats in 0..1 to uint8 zeros without a word; the answers would look

@@ -14,7 +14,7 @@ from kerasood.errors import InvalidInputError
 from kerasood.extractor.build import build_extractor, check_logits, is_extractor, output_names
 from kerasood.extractor.input_gradient import SteppedExtractor
 from kerasood.extractor.precision import in_float32
-from kerasood.extractor.preprocessing import preprocessing_of
+from kerasood.extractor.preprocessing import Preprocessing, preprocessing_of
 from kerasood.serving.checks import (
     check_images,
     check_shape,
@@ -98,27 +98,27 @@ class OODModel(keras.Model):
         self.built = True
 
     @property
-    def image_shape(self):
+    def image_shape(self) -> tuple:
         """(H, W, C) of the images; None where the network takes any size."""
         return tuple(self.network.inputs[0].shape[1:])
 
     @property
-    def class_names(self):
+    def class_names(self) -> tuple[str, ...] | None:
         """Tuple of K names, or None."""
         return self._facts.class_names
 
     @property
-    def calibration(self):
+    def calibration(self) -> dict | None:
         """The threshold's promise as JSON that `thresholds.read_threshold` reads, or None."""
         return self._facts.calibration
 
     @property
-    def preprocessing(self):
+    def preprocessing(self) -> Preprocessing | None:
         """The Preprocessing inside the network, which also says how photographs are resized."""
         return preprocessing_of(self.network)
 
     @property
-    def metadata(self):
+    def metadata(self) -> dict:
         """Metadata for exports: class names and calibration, where they are known."""
         preprocessing = self.preprocessing
         facts = {
@@ -132,7 +132,7 @@ class OODModel(keras.Model):
         return {name: value for name, value in facts.items() if value is not None}
 
     @property
-    def num_classes(self):
+    def num_classes(self) -> int:
         return _output_shapes(self.network)["logits"][-1]
 
     def build(self, images_shape=None):
@@ -242,7 +242,7 @@ def _check_detector(detector, network):
     detector.check_fits(_output_shapes(network))
 
 
-def threshold_per_image(threshold, logits):
+def threshold_per_image(threshold: typing.Any, logits: typing.Any) -> typing.Any:
     """The threshold of the predicted class, of equal logits the first, as in `np.argmax`.
 
     `ops.argmax` would put ops into the graph that TFLite lacks.
@@ -257,7 +257,7 @@ def threshold_per_image(threshold, logits):
     return ops.sum(values, axis=-1)
 
 
-def is_beyond(score, limit):
+def is_beyond(score: typing.Any, limit: typing.Any) -> typing.Any:
     """`not (score <= limit)`, so that a score that is not a number is beyond every limit.
 
     Grappler and TFLite's converter rewrite logical_not(less_equal) into greater, which NaN is not;

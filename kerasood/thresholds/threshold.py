@@ -124,7 +124,7 @@ class Threshold:
             return fewest, stats.betabinom.pmf(accepted, num_images, self.rank + 1, rest)
         return fewest, (accepted == num_images).astype(np.float64)
 
-    def covers(self, scores) -> bool:
+    def covers(self, scores: ArrayLike) -> bool:
         """True where any of some scores lies among those that it was calibrated on.
 
         Scores that all lie elsewhere come of other images, or of other pixels of the same.

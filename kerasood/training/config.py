@@ -1,6 +1,7 @@
 """Configuration of one training run, and what it takes from that of `train.py`."""
 
 import dataclasses
+import typing
 
 from kerasood.errors import InvalidInputError
 from kerasood.training.options import TrainConfig
@@ -38,7 +39,7 @@ class StageConfig(Recipe):
     holdout_seed: int | None = None
 
     @classmethod
-    def from_dict(cls, stored):
+    def from_dict(cls, stored: dict) -> "StageConfig":
         """The configuration of a `config.json`, parameters of the objective beside its fields.
 
         Raises:
@@ -51,24 +52,24 @@ class StageConfig(Recipe):
         return cls(**{**fields, "parameters": fields.get("parameters", {}) | others})
 
     @property
-    def split_seed(self):
+    def split_seed(self) -> int:
         """Seed of what `holdout` keeps out: the base's, also in fine-tunes of other seeds."""
         return self.seed if self.holdout_seed is None else self.holdout_seed
 
     @property
-    def objective_parameters(self):
+    def objective_parameters(self) -> dict:
         """All parameters of the objective: given, usual and derived ones."""
         return {**self.parameters, **(self.derived or {})}
 
     @property
-    def name(self):
+    def name(self) -> str:
         """Name of the run directory: pretrain, pretrain-logit_norm, finetune-sparsity-logits..."""
         if self.stage == "pretrain" and self.objective == "ce":
             return self.stage
         return "-".join([self.stage, self.objective, *self._differing("")])
 
     @property
-    def label(self):
+    def label(self) -> str:
         """The run in a table: base, base logit_norm, + sparsity (logits, weight 0.05)..."""
         if self.stage == "pretrain" and self.objective == "ce":
             return "base"
@@ -87,7 +88,7 @@ class StageConfig(Recipe):
         ]
 
 
-def train_config(dataset="cifar10", **values):
+def train_config(dataset: str = "cifar10", **values: typing.Any) -> TrainConfig:
     """A TrainConfig of a data set: the recipe, the set's preset over it, `values` over both.
 
     Args:

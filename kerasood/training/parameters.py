@@ -58,7 +58,7 @@ class Described:
     of_its_name = ()
 
     @classmethod
-    def own_parameters(cls):
+    def own_parameters(cls) -> dict:
         """{name: Parameter} of the objective; `parameters` is PyTorch's for a Keras model there."""
         hints = typing.get_type_hints(cls.__init__)
         return {
@@ -71,7 +71,7 @@ class Described:
         }
 
     @classmethod
-    def settle(cls, given, dataset=None):
+    def settle(cls, given: dict, dataset: str | None = None) -> dict:
         """All parameters that are known before the network is there.
 
         Args:
@@ -98,7 +98,7 @@ class Described:
         return defaults | given
 
     @classmethod
-    def network_for(cls, network, parameters):
+    def network_for(cls, network: typing.Any, parameters: dict) -> typing.Any:
         """The network that the objective trains, such as one with a second head.
 
         Args:
@@ -111,7 +111,10 @@ class Described:
         return network
 
     @classmethod
-    def derive(cls, parameters, network, images, labels, outliers):
+    def derive(
+        cls, parameters: dict, network: typing.Any, images: typing.Any, labels: typing.Any,
+        outliers: typing.Any,
+    ) -> dict | None:
         """The parameters that follow from the network before it is trained.
 
         Args:
@@ -127,12 +130,12 @@ class Described:
         return {}
 
     @classmethod
-    def describe(cls, parameters):
+    def describe(cls, parameters: dict) -> str:
         """The loss in words, with the numbers of `parameters`."""
         return cls.formula.format(**parameters)
 
     @classmethod
-    def differing(cls, parameters):
+    def differing(cls, parameters: dict) -> dict:
         """{name: value} that tells runs of the objective apart, of `settle`d parameters."""
         named = {name: parameters[name] for name in cls.of_its_name}
         usual = cls.settle(named)

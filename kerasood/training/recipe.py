@@ -1,6 +1,7 @@
 """Recipe of a stage: optimiser, schedule and augmentation of the paper, and data sets' presets."""
 
 import dataclasses
+import typing
 
 # What a data set wants instead of the recipe's values, unless a flag says otherwise.
 PRESETS = {
@@ -43,7 +44,7 @@ class Recipe:
     crop: int = 4
     flip: bool = True
 
-    def optimizer(self, steps_per_epoch=None):
+    def optimizer(self, steps_per_epoch: int | None = None) -> typing.Any:
         """The optimiser over all epochs; its learning rate stays where their length is unknown."""
         from kerasood.training.optimizers import NesterovSGD, cosine_schedule
 
@@ -54,7 +55,7 @@ class Recipe:
             )
         return NesterovSGD(learning_rate, momentum=self.momentum, l2=self.weight_decay)
 
-    def augmentation(self, seed):
+    def augmentation(self, seed: int) -> typing.Any:
         """The augmentation layer, or None where nothing is to be done."""
         from kerasood.networks.augmentation import RandomCropFlip
 

@@ -11,11 +11,13 @@ from kerasood.networks.saving import save_network
 from kerasood.training import loop
 from kerasood.training.description import description
 from kerasood.training.initial_network import images_of_base, network_of
+from kerasood.training.options import TrainConfig
 from kerasood.training.planning import planned_runs, with_init_hash
+from kerasood.training.run import Run
 from kerasood.training.trainers import objective_named
 
 
-def train(config, verbose=0):
+def train(config: TrainConfig, verbose: int = 0) -> list[Run]:
     """Runs the stages of a TrainConfig for every seed, each in its own run directory.
 
     Progress is logged to the logger "kerasood".

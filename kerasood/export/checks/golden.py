@@ -1,5 +1,6 @@
 """Images and the right answers to them, kept beside the files so that they can be asked again."""
 
+import os
 import pathlib
 
 import numpy as np
@@ -40,7 +41,7 @@ def write_golden(folder, images, expected, own=None):
         np.savez_compressed(path, images=images[rows], **arrays)
 
 
-def replay(folder):
+def replay(folder: str | os.PathLike) -> dict:
     """Asks every file of a version folder again what it was asked when it was exported.
 
     Args:
@@ -61,7 +62,7 @@ def replay(folder):
     return {name: _replayed(name, path, images, answers) for name, path in found.items()}
 
 
-def verify_export(folder):
+def verify_export(folder: str | os.PathLike) -> dict:
     """Replays the golden images of a version folder; see `replay`.
 
     Returns:

@@ -1,6 +1,8 @@
 """Does the finished file accept as many in-distribution images as its threshold promises?"""
 
 import dataclasses
+import os
+import typing
 
 import numpy as np
 
@@ -13,7 +15,7 @@ CONFIDENCE = 0.9999
 NUM_COUNTED = 1000
 
 
-def verify_promise(path, images):
+def verify_promise(path: str | os.PathLike, images: typing.Any) -> float:
     """Runs an exported file on in-distribution images and counts how many it accepts.
 
     It is the last net under differences between the images that a threshold was calibrated on and

@@ -1,6 +1,8 @@
 """Every signature of a SavedModel asked about the same images, before the SavedModel is kept."""
 
 import io
+import typing
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -13,7 +15,9 @@ NUM_CHECKED = 8
 NO_IMAGE = b"no image"
 
 
-def check_signatures(served, images, class_names=None):
+def check_signatures(
+    served: typing.Any, images: np.ndarray, class_names: Sequence[str] | None = None,
+) -> None:
     """Compares what the signatures of a SavedModel answer with its default signature.
 
     Where images are taken as files, they are sent as PNG together with bytes that are no image.

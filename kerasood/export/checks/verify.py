@@ -1,7 +1,10 @@
 """Runs an exported file and compares it with Keras, number by number."""
 
 import dataclasses
+import os
+import typing
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -35,7 +38,7 @@ class Report:
     reference: str = "Keras"
 
     @property
-    def largest(self):
+    def largest(self) -> Difference:
         """The largest difference of any output, in its own units."""
         return max(difference.relative for difference in self.differences.values())
 
@@ -69,7 +72,7 @@ class QuantizedReport:
         )
 
 
-def eager_outputs(ood_model, images):
+def eager_outputs(ood_model: keras.Model, images: np.ndarray) -> dict[str, np.ndarray]:
     """Expected answers of an exported file: the model's own outputs, computed eagerly.
 
     Args:
@@ -82,7 +85,10 @@ def eager_outputs(ood_model, images):
     return {name: ops.convert_to_numpy(output) for name, output in ood_model(images).items()}
 
 
-def verify(path, images, expected, tolerance=EXACT, reference="Keras", spread=None):
+def verify(
+    path: str | os.PathLike, images: np.ndarray, expected: dict[str, np.ndarray],
+    tolerance: typing.Any = EXACT, reference: str = "Keras", spread: float | None = None,
+) -> Report:
     """Runs an exported file on images, as one and as many, and compares every output.
 
     Every runtime at hand for its format is tried.
@@ -129,7 +135,9 @@ def _units(expected, limits, spread=None):
     return {name: unit_of(name, expected, limits, spread) for name in sorted(expected)}
 
 
-def verify_quantized(path, images, expected, kind):
+def verify_quantized(
+    path: str | os.PathLike, images: np.ndarray, expected: dict[str, np.ndarray], kind: str,
+) -> QuantizedReport:
     """Runs a quantised file on images, as one and as many: does it answer soundly, and how near?
 
     Args:

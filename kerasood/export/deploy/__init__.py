@@ -1,5 +1,6 @@
 """Files for servers and phones, written beside an export under its own name."""
 
+import os
 import pathlib
 import shutil
 
@@ -14,7 +15,9 @@ TEMPLATES = {
 MODEL, VERSION = "{MODEL}", "{VERSION}"
 
 
-def write_deploy(base, name, model_name, version):
+def write_deploy(
+    base: str | os.PathLike, name: str, model_name: str, version: int,
+) -> pathlib.Path:
     """Writes a folder of TEMPLATES beside the versions of an exported model.
 
     "deploy" holds server, proxy, monitoring and clients, "phone" sources for apps. TF Serving takes

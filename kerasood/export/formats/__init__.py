@@ -1,6 +1,9 @@
 """FORMATS, the one table of what can be written; each entry says all about itself."""
 
+import os
 import pathlib
+
+import numpy as np
 
 from kerasood.errors import InvalidInputError
 from kerasood.export.formats.base import Format
@@ -13,7 +16,7 @@ from kerasood.names import choose
 FORMATS = {kind.name: kind for kind in (SavedModel(), TFLite(), ONNX(), OpenVINO())}
 
 
-def register_format(kind):
+def register_format(kind: Format) -> None:
     """Adds a format of one's own, which `export_model` then writes, verifies and replays.
 
     Args:
@@ -33,7 +36,7 @@ def register_format(kind):
     FORMATS[kind.name] = kind
 
 
-def available_formats():
+def available_formats() -> tuple[str, ...]:
     """Names of the formats whose packages are installed."""
     return tuple(name for name, kind in FORMATS.items() if not kind.missing)
 
@@ -82,7 +85,9 @@ def format_of(path):
     )
 
 
-def run_exported(path, images, runtime=None):
+def run_exported(
+    path: str | os.PathLike, images: np.ndarray, runtime: str | None = None,
+) -> dict[str, np.ndarray]:
     """Answers for images as an exported file does where it is deployed.
 
     Args:
@@ -99,7 +104,7 @@ def run_exported(path, images, runtime=None):
     return format_of(path).run(path, images, runtime)
 
 
-def describe_signature(path):
+def describe_signature(path: str | os.PathLike) -> str:
     """Lists the inputs and outputs of an exported file with their dtypes and shapes.
 
     Args:

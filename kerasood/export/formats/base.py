@@ -2,9 +2,12 @@
 
 import abc
 import importlib.util
+import os
 import pathlib
+import typing
 
 import keras
+import numpy as np
 
 from kerasood.errors import InvalidInputError
 from kerasood.export.metadata import build_metadata, write_metadata
@@ -31,19 +34,22 @@ class Format(abc.ABC):
     is_optional = True
 
     @property
-    def marker(self):
+    def marker(self) -> str:
         return self.file
 
     @property
-    def missing(self):
+    def missing(self) -> tuple[str, ...]:
         """The packages that it needs and that are not installed."""
         return tuple(name for name in self.packages if importlib.util.find_spec(name) is None)
 
-    def refuse(self, ood_model):
+    def refuse(self, ood_model: keras.Model) -> None:
         """Raises Inexpressible where it is known beforehand that it cannot express the model."""
         return None
 
-    def write(self, ood_model, path, metadata, quantization=None):
+    def write(
+        self, ood_model: keras.Model, path: str | os.PathLike, metadata: dict,
+        quantization: typing.Any = None,
+    ) -> pathlib.Path:
         """Writes a file, and its metadata where `read_metadata` finds them.
 
         Args:
@@ -77,11 +83,15 @@ class Format(abc.ABC):
         return path
 
     @abc.abstractmethod
-    def convert(self, ood_model, path, metadata, quantization):
+    def convert(
+        self, ood_model: keras.Model, path: pathlib.Path, metadata: dict, quantization: typing.Any,
+    ) -> None:
         """Writes the file alone; see `write`, which has checked the arguments."""
 
     @abc.abstractmethod
-    def run(self, path, images, runtime=None):
+    def run(
+        self, path: str | os.PathLike, images: np.ndarray, runtime: str | None = None,
+    ) -> dict[str, np.ndarray]:
         """Answers for images.
 
         Args:
@@ -96,18 +106,20 @@ class Format(abc.ABC):
             InvalidInputError: the images do not match the file.
         """
 
-    def runtimes(self):
+    def runtimes(self) -> tuple[str | None, ...]:
         """Names of what can run it here, the one to prefer first; None where there is but one."""
         return (None,)
 
-    def signatures(self, path):
+    def signatures(self, path: str | os.PathLike) -> dict:
         """{signature: (inputs, outputs)}, each {name: (dtype, sizes)}; -1 is any size.
 
         Empty where the format's own tools are to be asked.
         """
         return {}
 
-    def finish(self, path, images, metadata, model_name):
+    def finish(
+        self, path: pathlib.Path, images: np.ndarray, metadata: dict, model_name: str,
+    ) -> str | None:
         """Checks and adds what is particular to the format, once its answers are verified.
 
         Args:
@@ -121,14 +133,14 @@ class Format(abc.ABC):
         """
         return None
 
-    def holds(self, path):
+    def holds(self, path: str | os.PathLike) -> bool:
         """True where there is a file of this format at a path."""
         path = pathlib.Path(path)
         if not self.file:
             return (path / self.marker).is_file()
         return path.suffix == pathlib.Path(self.file).suffix and path.is_file()
 
-    def check_quantization(self, quantization):
+    def check_quantization(self, quantization: typing.Any) -> None:
         """Refuses a kind of Quantization that it does not take."""
         if quantization is not None and quantization.kind not in self.quantizations:
             raise InvalidInputError(

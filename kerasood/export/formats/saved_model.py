@@ -1,6 +1,8 @@
 """SavedModel: what TF Serving loads."""
 
 import contextlib
+import os
+import typing
 
 import keras
 import numpy as np
@@ -144,7 +146,7 @@ class ServedModel:
 
 
 @contextlib.contextmanager
-def load_served(folder):
+def load_served(folder: str | os.PathLike) -> typing.Any:
     """Loads a SavedModel through the C++ loader, as TF Serving does.
 
     Args:

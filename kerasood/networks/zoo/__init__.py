@@ -4,11 +4,10 @@ An entry is two files in `networks/`: NAME.json says everything about the networ
 its weights. Nothing is downloaded.
 """
 
-import difflib
 import pathlib
 
-from kerasood.errors import InvalidInputError
 from kerasood.files import read_json
+from kerasood.names import choose
 from kerasood.networks.wide_resnet import WideResNet
 from kerasood.networks.zoo.weights import read_weights
 
@@ -19,12 +18,12 @@ FOLDER = pathlib.Path(__file__).parent / "networks"
 PREFIX = "zoo:"
 
 
-def names():
+def names() -> tuple[str, ...]:
     """The names of all networks, sorted: tuple of str."""
     return tuple(sorted(path.stem for path in FOLDER.glob("*.json")))
 
 
-def describe(name):
+def describe(name: str) -> dict:
     """Facts about a network.
 
     Args:
@@ -41,17 +40,10 @@ def describe(name):
     Raises:
         ValueError: there is no such network, or its description is damaged.
     """
-    if name not in names():
-        near = difflib.get_close_matches(name, names(), n=1, cutoff=0.4)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise InvalidInputError(
-            f"Expected a network of the zoo ({', '.join(names()) or 'it is empty'}).{hint} "
-            f"Received: {name!r}"
-        )
-    return read_json(FOLDER / f"{name}.json")
+    return read_json(FOLDER / f"{choose('network of the zoo', name, names())}.json")
 
 
-def load(name):
+def load(name: str) -> WideResNet:
     """Builds a network and gives it its weights.
 
     Args:
@@ -72,7 +64,7 @@ def load(name):
     return network
 
 
-def name_in(text):
+def name_in(text: str) -> str | None:
     """The name in "zoo:NAME", or None for anything else, such as a path."""
     text = str(text)
     return text.removeprefix(PREFIX) if text.startswith(PREFIX) else None

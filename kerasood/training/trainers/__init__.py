@@ -27,7 +27,7 @@ __all__ = [
 OBJECTIVES = {}
 
 
-def register_objective(objective):
+def register_objective(objective: type) -> type:
     """Makes an objective known to `fine_tune`, `train.py` and what names or prints its runs.
 
     Args:

@@ -1,5 +1,7 @@
 """Training by cross-entropy: a Keras model around the network, base of every objective."""
 
+import typing
+
 import keras
 import numpy as np
 from keras import ops
@@ -56,7 +58,7 @@ class CrossEntropyTraining(Described, keras.Model):
             "energy": keras.metrics.Mean(name="energy"),
         }
 
-    def begin_training(self, batches):
+    def begin_training(self, batches: typing.Any) -> None:
         """Looks at the data before the first epoch, and before a checkpoint is read.
 
         Args:
@@ -64,7 +66,7 @@ class CrossEntropyTraining(Described, keras.Model):
                 training; for Keras data, which are no arrays, PairedBatches.
         """
 
-    def begin_epoch(self, epoch, outliers):
+    def begin_epoch(self, epoch: int, outliers: typing.Any) -> typing.Any:
         """Prepares an epoch, with the weights that the epoch before left.
 
         Args:
@@ -75,7 +77,7 @@ class CrossEntropyTraining(Described, keras.Model):
             int rows of the outliers that the epoch shall train on, or None for all.
         """
 
-    def mix(self, inputs):
+    def mix(self, inputs: typing.Any) -> typing.Any:
         """The images of a training batch that pass augmentation and network together."""
         return inputs
 
@@ -87,21 +89,23 @@ class CrossEntropyTraining(Described, keras.Model):
             images = self.perturbed(images, inputs)
         return self.outputs_of(images, training)
 
-    def perturbed(self, images, inputs):
+    def perturbed(self, images: typing.Any, inputs: typing.Any) -> typing.Any:
         """The images of a training batch after augmentation, as they pass the network."""
         return images
 
-    def outputs_of(self, images, training):
+    def outputs_of(self, images: typing.Any, training: bool | None) -> dict[str, typing.Any]:
         """Outputs that the objective needs of the network: {"logits": (N, K)} at least."""
         outputs = (self._extractor or self.network)(images, training=training)
         return outputs if isinstance(outputs, dict) else {"logits": outputs}
 
-    def read_features(self):
+    def read_features(self) -> None:
         """Makes "features" (N, D) one of the outputs."""
         if self._extractor is None and not is_extractor(self.network):
             self._extractor = attached_extractor(self.network)
 
-    def outputs_between_epochs(self, images, batch_size=250):
+    def outputs_between_epochs(
+        self, images: typing.Any, batch_size: int = 250,
+    ) -> dict[str, np.ndarray]:
         """Outputs for images that are not augmented, with the weights as they are now.
 
         Args:
@@ -120,15 +124,17 @@ class CrossEntropyTraining(Described, keras.Model):
             return {"logits": np.concatenate(parts)}
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def training_loss(self, labels, ce, outputs):
+    def training_loss(
+        self, labels: typing.Any, ce: typing.Any, outputs: dict[str, typing.Any],
+    ) -> typing.Any:
         """Loss that training minimises, a scalar: the mean of `ce` (N,) and a penalty."""
         return ops.mean(ce) + self.penalty(outputs)
 
-    def penalty(self, outputs):
+    def penalty(self, outputs: dict[str, typing.Any]) -> typing.Any:
         """Penalty that the objective adds to the cross-entropy in training, a scalar."""
         return 0.0
 
-    def own_optimizers(self, optimizer):
+    def own_optimizers(self, optimizer: NesterovSGD) -> list[tuple]:
         """Variables that another rule than the recipe's updates.
 
         Args:
@@ -139,7 +145,7 @@ class CrossEntropyTraining(Described, keras.Model):
         """
         return []
 
-    def setting(self, value, name):
+    def setting(self, value: float, name: str) -> keras.Variable:
         """A number of the objective as a variable, float32 ().
 
         As a constant it would be part of the compiled step, which then serves this value alone.
@@ -148,7 +154,7 @@ class CrossEntropyTraining(Described, keras.Model):
             (), keras.initializers.Constant(value), trainable=False, autocast=False, name=name
         )
 
-    def log_mean(self, name, values=None, in_validation=True):
+    def log_mean(self, name: str, values: typing.Any = None, in_validation: bool = True) -> None:
         """Logs the mean of `values` under a name; without values it makes the name known.
 
         Where it has no value in validation, it is left out there: Keras would report 0.

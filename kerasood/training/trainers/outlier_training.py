@@ -1,5 +1,7 @@
 """Training that sees outliers beside the in-distribution images: what such objectives share."""
 
+import typing
+
 from keras import ops
 
 from kerasood.errors import InvalidInputError, check_not_negative
@@ -58,7 +60,9 @@ class OutlierTraining(CrossEntropyTraining):
         self.log_mean("energy_out", objectives.energy(outputs["logits_out"]))
         return self.outlier_loss(labels, ce, outputs)
 
-    def outlier_loss(self, labels, ce, outputs):
+    def outlier_loss(
+        self, labels: typing.Any, ce: typing.Any, outputs: dict[str, typing.Any]
+    ) -> typing.Any:
         """Loss of a training batch, a scalar.
 
         Args:
@@ -70,6 +74,6 @@ class OutlierTraining(CrossEntropyTraining):
         penalty = self.outlier_penalty(outputs["logits"], outputs["logits_out"])
         return ops.mean(ce) + self.weight * penalty
 
-    def outlier_penalty(self, logits, logits_out):
+    def outlier_penalty(self, logits: typing.Any, logits_out: typing.Any) -> typing.Any:
         """The penalty before its weight, a scalar, of float32 logits (N, K) and (M, K)."""
         raise NotImplementedError
