@@ -66,7 +66,7 @@ def build_extractor(
             resized. It becomes part of the extractor.
 
     Returns:
-        keras.Model: images -> {"features": (N, D), "logits": (N, K), "hidden/<name>": (N, C)...}
+        keras.Model: images -> {"features": (N, D), "logits": (N, K), "hidden/NAME": (N, C)...}
         float32; a Functional where `model` is a graph, else a CapturingExtractor.
 
     Raises:

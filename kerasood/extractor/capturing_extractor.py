@@ -22,7 +22,7 @@ class CapturingExtractor(keras.Model):
             "features" (None: the input of the head) and "hidden" {name: number}.
 
     Input: (N, *image_shape), integers or floats. Output: {"features": (N, D), "logits": (N, K),
-    "hidden/<name>": (N, C)...} float32.
+    "hidden/NAME": (N, C)...} float32.
     """
 
     def __init__(self, network, plan, name=None):
