@@ -14,7 +14,7 @@ demo: $(VENV)/.installed  ## train, evaluate, calibrate, export and score on the
 
 test: $(VENV)/.installed-dev  ## lint and the default suite
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=worksteal
 
 slow-test: $(VENV)/.installed-dev  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
