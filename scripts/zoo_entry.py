@@ -210,8 +210,8 @@ def _of_energy(results, wanted_hash):
             + ", ".join(model["description"] for model in results["models"])
         )
     wanted = {"model": model["key"], "detector": "energy"}
-    told = ("name", "title", "role", "num_images", "published_images", "note")
-    sets = {entry["name"]: {key: entry[key] for key in told} for entry in results["sets"]}
+    fields = ("name", "title", "role", "num_images", "published_images", "note")
+    sets = {entry["name"]: {key: entry[key] for key in fields} for entry in results["sets"]}
     for metric in results["metrics"]:
         if wanted.items() <= metric.items():
             of_set = {key: metric[key]["mean"] for key in ("fpr95", "auroc")}

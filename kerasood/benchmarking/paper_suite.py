@@ -53,13 +53,13 @@ def paper_suite(runs=(), settings=None, options=DEFAULTS, *, cache=True, folder=
         log.warning("%s: %s: %s", entry["dataset"], entry["lack"], entry["how_to_get"])
     runs = [run for run in runs if run.config.dataset in tests]
     sources, missing = _sets(options)
-    progress, bases, sections, scores = progress_of(verbose), {}, [], []
+    progress, measured_bases, sections, scores = progress_of(verbose), {}, [], []
     for run in runs:
         subjects = subjects_of_run(
             run, options, cache, tests[run.config.dataset],
             num_choosing(DETECTORS, settings), settings.seed,
         )
-        section, of_section = _section(run, subjects, sources, settings, bases, progress)
+        section, of_section = _section(run, subjects, sources, settings, measured_bases, progress)
         sections.append({**section, "missing": missing, "comparison": compare(section)})
         scores.append(of_section)
     results = {
@@ -75,11 +75,11 @@ def paper_suite(runs=(), settings=None, options=DEFAULTS, *, cache=True, folder=
     return results, write_paper(results, scores, folder)
 
 
-def _section(run, subjects, sources, settings, bases, progress):
+def _section(run, subjects, sources, settings, measured_bases, progress):
     """Results and scores of one fine-tune and its base; a base that runs share is measured once."""
     base, tuned = subjects[0], subjects[1].replace(key="tuned")
     shared = run.config.dataset, model_hash(base.extractor) or str(run.path)
-    known = {base.key: bases[shared]} if shared in bases else {}
+    known = {base.key: measured_bases[shared]} if shared in measured_bases else {}
     for name in sources:
         for line in overlaps_with([run], name):
             log.warning("%s: %s", name, line)
@@ -94,7 +94,7 @@ def _section(run, subjects, sources, settings, bases, progress):
         roles={name: "other" for name in sources if name not in SETS},
         known=known, progress=progress,
     )
-    bases[shared] = known[base.key]
+    measured_bases[shared] = known[base.key]
     recipe = _how_it_was_trained(run, tuned.extractor)
     results = {
         **found.results.to_json(),

@@ -62,8 +62,8 @@ def described_flags(config_class):
             flag = f"--{field.name}={value}"
         if isinstance(default, tuple):
             default = ",".join(map(str, default))
-        told = default in (None, "") or text.endswith(("]", "]."))
-        found[field.name] = flag, text if told else f"{text} [{default}]"
+        is_shown = default in (None, "") or text.endswith(("]", "]."))
+        found[field.name] = flag, text if is_shown else f"{text} [{default}]"
     return found
 
 

@@ -70,12 +70,12 @@ def new_version(folder, model_name, version=None, is_served=True):
         VersionExists: the version exists, or another process is writing it.
         StorageError: the folder cannot be written.
     """
-    bases = [pathlib.Path(folder) / name for name in (model_name, f"{model_name}{LITE}")]
-    base = bases[0 if is_served else 1]
+    model_folders = [pathlib.Path(folder) / name for name in (model_name, f"{model_name}{LITE}")]
+    base = model_folders[0 if is_served else 1]
     created = [parent for parent in (base, *base.parents) if not parent.exists()]
     try:
         with contextlib.ExitStack() as held:
-            number = held.enter_context(_reserved(bases, version))
+            number = held.enter_context(_reserved(model_folders, version))
             target = base / str(number)
             yield held.enter_context(atomic_path(target)), target
     except BaseException:
@@ -86,20 +86,20 @@ def new_version(folder, model_name, version=None, is_served=True):
 
 
 @contextlib.contextmanager
-def _reserved(bases, version):
-    """Yields a number that no version of `bases` has and no other process holds."""
-    lock = bases[0].parent / f".{bases[0].name}.versions"
-    number = version or max(_existing(bases), default=0) + 1
+def _reserved(model_folders, version):
+    """Yields a number that no version of `model_folders` has and no other process holds."""
+    lock = model_folders[0].parent / f".{model_folders[0].name}.versions"
+    number = version or max(_existing(model_folders), default=0) + 1
     while True:
         path = lock.with_name(f"{lock.name}.{number}")
-        file = _held(path, bases[0] / str(number))
-        if file is not None and number not in _existing(bases):
+        file = _held(path, model_folders[0] / str(number))
+        if file is not None and number not in _existing(model_folders):
             break
         if file is not None:
             path.unlink(missing_ok=True)
             file.close()
         if version is not None:
-            at = _existing(bases).get(number)
+            at = _existing(model_folders).get(number)
             raise VersionExists(
                 "Expected a version that does not exist yet, or none for the next one. Received: "
                 f"version={version}, which "
@@ -134,10 +134,10 @@ def _held(path, target):
     return None
 
 
-def _existing(bases):
+def _existing(model_folders):
     return {
         int(path.name): path
-        for base in bases
+        for base in model_folders
         for path in base.glob("*")
         if path.name.isdecimal() and path.name.isascii()
     }

@@ -80,13 +80,13 @@ class Monitoring:
             return f"{self.name}: no whole window yet, {self.waiting:,} answers wait for one."
         if not self.drifted:
             return f"{self.name}: no drift shown in {len(self.windows):,} windows."
-        told = [
+        reasons = [
             f"window {window.number}: {window.report.explanation}"
             for window in self.drifted_windows[-3:]
         ]
         if self.enough_evidence:
-            told.append(f"all answers together: evidence {self.evidence:.3g} for more flags")
-        return f"{self.name}: DRIFT. " + " ".join(told)
+            reasons.append(f"all answers together: evidence {self.evidence:.3g} for more flags")
+        return f"{self.name}: DRIFT. " + " ".join(reasons)
 
 
 def monitor(
