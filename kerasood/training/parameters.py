@@ -114,7 +114,7 @@ class Described:
     def derive(
         cls, parameters: dict, network: typing.Any, images: typing.Any, labels: typing.Any,
         outliers: typing.Any,
-    ) -> dict | None:
+    ) -> dict:
         """The parameters that follow from the network before it is trained.
 
         Args:

@@ -38,7 +38,7 @@ class Report:
     reference: str = "Keras"
 
     @property
-    def largest(self) -> Difference:
+    def largest(self) -> float:
         """The largest difference of any output, in its own units."""
         return max(difference.relative for difference in self.differences.values())
 
@@ -137,7 +137,7 @@ def _units(expected, limits, spread=None):
 
 def verify_quantized(
     path: str | os.PathLike, images: np.ndarray, expected: dict[str, np.ndarray], kind: str,
-) -> QuantizedReport:
+) -> tuple[QuantizedReport, dict[str, np.ndarray]]:
     """Runs a quantised file on images, as one and as many: does it answer soundly, and how near?
 
     Args:
