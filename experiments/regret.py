@@ -80,8 +80,8 @@ def measure_network(name, config):
     images = subject.images
     subject = subject.replace(images=dataclasses.replace(
         images,
-        training=_spread(images.training, MOST_TRAINING),
-        testing=_spread(images.testing, config.num_images),
+        training=images.training.spread(MOST_TRAINING),
+        testing=images.testing.spread(config.num_images),
     ))
     outputs = SubjectOutputs(subject)
     protocol = find("full")
@@ -90,7 +90,7 @@ def measure_network(name, config):
     for set_name, source in sources.items():
         if protocol.role(set_name, dataset) == "synthetic":
             continue
-        tested[set_name] = outputs.collect(_spread(source, config.num_images), set_name).outputs
+        tested[set_name] = outputs.collect(source.spread(config.num_images), set_name).outputs
     validation = Validation(subject.extractor, images.choosing.load()[0])
     points = []
     for detector in candidates(subject):
@@ -130,11 +130,6 @@ def open_network(name):
     if zoo_name := zoo.name_in(name):
         return zoo.load(zoo_name)
     return published_network(name) if name.endswith(".npz") else load_network(name)
-
-
-def _spread(source, most):
-    total = source.num_images
-    return source.subset(np.unique(np.linspace(0, total - 1, min(most, total)).astype(int)))
 
 
 if __name__ == "__main__":

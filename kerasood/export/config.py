@@ -1,6 +1,7 @@
 """Configuration of the export of a run; the command's flags are its fields."""
 
 import dataclasses
+import typing
 
 from kerasood.config import OwnModel, ReadsData, option
 from kerasood.errors import check_positive, check_share
@@ -66,7 +67,7 @@ class ExportConfig(OwnModel, ReadsData):
         return self.max_megapixels * 1_000_000
 
     @property
-    def promise(self) -> dict:
+    def promise(self) -> typing.Any:
         """The Promise of the threshold."""
         from kerasood.thresholds import Promise  # here, since --help comes before SciPy
 

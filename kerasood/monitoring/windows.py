@@ -63,7 +63,7 @@ class Monitoring:
     promised: float
 
     @property
-    def drifted_windows(self) -> list[Window]:
+    def drifted_windows(self) -> tuple[Window, ...]:
         return tuple(window for window in self.windows if window.report.drifted)
 
     @property
