@@ -167,6 +167,8 @@ def _summary(config, found, of_the_paper):
     text = f"WRN-{found['depth']}-{found['width']} on {title}, {how}, seed {config.seed}"
     if of_the_paper:
         return text
+    if {"depth": found["depth"], "width": found["width"]}.items() <= PAPERS.items():
+        return f"{text}: the paper's network, not the paper's 100 + 10 epochs"
     return f"{text}: small or briefly trained, not the paper's WRN-40-2 after 100 + 10 epochs"
 
 

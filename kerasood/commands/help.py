@@ -63,7 +63,7 @@ HELP = {
         (
             "python train.py --dataset=digits",
             "python train.py --dataset=my_photos/ --seeds=1,2,3",
-            "python train.py --stage=finetune --init=zoo:cifar10-wrn10-1-base --site=features",
+            "python train.py --stage=finetune --init=zoo:cifar10-wrn40-2-base --site=features",
             "python train.py --dataset=cifar10 --resume",
         ),
         {
@@ -86,7 +86,7 @@ HELP = {
         (
             "python evaluate.py",
             "python evaluate.py --run=runs/a,runs/b --ood=svhn,strange=other_photos/",
-            "python evaluate.py --run=zoo:cifar10-wrn10-1-base --detectors=auto",
+            "python evaluate.py --run=zoo:cifar10-wrn40-2-base --detectors=auto",
             "python evaluate.py --model=mine.keras --dataset=my_photos/ --detectors=auto",
             "python evaluate.py --suite=paper",
         ),
@@ -103,7 +103,7 @@ HELP = {
         "Writes a run's model, detector and threshold as files for other runtimes, verified.",
         (
             "python -m export",
-            "python -m export --run=zoo:cifar10-wrn10-1-base --detector=mahalanobis",
+            "python -m export --run=zoo:cifar10-wrn40-2-base --detector=mahalanobis",
             "python -m export --format=tflite --quantization=int8",
             "python -m export --model=mine.keras --dataset=my_photos/",
             "python -m export --calibration=new_photos/ --tpr=0.99",
