@@ -7,6 +7,7 @@ import sys
 import keras
 
 from kerasood.benchmarking.benchmark_result import Benchmark
+from kerasood.data.validation_outliers import OUTLIER_KINDS
 from kerasood.detectors import DETECTORS, Detector, build
 from kerasood.errors import InvalidInputError
 from kerasood.evaluation.auto import choose_detector
@@ -173,8 +174,9 @@ def _announce_gradients(detectors, settings):
         magnitudes = detector.GRID.get("magnitude", ()) if settings.tune else ()
         if any(magnitudes):
             others = [len(v) for key, v in detector.GRID.items() if key != "magnitude"]
-            # Of in-distribution images and seven kinds of outliers, by a gradient and every step.
-            each = 8 * settings.validation_images * (2 + sum(map(bool, magnitudes)))
+            # Of in-distribution images and every kind of outlier, by a gradient and every step.
+            images = (1 + len(OUTLIER_KINDS)) * settings.validation_images
+            each = images * (2 + sum(map(bool, magnitudes)))
             log.info(
                 "%s chooses its step on the image by about %s forward passes, however few images "
                 "are tested; without tuning (tune=False, --notune) it takes its default",

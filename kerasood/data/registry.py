@@ -182,7 +182,7 @@ DATASETS = {
                     splits=TRAIN_VALIDATION_TEST, resizing=UPSCALED, licence="CC BY 4.0"),
         DatasetSpec("digits_heldout", "Digits 8-9", "embedded", near_for=("digits",),
                     only_for=("digits",), resizing=UPSCALED, licence="CC BY 4.0"),
-        DatasetSpec("photos", "Photo patches", "embedded", licence="CC BY (two photographs)"),
+        DatasetSpec("photos", "Photo patches", "embedded", licence="CC BY (a photograph)"),
         _generated("uniform_noise", "Uniform noise"),
         _generated("gaussian_noise", "Gaussian noise"),
         _generated("blobs", "Blobs"),

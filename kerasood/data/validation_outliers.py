@@ -1,18 +1,18 @@
-"""Outliers made from in-distribution images, to choose a detector's parameters without OOD data."""
+"""Outliers to choose detectors and their parameters by: made from the images, and a photograph's.
+
+The kinds are those of the outlier-exposure code without its noise. Whatever reacts to noise tells
+it, also a detector that misses photographs of other things; for these stand patches of one.
+"""
 
 import numpy as np
 from PIL import Image
 
+from kerasood.data.built_in import photo_patches
 from kerasood.data.decoding import to_channels
 from kerasood.errors import InvalidInputError
 
 TILES = 4
 PIXELATED = 0.2
-
-
-def uniform_noise(rng, images):
-    """Independent uniform pixels."""
-    return rng.integers(0, 256, images.shape, np.uint8)
 
 
 def pairwise_means(rng, images):
@@ -39,12 +39,6 @@ def jigsaw(rng, images):
     return result
 
 
-def speckle(rng, images):
-    """Each pixel times one plus Gaussian noise of standard deviation 1, clipped."""
-    noisy = images * (1 + rng.standard_normal(images.shape))
-    return np.clip(np.round(noisy), 0, 255).astype("uint8")
-
-
 def pixelate(rng, images):
     """Box-averaged down to a fifth of the size and repeated up again."""
     height, width = images.shape[1:3]
@@ -65,20 +59,25 @@ def invert(rng, images):
     return np.concatenate([images[..., :1], 255 - images[..., 1:]], axis=-1)
 
 
+def photo(rng, images):
+    """Patches of a photograph, which is none of the set `photos`."""
+    num_images, height, width, _ = images.shape
+    patches = photo_patches(rng, num_images, max(height, width), "china.jpg")
+    return patches[:, :height, :width]
+
+
 OUTLIER_KINDS = {
     function.__name__: function
-    for function in (
-        uniform_noise, pairwise_means, jigsaw, speckle, pixelate, rgb_ghost, invert
-    )
+    for function in (pairwise_means, jigsaw, pixelate, rgb_ghost, invert, photo)
 }
 
 
 # Of grey images they are made in colour, and turned grey.
-IN_COLOUR = (pixelate, rgb_ghost, invert)
+IN_COLOUR = (pixelate, rgb_ghost, invert, photo)
 
 
 def validation_outliers(images, seed=0):
-    """All kinds of outliers, made from the same images.
+    """All kinds of outliers, as many of each as there are images.
 
     Args:
         images: uint8 (N, H, W, 3) or (N, H, W, 1), in-distribution, pixels 0-255.

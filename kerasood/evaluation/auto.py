@@ -16,7 +16,7 @@ MARGIN_OF_A_BANK = 0.001
 
 
 def choose_detector(outputs, fitter):
-    """The detector for a model and its parameters, by outliers made from in-distribution images.
+    """The detector for a model and its parameters, by `validation_outliers`.
 
     Every registered detector that the model can have and that scores images as they are is fitted
     with its default parameters. The highest mean AUROC over the kinds of generated outliers wins,
@@ -50,7 +50,7 @@ def choose_detector(outputs, fitter):
     detector = _with_parameters(build(first), outputs, validation, fitter.tune)
     reason = (
         f"Of {len(order)} detectors {first} tells {validation.num_images:,} images that were "
-        f"neither trained nor tested on best from outliers made from them: mean AUROC "
+        f"neither trained nor tested on best from generated outliers: mean AUROC "
         f"{100 * aurocs[first]:.2f} %, {second} as the runner-up {100 * aurocs[second]:.2f} %. "
         "No OOD set had a say."
     )

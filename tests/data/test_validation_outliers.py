@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from kerasood.data.built_in import GeneratedSource
 from kerasood.data.validation_outliers import (
     OUTLIER_KINDS,
     invert,
@@ -8,8 +9,6 @@ from kerasood.data.validation_outliers import (
     pairwise_means,
     pixelate,
     rgb_ghost,
-    speckle,
-    uniform_noise,
     validation_outliers,
 )
 
@@ -20,9 +19,9 @@ def rng():
     return np.random.default_rng(1)
 
 
-def test_there_are_the_seven_kinds_of_the_reference():
+def test_the_kinds_are_those_of_the_reference_without_noise_and_a_photograph():
     assert list(OUTLIER_KINDS) == [
-        "uniform_noise", "pairwise_means", "jigsaw", "speckle", "pixelate", "rgb_ghost", "invert"
+        "pairwise_means", "jigsaw", "pixelate", "rgb_ghost", "invert", "photo"
     ]
 
 
@@ -40,12 +39,6 @@ def test_the_same_seed_gives_the_same_outliers_and_another_others():
     for kind in OUTLIER_KINDS:
         np.testing.assert_array_equal(first[kind], again[kind])
     assert np.any(first["jigsaw"] != other["jigsaw"])
-
-
-def test_uniform_noise_uses_the_whole_range():
-    noise = uniform_noise(rng(), np.zeros((20, 16, 16, 3), np.uint8))
-    assert (noise.min(), noise.max()) == (0, 255)
-    assert 120 < noise.mean() < 135
 
 
 def test_a_pairwise_mean_is_that_of_the_image_and_another_one():
@@ -77,14 +70,6 @@ def test_a_jigsaw_leaves_the_rest_of_sizes_that_four_does_not_divide():
     np.testing.assert_array_equal(made[:, :, 8:], images[:, :, 8:])
 
 
-def test_speckle_is_noise_in_proportion_to_the_pixel():
-    images = np.stack([np.full((64, 64, 3), value, np.uint8) for value in (0, 20, 40)])
-    noise = speckle(rng(), images).astype(float)
-    assert np.all(noise[0] == 0)
-    # Clipped at zero: mean of max(0, 1 + z) is 1.0833.
-    np.testing.assert_allclose(noise[1:].mean(axis=(1, 2, 3)), [21.67, 43.33], rtol=0.03)
-
-
 def test_pixelate_averages_boxes():
     image = np.zeros((1, 10, 10, 3), np.uint8)
     image[0, :5] = 200
@@ -99,6 +84,15 @@ def test_rgb_ghost_and_invert_worked_by_hand():
     image = np.array([[[[1, 2, 3], [4, 5, 6]]]], np.uint8)
     np.testing.assert_array_equal(rgb_ghost(rng(), image), [[[[5, 3, 1], [2, 6, 4]]]])
     np.testing.assert_array_equal(invert(rng(), image), [[[[1, 253, 252], [4, 250, 249]]]])
+
+
+def test_patches_are_of_the_photograph_that_no_set_is_made_of():
+    images = np.zeros((40, 8, 12, 3), np.uint8)
+    chosen = validation_outliers(images)["photo"]
+    tested = GeneratedSource("photos", 12, 40).load()[0][:, :8]
+    # A temple under a grey sky, and a flower before dark leaves.
+    assert chosen.mean() > 1.3 * tested.mean()
+    assert not {patch.tobytes() for patch in chosen} & {patch.tobytes() for patch in tested}
 
 
 @pytest.mark.parametrize("images", [IMAGES[:1], IMAGES / 255.0, IMAGES[0], IMAGES[..., :2]])

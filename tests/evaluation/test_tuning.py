@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
+from kerasood.data.validation_outliers import OUTLIER_KINDS
 from kerasood.detectors import GODIN, ODIN, Energy, Mahalanobis
 from kerasood.evaluation.choosing import FitData, Validation, choose
 from kerasood.evaluation.outputs import collect
@@ -91,7 +92,7 @@ def test_the_choice_says_on_what_it_rests(validation):
     choice = choose(ODIN(), FitData(None, None, None), validation).choice_
     assert choice["images"] == "20 images that are neither trained nor tested on"
     assert choice["outliers"] == [
-        "uniform_noise", "pairwise_means", "jigsaw", "speckle", "pixelate", "rgb_ghost", "invert"
+        "pairwise_means", "jigsaw", "pixelate", "rgb_ghost", "invert", "photo"
     ]
 
 
@@ -116,7 +117,7 @@ def test_images_as_they_are_are_computed_once(extractor):
     for temperature in (1.0, 2.0):
         chosen = type("E", (Energy,), {"GRID": {"temperature": (1.0, temperature + 1)}})()
         choose(chosen, FitData(None, None, None), validation)
-    assert calls == [20] * 8
+    assert calls == [20] * (1 + len(OUTLIER_KINDS))
 
 
 def test_g_odin_chooses_its_step_on_in_distribution_images_alone():
