@@ -139,8 +139,8 @@ def test_weights_that_float16_cannot_hold_are_refused(tmp_path):
 
 
 def test_unknown_names():
-    with pytest.raises(ValueError, match=f"{BASE}, .*Did you mean '{BASE}'.*'cifar10-base'"):
-        zoo.load("cifar10-base")
+    with pytest.raises(ValueError, match=f"{BASE}, .*Did you mean '{BASE}'.*'cifar10-wrn10-bse'"):
+        zoo.load("cifar10-wrn10-bse")
     with pytest.raises(ValueError, match="of the zoo out of cifar10.*. Received: '../x'"):
         zoo.describe("../x")
 
