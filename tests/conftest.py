@@ -14,7 +14,7 @@ SERVERS = ("stand_in", "real_server") if shutil.which("tensorflow_model_server")
 
 
 def pytest_collection_finish(session):
-    """Spares the garbage collector what was imported: it took a tenth of the suite's time."""
+    """Spares the garbage collector what was imported: a tenth of what testing exports took."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)

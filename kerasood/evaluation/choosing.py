@@ -1,4 +1,4 @@
-"""Chooses a detector's parameters on in-distribution images and outliers made from them."""
+"""Chooses a detector's parameters on in-distribution images and generated outliers."""
 
 import copy
 import itertools
@@ -25,7 +25,7 @@ class FitData(typing.NamedTuple):
 
 
 class Validation:
-    """In-distribution images, outliers made from them, and the model's outputs for both.
+    """In-distribution images, generated outliers, and the model's outputs for both.
 
     Args:
         extractor: keras.Model, images -> {"features", "logits"}.
