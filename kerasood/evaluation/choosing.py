@@ -60,12 +60,11 @@ class Validation:
     def outputs(self):
         """{"in" or kind: outputs} of the images as they are; computed once."""
         if self._outputs is None:
-            self._outputs = {name: self.outputs_of(i) for name, i in self.images.items()}
+            self._outputs = {
+                name: collect(self._extractor, self._batches(images))
+                for name, images in self.images.items()
+            }
         return self._outputs
-
-    def outputs_of(self, images):
-        """Outputs of other images as they are: {name: (N, ...)}."""
-        return collect(self._extractor, self._batches(images))
 
     def stepped_outputs(self, loss, steps, names=None):
         """Yields (step, {"in" or kind: outputs}) of images moved against a loss's gradient.

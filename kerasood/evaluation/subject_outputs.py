@@ -138,7 +138,7 @@ class FittedDetectors:
 
     @property
     def validation(self):
-        """The images that choose parameters, and outliers made from them: Validation.
+        """The images that choose parameters, and generated outliers: Validation.
 
         Raises:
             ValueError: the subject was divided without any.

@@ -93,7 +93,7 @@ def chosen_text(choice: dict) -> str:
         values = {"chosen": {key: default[key] for key in choice["chosen"]}}
         beside = f" (by default {values_text(values)})"
     return (
-        f"{values_text(choice)}{beside}, chosen on {choice['images']} and outliers made from them "
+        f"{values_text(choice)}{beside}, chosen on {choice['images']} and generated outliers "
         f"({', '.join(choice['outliers'])}) by {choice['criterion']}"
     )
 

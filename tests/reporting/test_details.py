@@ -54,7 +54,7 @@ def test_choices_say_what_was_chosen_and_on_what():
     (line,) = choices(Findings(detailed()[0]))
     assert line == (
         "Base: odin, T = 1000, magnitude = 0.0014, chosen on 200 images kept out of training and "
-        "outliers made from them (uniform, jigsaw) by lowest FPR95"
+        "generated outliers (uniform, jigsaw) by lowest FPR95"
     )
 
 
