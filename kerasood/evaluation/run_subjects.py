@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import os
+import pathlib
 
 from kerasood.data.options import DEFAULTS
 from kerasood.data.splits import calibration_source, training_source
@@ -10,7 +12,7 @@ from kerasood.evaluation.subject import Subject, divide, extractor_of, head_or_n
 from kerasood.extractor.preprocessing import options_for
 from kerasood.networks.fingerprint import model_hash
 from kerasood.networks.saving import load_network
-from kerasood.runs import base_config
+from kerasood.runs import Run, base_config
 
 
 def options_of_runs(runs, options=DEFAULTS):
@@ -35,7 +37,8 @@ def subjects_of_run(run, options=DEFAULTS, cache=True, test=None, num_choosing=0
     Args:
         run: Run.
         options: DataOptions of its images, see `options_of_runs`.
-        cache: whether outputs are kept in the run directory.
+        cache: whether outputs are kept in the run directories, those of the base in its own where
+            that is at hand: fine-tunes share them.
         test: ImageSource of labelled test images; opened where it is None.
         num_choosing, seed: see `divide`.
 
@@ -59,6 +62,7 @@ def subjects_of_run(run, options=DEFAULTS, cache=True, test=None, num_choosing=0
     for label, path in paths:
         extractor = extractor_of(label, load_network(path))
         before = base_config(run.config) if path == run.initial_model else None
+        outputs = _outputs_of_base(run) if path == run.initial_model else run.outputs
         subjects.append(
             Subject(
                 key=label if label == "base" else run.path.name,
@@ -67,13 +71,20 @@ def subjects_of_run(run, options=DEFAULTS, cache=True, test=None, num_choosing=0
                 extractor=extractor,
                 images=images,
                 head=head_or_none(extractor),
-                cache=run.outputs if cache else None,
+                cache=outputs if cache else None,
                 seed=(before or run.config).seed,
                 base=subjects[0].key if subjects else None,
             )
         )
     check_labels(subjects, (images.testing, images.training))
     return subjects
+
+
+def _outputs_of_base(run):
+    """Where the outputs of what a run started from are kept: the hash of the model tells whose."""
+    base = pathlib.Path(run.config.init or run.path)
+    at_hand = (base / "config.json").is_file() and os.access(base, os.W_OK)
+    return (Run.open(base) if at_hand else run).outputs
 
 
 def compared_subjects(runs, options=DEFAULTS, **opening):

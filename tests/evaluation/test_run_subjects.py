@@ -51,6 +51,18 @@ def test_a_base_that_runs_share_is_evaluated_once(three_runs):
     assert labels == ["base", "+ ce", "+ ce x", "+ ce 2"]
 
 
+def test_outputs_of_a_base_are_kept_where_all_its_fine_tunes_find_them(three_runs, base, tmp_path):
+    first, *_ = three_runs
+    for run in three_runs:
+        (of_base, tuned), _ = compared_subjects([run], OPTIONS)
+        assert (of_base.cache, tuned.cache) == (base.outputs, run.outputs)
+    gone = dataclasses.replace(first.config, init=str(tmp_path / "moved"))
+    (of_base, _), _ = compared_subjects([Run(first.path, gone)], OPTIONS)
+    assert of_base.cache == first.outputs
+    subjects, _ = compared_subjects(three_runs, OPTIONS, cache=False)
+    assert {subject.cache for subject in subjects} == {None}
+
+
 def test_a_fine_tune_that_changed_nothing_is_its_base(base, tmp_path):
     run = copied(base, tmp_path / "same", shift=0.0)
     subjects, final_keys = compared_subjects([run], OPTIONS)

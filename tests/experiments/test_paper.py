@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 from tiny_data import write_npz
+from tiny_models import small_network
 
 from experiments import recipes
 from experiments.paper import main, trainings
-from experiments.recipes import RECIPES, RecipesConfig, compared, fine_tuned
+from experiments.recipes import RECIPES, FeatureNorm, RecipesConfig, compared, fine_tuned
 from kerasood.networks.saving import load_network
 from kerasood.runs import complete_runs
 from kerasood.training import train, train_config
@@ -78,3 +79,29 @@ def test_recipes_differ_and_are_ranked_by_what_chooses(images, tmp_path, monkeyp
     assert rows[: len(allowed)] == allowed and {row[0] for row in allowed} >= {"base"}
     values = np.array([[float(cell) for cell in row[2:6]] for row in allowed])
     assert (np.diff(values[:, 0]) >= 0).all() and ((values >= 0) & (values <= 100)).all()
+
+
+# Lengths 5 and 1, L1 norms 7 and 1.
+@pytest.mark.parametrize(("norm", "expected"), [("length", 0.1 * 3), ("ratio", 0.1 * 1.2)])
+def test_other_norms_of_features(norm, expected):
+    trainer = FeatureNorm(small_network(), norm=norm)
+    penalty = trainer.penalty({"features": np.float32([[3, 4], [0, 1]])})
+    np.testing.assert_allclose(float(penalty), expected, rtol=1e-3)
+
+
+def test_a_recipe_that_diverges_is_left_out(images, tmp_path, monkeypatch, capsys):
+    (base,) = train(train_config(images, stage="pretrain", out=str(tmp_path / "runs"), **SIZES))
+    small = {"finetune_epochs": 1, "batch_size": 16}
+    monkeypatch.setattr(recipes, "RECIPES", {
+        "ce": {"objective": "ce", **small},
+        "wild": {"objective": "ce", "finetune_learning_rate": 1e30, **small},
+    })
+
+    def rows_of(networks, *_):
+        return [[name, *"abcdef"] for name in networks]
+
+    monkeypatch.setattr(recipes, "compared", rows_of)
+    recipes.main(RecipesConfig(init=str(base.path), out=str(tmp_path / "out"), download=False))
+    written = (tmp_path / "out" / "table.md").read_text()
+    assert "| ce |" in written and "wild" not in written
+    assert "wild: The" in capsys.readouterr().out
