@@ -3,7 +3,6 @@
 What one needs, each loaded when it is first used:
 
     fine_tune, training        any classifier fine-tuned for it; objectives, train.py's work
-    WideResNet                 the paper's network
     build_extractor, head_of   a classifier as a map from images to features and logits
     Preprocessing              what pixels go through first, kept inside the model
     DETECTORS, detectors       scores over them; `fit`, `score`; `detectors.register`
