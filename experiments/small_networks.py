@@ -43,21 +43,23 @@ def separable(inputs):
 
 
 def patches(inputs):
-    """Patches, depthwise mixing and GELU, as in ConvNeXt: features of both signs."""
-    inputs = layers.Conv2D(96, 4, 4)(inputs)
-    for _ in range(4):
+    """Patches, depthwise mixing and GELU, as in ConvMixer: features of both signs."""
+    inputs = _normalised(layers.Conv2D(128, 4, 4)(inputs), "gelu", first="activation")
+    for _ in range(6):
         mixed = layers.DepthwiseConv2D(5, padding="same")(inputs)
-        mixed = layers.Dense(192, activation="gelu")(layers.LayerNormalization()(mixed))
-        inputs = layers.Add()([inputs, layers.Dense(96)(mixed)])
-    return layers.LayerNormalization()(layers.GlobalAveragePooling2D()(inputs))
+        inputs = layers.Add()([inputs, _normalised(mixed, "gelu", first="activation")])
+        inputs = _normalised(layers.Conv2D(128, 1)(inputs), "gelu", first="activation")
+    return layers.GlobalAveragePooling2D()(inputs)
 
 
-def _normalised(tensor, activation="relu"):
-    return layers.Activation(activation)(layers.BatchNormalization()(tensor))
+def _normalised(tensor, activation="relu", first="normalisation"):
+    steps = [layers.BatchNormalization(), layers.Activation(activation)]
+    for step in steps if first == "normalisation" else reversed(steps):
+        tensor = step(tensor)
+    return tensor
 
 
 ARCHITECTURES = {each.__name__: each for each in (plain, separable, patches)}
-RATES = {"plain": 0.1, "separable": 0.1, "patches": 0.03}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +103,7 @@ def trained(name, train, config):
     features = ARCHITECTURES[name](layers.Rescaling(1 / 127.5, -1)(pixels))
     network = keras.Model(pixels, layers.Dense(train.num_classes)(features), name=name)
     return kerasood.fine_tune(
-        network, images, labels, "ce", epochs=config.epochs, learning_rate=RATES[name],
+        network, images, labels, "ce", epochs=config.epochs, learning_rate=0.1,
         seed=config.seed, verbose=2,
     ).network
 
