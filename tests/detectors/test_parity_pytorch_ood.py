@@ -9,7 +9,8 @@ import importlib.metadata
 import linear_network
 import numpy as np
 import pytest
-from detector_twins_features import class_statistics
+from ill_conditioned import exact_distances, ill_conditioned
+from linear_torch_network import standardised, tensor, torch_network
 from scipy.special import log_softmax
 from scipy.stats import spearmanr
 
@@ -135,34 +136,6 @@ def test_mahalanobis_takes_the_same_step_on_the_image(peer):
     theirs.fit_features(tensor(features["features"]), tensor(labels))
     expected = theirs.predict(standardised(images)).numpy()
     assert correlation(np.asarray(ours.score(collect(stepped, [images]))), expected) >= NEARLY_ALL
-
-
-def tensor(values):
-    import torch
-
-    return torch.from_numpy(np.asarray(values))
-
-
-def standardised(images):
-    """What the network of tests/helpers/linear_network.py makes of its images, channels first."""
-    pixels = (images / 255.0 - np.array(linear_network.MEAN)) / np.array(linear_network.STD)
-    return tensor(pixels.transpose(0, 3, 1, 2).astype("float32").copy())
-
-
-def torch_network():
-    """The network of tests/helpers/linear_network.py after its standardisation."""
-    from torch import nn
-
-    class Flat(nn.Module):
-        def forward(self, images):
-            return images.permute(0, 2, 3, 1).flatten(1)
-
-    hidden = nn.Linear(*linear_network.HIDDEN.shape, bias=False)
-    head = nn.Linear(*linear_network.KERNEL.shape)
-    hidden.weight.data = tensor(linear_network.HIDDEN.T.astype("float32").copy())
-    head.weight.data = tensor(linear_network.KERNEL.T.astype("float32").copy())
-    head.bias.data = tensor(linear_network.BIAS.astype("float32"))
-    return nn.Sequential(Flat(), hidden, nn.Tanh(), head)
 
 
 def test_gen_of_the_peer_clamps_probabilities_at_1e_7(case, peer):
@@ -292,30 +265,6 @@ def test_mahalanobis_of_the_peer_inverts_in_float32(name, theirs_at_most, peer):
     assert correlation(np.asarray(ours), expected) >= NEARLY_ALL
     theirs = Theirs(PAIRS[name], peer, CASES[10].classifier).fit({"features": training}, labels)
     assert correlation(theirs.score({"features": test}), expected) < theirs_at_most
-
-
-def ill_conditioned(condition):
-    """Features of ten classes whose covariance has a condition number: training, labels, test."""
-    generator = np.random.default_rng(0)
-    directions, _ = np.linalg.qr(generator.normal(size=(128, 128)))
-    mixing = directions * np.geomspace(1, condition**-0.5, 128) @ directions.T
-    class_means, labels = generator.normal(0, 2, (10, 128)), np.arange(10_000) % 10
-    training = (generator.normal(size=(10_000, 128)) + class_means[labels]) @ mixing + 3
-    test = (1.3 * generator.normal(size=(1000, 128)) + class_means[labels[:1000]]) @ mixing + 3
-    return training.astype("float32"), labels, test.astype("float32")
-
-
-def exact_distances(training, labels, test, relative):
-    """Half the squared (relative) Mahalanobis distance, float64."""
-    means, within = class_statistics(training, labels)
-    total = np.cov(training.T.astype("float64"), bias=True)
-
-    def squared(mean, covariance):
-        centred = test.astype("float64") - mean
-        return np.einsum("nd,nd->n", centred, np.linalg.solve(covariance, centred.T).T)
-
-    background = squared(training.astype("float64").mean(axis=0), total) if relative else 0.0
-    return 0.5 * (np.min([squared(mean, within) for mean in means], axis=0) - background)
 
 
 @pytest.mark.parametrize("name", ["ash_s", "scale"])

@@ -237,10 +237,7 @@ def test_images_are_counted_and_hashed(evaluated, test_source):
         "noise": OUTSIDE["noise"].load()[0],
     }
     assert evaluated.images == {
-        name: {
-            "num_images": len(images),
-            "sha256": hashed(images),
-        }
+        name: {"num_images": len(images), "sha256": hashed(images)}
         for name, images in digests.items()
     }
 

@@ -7,9 +7,9 @@ import zlib
 import numpy as np
 import psutil
 import pytest
-from encoded_images import encode, noise, picture
+from encoded_images import encode, noise, picture, silenced
 from PIL import Image
-from tf_serving import raw_model, silenced
+from tf_serving import raw_model
 
 SECONDS = float(os.environ.get("KERASOOD_FUZZ_SECONDS", "20"))
 SEED = int(os.environ.get("KERASOOD_FUZZ_SEED", "0"))

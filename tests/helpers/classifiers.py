@@ -107,3 +107,12 @@ def spread(network, images):
     scale = 4 / np.ptp(features @ head.kernel)
     layer = head_layer(network)
     layer.kernel.assign(scale * layer.kernel)
+
+
+def vectors_to(*parts):
+    """A functional model from (N, 4) through layers or functions."""
+    return functional(*parts, dtype="float32", shape=(4,))
+
+
+def untouched(network):
+    return all("call" not in vars(layer) for layer in network._flatten_layers())

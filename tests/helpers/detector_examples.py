@@ -41,3 +41,7 @@ def tolerances(detector):
 def fitted(name, outputs=TRAINING, labels=LABELS, **params):
     params = {**EXAMPLE_PARAMETERS.get(name, {}), **params}
     return DETECTORS[name](**params).fit(outputs, labels, HEAD)
+
+
+def taken(outputs, rows):
+    return {key: values[rows] for key, values in outputs.items()}

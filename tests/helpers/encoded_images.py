@@ -5,6 +5,11 @@ import io
 import numpy as np
 from PIL import Image
 
+from kerasood.data.decoding import decode
+from kerasood.quiet import quiet
+
+SIDE = 32
+
 
 def encode(pixels, kind="PNG", **options):
     """The bytes of a file: `pixels` is an array or a Pillow image."""
@@ -29,3 +34,18 @@ def picture(height, width, seed=0):
 def huge_png(width, height):
     """A valid PNG of one colour, whatever its size a few hundred bytes."""
     return encode(Image.new("1", (width, height)))
+
+
+def difference(graph, file, side=SIDE):
+    """The largest difference to the offline decoder, in grey levels, and the share of values."""
+    images, valid = graph([file], side)
+    expected = decode(file, side)
+    assert valid.tolist() == [True] and isinstance(expected, np.ndarray)
+    differences = np.abs(images[0].astype(int) - expected)
+    return differences.max(), np.mean(differences > 0)
+
+
+def silenced(call):
+    """Runs `call` with the decoders' complaints about damaged files kept off the screen."""
+    with quiet():
+        return call()

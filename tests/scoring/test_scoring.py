@@ -1,28 +1,20 @@
 import csv
 import io
-import json
 import os
-import pathlib
 import tarfile
 
 import numpy as np
 import pytest
 from encoded_images import encode, noise
-from PIL import Image
 from tiny_models import small_network
 
 from kerasood.commands.score import score
 from kerasood.config import ScoreConfig
-from kerasood.data.decoding import Resizing, decode, to_channels
 from kerasood.detectors import Energy
 from kerasood.export import run_exported
-from kerasood.extractor import Preprocessing, build_extractor
-from kerasood.scoring import rows, score_files, work
+from kerasood.scoring import rows, score_files
 from kerasood.scoring.inputs import count, entries
-from kerasood.scoring.models import open_scorer
 from kerasood.scoring.tables import COLUMNS, Table, read_columns, write_rows
-from kerasood.serving import OODModel
-from kerasood.thresholds import calibrate
 
 NUM_IMAGES = 11
 
@@ -79,9 +71,8 @@ def test_every_format_gives_the_same_rows(served_export, photos, expected, tmp_p
 
 
 def test_a_saved_ood_model_is_scored_too(photos, tmp_path):
-    from tiny_models import ood_model, small_network
+    from tiny_models import ood_model
 
-    from kerasood.detectors import Energy
 
     model = ood_model(small_network(), Energy())
     model.save(tmp_path / "m.keras")
@@ -262,37 +253,6 @@ def test_the_command(served_export, photos, tmp_path, capsys, refused):
     assert "Expected --model, --images and --out. Received: model='x'" in line
     gone = ScoreConfig(model=str(tmp_path / "gone"), images=(str(photos),), out=str(tmp_path / "t"))
     assert "csv or .parquet" in refused(score, gone)
-
-
-def test_large_photos_become_what_the_model_takes(served_export, tmp_path):
-    Image.fromarray(noise(40, 30)).save(tmp_path / "photo.jpg")
-    image = rows.prepared(str(tmp_path / "photo.jpg"), (8, 8, 3))
-    assert image.shape == (8, 8, 3)
-    assert "square images" in rows.prepared(str(tmp_path / "photo.jpg"), (8, 9, 3))
-    assert "expected an image of shape" in rows.prepared(noise(9, 9), (8, 8, 3))
-    assert json.loads(json.dumps(work.model_identity(served_export.folder)))[1] > 0
-    assert pathlib.Path(work.model_identity(served_export.folder)[0]).name == "saved_model.pb"
-
-
-def test_files_become_what_the_model_takes():
-    wide = encode(noise(12, 18))
-    for method, antialias in (("stretch", False), ("pad", True)):
-        resizing = Resizing(method=method, antialias=antialias)
-        image = rows.prepared(wide, (8, 8, 3), resizing)
-        np.testing.assert_array_equal(image, decode(wide, 8, resizing))
-        assert np.any(image != rows.prepared(wide, (8, 8, 3)))
-    grey = rows.prepared(encode(noise(8, 8)), (8, 8, 1))
-    np.testing.assert_array_equal(grey, to_channels(noise(8, 8)[None], 1)[0])
-
-
-def test_an_ood_model_s_file_says_how_photographs_are_resized(tmp_path):
-    way = Preprocessing("none", "stretch", antialias=False)
-    extractor = build_extractor(small_network(), preprocessing=way)
-    threshold = calibrate(np.arange(40.0))
-    OODModel(extractor, Energy(), threshold).save(tmp_path / "model.keras")
-    with open_scorer(tmp_path / "model.keras") as scorer:
-        assert scorer.resizing == Resizing(method="stretch", antialias=False)
-        assert scorer.threshold == threshold
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from deploy_folder import MODEL, text_of
 from encoded_images import encode, noise
-from tf_serving import free_port, raw_model, stand_in
+from free_port import free_port
+from tf_serving import raw_model, stand_in
 
 import kerasood
 

@@ -10,7 +10,7 @@ import urllib.request
 import numpy as np
 import pytest
 from encoded_images import noise
-from tf_serving import free_port
+from free_port import free_port
 from v2_protocol import ask, wait_until_ready
 
 from kerasood.export import run_exported

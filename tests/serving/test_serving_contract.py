@@ -6,16 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from encoded_images import encode, huge_png, noise, picture
-from tf_serving import (
-    BINARY,
-    NO_API,
-    NO_BINARY,
-    as_b64,
-    ask_rest,
-    raw_model,
-    real_server,
-    stand_in,
-)
+from real_tf_serving import BINARY, NO_BINARY, as_b64, ask_rest, real_server
+from tf_serving import NO_API, raw_model, stand_in
 
 from kerasood.data.decoding import decode
 from kerasood.export import ExportMismatch, check_signatures, load_served, read_metadata

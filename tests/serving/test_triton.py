@@ -12,7 +12,7 @@ import urllib.error
 import numpy as np
 import pytest
 from encoded_images import encode, noise
-from tf_serving import free_port
+from free_port import free_port
 from v2_protocol import ask, ask_files, wait_until_ready
 
 from kerasood.export import load_served, run_exported
