@@ -81,7 +81,7 @@ def subjects_of_run(run, options=DEFAULTS, cache=True, test=None, num_choosing=0
 
 
 def _outputs_of_base(run):
-    """Where the outputs of what a run started from are kept: the hash of the model tells whose."""
+    """Folder for outputs of the model that a run started from; its hash tells whose they are."""
     base = pathlib.Path(run.config.init or run.path)
     at_hand = (base / "config.json").is_file() and os.access(base, os.W_OK)
     return (Run.open(base) if at_hand else run).outputs

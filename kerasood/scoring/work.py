@@ -59,11 +59,7 @@ def score_files(
         MissingDataError, InvalidInputError: model, images or settings are not what they must be.
     """
     decoders = WORKERS if threads is None else threads
-    for name, value in (
-        ("batch_size", batch_size), ("threads", decoders), ("part_size", part_size)
-    ):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise InvalidInputError(f"Expected {name} >= 1. Received: {name}={value!r}")
+    _check_counts(batch_size=batch_size, threads=decoders, part_size=part_size)
     if engine not in ENGINES:
         raise InvalidInputError(f"Expected engine local or ray. Received: engine={engine!r}")
     if against is not None and not pathlib.Path(against).is_file():
@@ -83,6 +79,12 @@ def score_files(
     }
     table = Table(out, job, resume)
     return _score_here(job, table, model, decoders, part_size, against, verbose)
+
+
+def _check_counts(**counts):
+    for name, value in counts.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise InvalidInputError(f"Expected {name} >= 1. Received: {name}={value!r}")
 
 
 def _check_acts(engine, of_the_other):

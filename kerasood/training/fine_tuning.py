@@ -38,9 +38,9 @@ def fine_tune(
     model: keras.Model, images: typing.Any, labels: typing.Any = None, objective: str = "sparsity",
     *, epochs: int = 10, batch_size: int = 128, learning_rate: float = 0.001,
     augmentation: typing.Any = "recipe", outliers: typing.Any = None,
-    validation_data: typing.Any = None,
-    callbacks: typing.Sequence[keras.callbacks.Callback] = (), verbose: typing.Any = "auto",
-    seed: int = 1, preprocessing: typing.Any = None, **parameters: typing.Any,
+    validation_data: typing.Any = None, callbacks: typing.Sequence[keras.callbacks.Callback] = (),
+    verbose: typing.Any = "auto", seed: int = 1, preprocessing: typing.Any = None,
+    **parameters: typing.Any,
 ) -> "FineTuned":
     """Fine-tunes a classifier so that its scores tell out-of-distribution images.
 
@@ -62,11 +62,9 @@ def fine_tune(
             "recipe": crops shifted by up to an eighth of the height, and mirrored.
         outliers: (M, H, W, C) uint8, for the objectives that train on them.
         validation_data: as in `keras.Model.fit`; its loss is the plain cross-entropy.
-        callbacks: Keras callbacks.
-        verbose: as in `keras.Model.fit`.
+        callbacks, verbose: as in `keras.Model.fit`.
         seed: int >= 0, of order, augmentation and dropout.
-        preprocessing: what pixels 0-255 go through first, see `kerasood.build_extractor`; it
-            becomes part of the trained network.
+        preprocessing: see `kerasood.build_extractor`; it becomes part of the trained network.
         **parameters: the objective's, such as `site="features"` and `weight=0.02` of "sparsity".
 
     Returns:
@@ -84,8 +82,8 @@ def fine_tune(
     recipe = Recipe(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
     sample = _first_images(images) if labels is None else _checked_arrays(images, labels)
     if augmentation == "recipe":
-        crop = sample[0].shape[1] // 8
-        augmentation = dataclasses.replace(recipe, crop=crop).augmentation(seed)
+        recipe = dataclasses.replace(recipe, crop=sample[0].shape[1] // 8)
+        augmentation = recipe.augmentation(seed)
     model = with_preprocessing(model, preprocessing)
     if sample[0].dtype == np.uint8:
         warn_of_raw_pixels(model)

@@ -74,16 +74,7 @@ def twin(torch):
     def build(depth=10, width=1, num_classes=10):
         torch.manual_seed(0)
         network = Network(depth, width, num_classes)
-        for module in network.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out")
-            elif isinstance(module, nn.BatchNorm2d):
-                nn.init.uniform_(module.weight, 0.5, 1.5)
-                nn.init.normal_(module.bias, 0, 0.3)
-                nn.init.normal_(module.running_mean, 0, 0.3)
-                nn.init.uniform_(module.running_var, 0.5, 2)
-                module.num_batches_tracked.fill_(39100)
-        nn.init.normal_(network.fc.bias)
+        randomise(nn, network)
         # Logits of a few nats, as a trained network's: deep random ones reach hundreds.
         with torch.no_grad():
             spread = logits_of(torch, network.eval(), IMAGES, torch.float32).std()
@@ -91,6 +82,20 @@ def twin(torch):
         return network
 
     return build
+
+
+def randomise(nn, network):
+    """Gives a network weights and statistics as training leaves them."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out")
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, 0, 0.3)
+            nn.init.normal_(module.running_mean, 0, 0.3)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            module.num_batches_tracked.fill_(39100)
+    nn.init.normal_(network.fc.bias)
 
 
 def logits_of(torch, network, images, dtype):
