@@ -38,7 +38,7 @@ class SparsityFineTuning(CrossEntropyTraining):
     of_its_name = ("site",)
     help = {
         "weight": "weight of the norm [.01 for logits, .02 for features]",
-        "site": "what the norm is of [logits]; of a WRN-40-2 only features helped (docs/results.md)",
+        "site": "what the norm is of [logits]; on a WRN-40-2 only features helped, docs/results.md",
     }
 
     def __init__(
