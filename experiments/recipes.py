@@ -30,6 +30,7 @@ from kerasood.networks.saving import load_network
 from kerasood.reporting.markdown import table
 from kerasood.runs import open_run
 from kerasood.training import (
+    OBJECTIVES,
     CrossEntropyTraining,
     objectives,
     register_objective,
@@ -67,7 +68,6 @@ SEED = 1
 TITLES = ("Recipe", "Detector", "Chooses by", "FPR95", "AUROC", "Accuracy", "Can be chosen")
 
 
-@register_objective
 class FeatureNorm(CrossEntropyTraining):
     """Cross-entropy plus weight * mean of a norm of the features that is not the paper's.
 
@@ -119,6 +119,8 @@ class RecipesConfig(ReadsData):
 
 def main(config):
     """Trains, measures, prints and writes table.md."""
+    if FeatureNorm.objective not in OBJECTIVES:
+        register_objective(FeatureNorm)
     run = open_run(config.init)
     names = RECIPES if config.recipes == ("all",) else config.recipes
     networks = {"base": load_network(run.model)}

@@ -12,7 +12,7 @@ from experiments.paper import main, trainings
 from experiments.recipes import RECIPES, FeatureNorm, RecipesConfig, compared, fine_tuned
 from kerasood.networks.saving import load_network
 from kerasood.runs import complete_runs
-from kerasood.training import train, train_config
+from kerasood.training import OBJECTIVES, train, train_config
 from kerasood.training.config import stage_config
 
 pytestmark = pytest.mark.slow
@@ -20,6 +20,12 @@ SIZES = {
     "depth": 10, "width": 1, "dropout": 0.0, "batch_size": 16, "pretrain_epochs": 2,
     "finetune_epochs": 1, "precision": "float32",
 }
+
+
+@pytest.fixture(autouse=True)
+def known(monkeypatch):
+    """The recipes' own objective, for a test: elsewhere no flag belongs to it."""
+    monkeypatch.setitem(OBJECTIVES, FeatureNorm.objective, FeatureNorm)
 
 
 @pytest.fixture
