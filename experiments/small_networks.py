@@ -3,8 +3,9 @@
     python -m experiments.small_networks --data_dir=DATA --out=small
     python -m experiments.regret --networks=small/plain-cifar10.keras,... --data_dir=DATA
 
-None of them had a say in the rule by which `detectors="auto"` chooses. They are trained in minutes,
-so that they are far from the best of their kind.
+Some of them settled the rule by which `detectors="auto"` chooses, others only judged it:
+docs/detectors/choosing.md says which. They are trained in minutes, so that they are far from the
+best of their kind.
 """
 
 import dataclasses
