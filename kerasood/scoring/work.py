@@ -72,10 +72,8 @@ def score_files(
     if engine == "ray":
         return score_on_ray(model, images, out, batch_size, column, against, address, workers)
     job = {
-        "model": model_identity(model),
-        "images": as_list(images),
-        "column": column,
-        "batch_size": batch_size,
+        "model": model_identity(model), "images": as_list(images),
+        "column": column, "batch_size": batch_size,
     }
     table = Table(out, job, resume)
     return _score_here(job, table, model, decoders, part_size, against, verbose)
