@@ -26,6 +26,7 @@ from kerasood.detectors import build
 from kerasood.evaluation.ood_sets import open_sets
 from kerasood.evaluation.protocols import find
 from kerasood.files import write_text
+from kerasood.names import choose
 from kerasood.networks.saving import load_network
 from kerasood.reporting.markdown import table
 from kerasood.runs import open_run
@@ -123,6 +124,8 @@ def main(config):
         register_objective(FeatureNorm)
     run = open_run(config.init)
     names = RECIPES if config.recipes == ("all",) else config.recipes
+    for name in names:
+        choose("recipe", name, RECIPES)
     networks = {"base": load_network(run.model)}
     for name in names:
         try:

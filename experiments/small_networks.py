@@ -18,6 +18,7 @@ import kerasood
 from kerasood.commands.common import console, run_command
 from kerasood.config import ReadsData, option
 from kerasood.data.open import open_source
+from kerasood.names import choose
 from kerasood.networks.saving import save_network
 
 WIDTHS = (24, 48, 96)
@@ -45,19 +46,16 @@ def separable(inputs):
 
 def patches(inputs):
     """Patches, depthwise mixing and GELU, as in ConvMixer: features of both signs."""
-    inputs = _normalised(layers.Conv2D(128, 4, 4)(inputs), "gelu", first="activation")
+    inputs = layers.BatchNormalization()(layers.Conv2D(128, 4, 4, activation="gelu")(inputs))
     for _ in range(6):
-        mixed = layers.DepthwiseConv2D(5, padding="same")(inputs)
-        inputs = layers.Add()([inputs, _normalised(mixed, "gelu", first="activation")])
-        inputs = _normalised(layers.Conv2D(128, 1)(inputs), "gelu", first="activation")
+        mixed = layers.DepthwiseConv2D(5, padding="same", activation="gelu")(inputs)
+        inputs = layers.Add()([inputs, layers.BatchNormalization()(mixed)])
+        inputs = layers.BatchNormalization()(layers.Conv2D(128, 1, activation="gelu")(inputs))
     return layers.GlobalAveragePooling2D()(inputs)
 
 
-def _normalised(tensor, activation="relu", first="normalisation"):
-    steps = [layers.BatchNormalization(), layers.Activation(activation)]
-    for step in steps if first == "normalisation" else reversed(steps):
-        tensor = step(tensor)
-    return tensor
+def _normalised(tensor, activation="relu"):
+    return layers.Activation(activation)(layers.BatchNormalization()(tensor))
 
 
 ARCHITECTURES = {each.__name__: each for each in (plain, separable, patches)}
@@ -79,7 +77,7 @@ class SmallNetworksConfig(ReadsData):
 def main(config):
     """Trains what is not trained yet, and prints accuracies."""
     train, test = (open_source(config.dataset, split, config.data) for split in ("train", "test"))
-    for name in config.architectures:
+    for name in [choose("network", name, ARCHITECTURES) for name in config.architectures]:
         path = pathlib.Path(config.out) / f"{name}-{pathlib.Path(config.dataset).stem}.keras"
         if path.exists():
             continue
