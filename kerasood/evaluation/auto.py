@@ -48,18 +48,38 @@ def choose_detector(outputs, fitter):
     order = ranked(aurocs)
     first, second = order[0], (order[1:] or order)[0]
     detector = _with_parameters(build(first), outputs, validation, fitter.tune)
-    reason = (
-        f"Of {len(order)} detectors {first} tells {validation.num_images:,} images that were "
-        f"neither trained nor tested on best from generated outliers: mean AUROC "
-        f"{100 * aurocs[first]:.2f} %, {second} as the runner-up {100 * aurocs[second]:.2f} %. "
-        "No OOD set had a say."
-    )
+    reason = reason_of(aurocs, order, validation.num_images)
     log.info("auto: %s", reason)
     return detector, {
         "detector": first, "params": detector.choice_["chosen"], "reason": reason,
         "runner_up": second,
         "ranking": [{"detector": name, "auroc": aurocs[name]} for name in order],
     }
+
+
+def reason_of(aurocs, order, num_images):
+    """The choice in words, with the runner-up, or all that are level to the digit shown.
+
+    Args:
+        aurocs: as in `ranked`.
+        order: names as `ranked` has them.
+        num_images: how many images chose.
+    """
+    shown = {name: f"{100 * aurocs[name]:.2f} %" for name in order}
+    first, rest = order[0], order[1:]
+    level = [name for name in rest if shown[name] == shown[first]]
+    beside = ""
+    if level:
+        beside = f", {' and '.join(level)} no less: these outliers do not tell them apart"
+    elif rest:
+        beside = f", {rest[0]} as the runner-up {shown[rest[0]]}"
+        if aurocs[rest[0]] > aurocs[first]:
+            beside += f" (it keeps training images, and must win by {100 * MARGIN_OF_A_BANK:.1f} %)"
+    return (
+        f"Of {len(order)} detectors {first} tells {num_images:,} images that were neither trained "
+        f"nor tested on best from generated outliers: mean AUROC {shown[first]}{beside}. "
+        "No OOD set had a say."
+    )
 
 
 def candidates(subject):

@@ -6,7 +6,7 @@ import pytest
 from tiny_models import random_images, small_network
 
 import kerasood
-from kerasood.evaluation.auto import MARGIN_OF_A_BANK, has_bank, ranked
+from kerasood.evaluation.auto import MARGIN_OF_A_BANK, has_bank, ranked, reason_of
 
 IMAGES, LABELS = random_images((8, 8, 3), 80), np.arange(80) % 4
 IN_DATA = {"train": (IMAGES[::-1] // 2, LABELS), "test": (IMAGES, LABELS)}
@@ -17,6 +17,25 @@ def test_a_bank_must_be_better_by_a_margin():
     equal = {"knn": 0.9 + MARGIN_OF_A_BANK / 2, "energy": 0.9, "msp": 0.8}
     assert ranked(equal) == ["energy", "knn", "msp"]
     assert ranked({**equal, "knn": 0.9 + 2 * MARGIN_OF_A_BANK})[0] == "knn"
+
+
+@pytest.mark.parametrize(
+    ("aurocs", "said"),
+    [
+        ({"vim": 0.9, "energy": 0.8}, "90.00 %, energy as the runner-up 80.00 %. No"),
+        (
+            {"vim": 1.0, "energy": 0.999999, "msp": 1.0, "she": 0.9},
+            "100.00 %, msp and energy no less: these outliers do not tell them apart. No",
+        ),
+        (
+            {"knn": 0.9005, "energy": 0.9, "msp": 0.8},
+            "90.00 %, knn as the runner-up 90.05 % (it keeps training images, and must win by",
+        ),
+        ({"energy": 0.9}, "90.00 %. No"),
+    ],
+)
+def test_the_reason_says_what_came_close(aurocs, said):
+    assert said in reason_of(aurocs, ranked(aurocs), 100)
 
 
 @pytest.fixture(scope="module")
