@@ -20,11 +20,13 @@ OOD_SETS = ("svhn", "textures", "places365")
 # The parameters that the published tables were made with.
 PARAMETERS = {
     "cifar10": {
+        "react": {"percentile": 90},
         "ash_s": {"percentile": 95},
         "vim": {"dim": 171},
         "knn": {"k": 50},
     },
     "cifar100": {
+        "react": {"percentile": 90},
         "ash_s": {"percentile": 90},
         "vim": {"dim": 171},
         "knn": {"k": 200},
@@ -68,7 +70,7 @@ def main(config):
     save_network(network, out / "published.keras")
     measured = benchmark(network, config)
     console.print(f"report  {measured.report(out)}")
-    console.print(comparison(measured.results["metrics"], config.dataset))
+    console.print(comparison(measured.results.metrics, config.dataset))
 
 
 def benchmark(network, config):
@@ -95,7 +97,7 @@ def comparison(metrics, dataset):
     """Lines of Markdown: FPR95 / AUROC in percent, measured, and published in brackets.
 
     Args:
-        metrics: results["metrics"] of a benchmark of one model.
+        metrics: of the Results of one model.
         dataset: key of PUBLISHED.
     """
     cells = {}

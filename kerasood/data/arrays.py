@@ -17,7 +17,8 @@ from kerasood.files import DAMAGE
 ARRAY_SUFFIXES = (".npz", ".npy")
 ROWS_PER_READ = 512
 EXPECTED_KEYS = (
-    "expected `<split>_images` (and `<split>_labels`), or `images` (and `labels`), or one array"
+    "expected `<split>_images` (and `<split>_labels`), or `x_<split>` and `y_<split>`, or `images` "
+    "(and `labels`), or one array"
 )
 
 
@@ -25,9 +26,9 @@ class ArrayFileSource(ImageSource):
     """One split of an .npz or .npy file. Nothing in it is ever unpickled.
 
     Args:
-        path: an .npz file with the keys `<split>_images` and `<split>_labels`, or `images` and
-            `labels`, or with one array of images under any name; or an .npy file, which is such an
-            array.
+        path: an .npz file with the keys `<split>_images` and `<split>_labels`, or `x_<split>` and
+            `y_<split>` as in Keras's own files, or `images` and `labels`, or with one array of
+            images under any name; or an .npy file, which is such an array.
         split: see `choose_split`.
         options: DataOptions. Arrays must have 32x32 pixels where these are wanted; to any other
             size they are resized. Grey images may lack the last axis.
@@ -85,7 +86,7 @@ class ArrayFileSource(ImageSource):
 def array_splits(path, spec=None) -> tuple[str, ...]:
     """Returns the splits that `ArrayFileSource` offers for this file."""
     headers = read_headers(path)
-    return offered_splits(_named_splits(headers), spec is None and "labels" in headers)
+    return offered_splits(tuple(_named_splits(headers)), spec is None and "labels" in headers)
 
 
 def read_headers(path):
@@ -219,7 +220,11 @@ def _check_size(path, header, start):
 
 
 def _named_splits(headers):
-    return tuple(key.removesuffix("_images") for key in headers if key.endswith("_images"))
+    """{split: (key of its images, key of its labels, there or not)}."""
+    names = [key.removesuffix("_images") for key in headers if key.endswith("_images")]
+    keys = {name: (f"{name}_images", f"{name}_labels") for name in names}
+    names = [key[2:] for key in headers if key.startswith("x_") and f"y_{key[2:]}" in headers]
+    return {**{name: (f"x_{name}", f"y_{name}") for name in names}, **keys}
 
 
 def _choose(path, headers, split, divisible):
@@ -229,19 +234,20 @@ def _choose(path, headers, split, divisible):
         raise InvalidInputError(
             f"{path}: {EXPECTED_KEYS}. Received: keys {', '.join(headers) or 'none'}"
         )
-    chosen, part = choose_split(path, split, named, divisible)
+    chosen, part = choose_split(path, split, tuple(named), divisible)
     if chosen is not None:
-        key, labels_key = f"{chosen}_images", f"{chosen}_labels"
+        key, labels_key = named[chosen]
     else:
         key, labels_key = "images" if "images" in headers else next(iter(headers)), "labels"
     return key, labels_key if labels_key in headers else None, part
 
 
 def _largest_label(path, headers):
+    keys = {"labels", *(labels for _, labels in _named_splits(headers).values())}
     arrays = [
         read_array(path, key)
         for key, (_, _, dtype) in headers.items()
-        if dtype.kind in "iu" and (key == "labels" or key.endswith("_labels"))
+        if key in keys and dtype.kind in "iu"
     ]
     largest = max((int(np.max(labels, initial=0)) for labels in arrays), default=0)
     return min(largest, MAX_CLASSES)

@@ -18,12 +18,14 @@ def refuse_mask(array, where):
 
 
 def checked_labels(labels, num_images: int, num_classes: int | None, where):
-    """Returns labels as int32 `(N,)`.
+    """Returns labels of shape `(N,)` or `(N, 1)` as int32 `(N,)`.
 
     Raises:
         InvalidInputError: when they are not one integer in [0, num_classes) per image.
     """
     labels = refuse_mask(labels, where)
+    if labels.shape == (num_images, 1):
+        labels = labels[:, 0]
     if labels.shape != (num_images,) or labels.dtype.kind not in "iu":
         raise InvalidInputError(
             f"{where}: expected one integer label per image, shape ({num_images},). "

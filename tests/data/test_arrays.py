@@ -80,6 +80,19 @@ def test_labelled_images_in_one_piece_are_divided_80_10_10(save, monkeypatch):
     np.testing.assert_array_equal(NpzSource(path, "ood").load()[0], images)
 
 
+def test_splits_as_keras_names_them_with_its_column_of_labels(save):
+    images, labels = some_images(10), np.arange(10)[:, None] % 4
+    path = save(x_train=images[:6], y_train=labels[:6], x_test=images[6:], y_test=labels[6:])
+    assert npz_splits(path) == ("train", "test")
+    for split, rows in (("train", slice(6)), ("test", slice(6, None)), ("ood", slice(6, None))):
+        source = NpzSource(path, split)
+        np.testing.assert_array_equal(source.load()[0], images[rows])
+        np.testing.assert_array_equal(source.load()[1], labels[rows, 0])
+        # The largest label of all splits counts: 3 of them, and the test images have no 0.
+        assert source.num_classes == 4
+    assert npz_splits(save(x_ray=images)) == ("test",)
+
+
 def test_a_registered_set_in_one_piece_is_its_test_split(save):
     path = save(images=some_images(20), labels=np.arange(20) % 10)
     source = NpzSource(path, "test", spec=DATASETS["svhn"])

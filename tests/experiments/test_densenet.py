@@ -8,6 +8,7 @@ import pathlib
 
 import numpy as np
 import pytest
+from tiny_models import random_images
 
 from experiments import published
 from experiments.densenet import AXES, TORCH_NAMES, densenet_bc, published_network
@@ -62,15 +63,15 @@ def measured(request):
 
 def test_its_accuracy_is_the_published_one(measured):
     dataset, results = measured
-    assert results["models"][0]["accuracy"] == pytest.approx(ACCURACY[dataset], abs=2e-4)
+    assert results.models[0]["accuracy"] == pytest.approx(ACCURACY[dataset], abs=2e-4)
 
 
 def test_detectors_tell_images_apart_as_the_published_code_does(measured):
     dataset, results = measured
-    counts = {entry["name"]: entry["num_images"] for entry in results["sets"]}
+    counts = {entry["name"]: entry["num_images"] for entry in results.sets}
     if counts != COUNTS:
         pytest.skip(f"measured on other subsets: {counts}")
-    for entry in results["metrics"]:
+    for entry in results.metrics:
         fpr95, auroc = MEASURED[dataset][entry["detector"]][SETS.index(entry["set"])]
         where = f"{entry['detector']} on {entry['set']}"
         assert 100 * entry["fpr95"]["mean"] == pytest.approx(fpr95, abs=0.25), where
@@ -101,6 +102,27 @@ def test_arrays_of_a_state_dict_come_back_and_others_are_refused(tmp_path):
     np.savez(tmp_path / "part.npz", **state)
     with pytest.raises(InvalidInputError, match="Received: .*trans2.conv1.weight"):
         published_network(tmp_path / "part.npz")
+
+
+def test_the_command_prints_and_keeps_what_it_measured(tmp_path, capsys):
+    """On a small network and random images: the command as a whole."""
+    images, labels = random_images((32, 32, 3), 40), np.arange(40) % 10
+    for name in ("cifar10", "svhn"):
+        np.savez(
+            tmp_path / f"{name}.npz",
+            x_train=images, y_train=labels, x_test=images[::-1], y_test=labels[::-1],
+        )
+    np.savez(tmp_path / "weights.npz", **state_of(densenet_bc(10)))
+    published.main(
+        published.PublishedConfig(
+            weights=str(tmp_path / "weights.npz"), detectors=("energy",), ood=("svhn",),
+            data_dir=str(tmp_path), out=str(tmp_path / "out"),
+        )
+    )
+    assert "| energy | " in capsys.readouterr().out
+    assert {"published.keras", "report.html", "results.json"} <= {
+        path.name for path in (tmp_path / "out").iterdir()
+    }
 
 
 def test_the_comparison_puts_published_numbers_in_brackets():
