@@ -73,7 +73,7 @@ def summary(results: dict) -> list:
 def effect_of_fine_tuning(section: dict) -> str:
     """The effect of fine-tuning on the mean FPR95, here and in the paper, in one sentence."""
     comparison, title = section["comparison"], section["dataset"]["title"]
-    if "seeds" in section:
+    if _is_of_several_runs(section):
         title += f", {_seeds_title(section)}"
     before, after = comparison["mean"]["models"]
     over = mean_title(comparison).replace("Mean of", "mean of")
@@ -94,6 +94,10 @@ def _sections_to_summarise(results: dict) -> list[dict]:
     inside = {run for section in results["averaged"] for run in section["runs"]}
     alone = [section for section in results["sections"] if section["run"] not in inside]
     return [*results["averaged"], *alone]
+
+
+def _is_of_several_runs(section: dict) -> bool:
+    return "runs" in section
 
 
 def _seeds_title(section: dict) -> str:
@@ -126,8 +130,8 @@ def _opening(section: dict) -> list:
     dataset = section["dataset"]
     images = dataset["note"] or format(dataset["num_images"], ",")
     return [
-        Heading(f"{dataset['title']}: {section['run']}"),
-        Text((f"{section['trained']}. Test images: {images}. "
+        Heading(f"{dataset['title']}: {section['models'][1]['label']}"),
+        Text((f"{section['run']}: {section['trained']}. Test images: {images}. "
               f"{section['protocol']['convention']}",), "quiet"),
     ]
 
@@ -159,7 +163,7 @@ def _sets(section: dict) -> Table:
 
 
 def _tables(section: dict) -> list:
-    comparison, seeds = section["comparison"], " over seeds" if "seeds" in section else ""
+    comparison, seeds = section["comparison"], " over seeds" if _is_of_several_runs(section) else ""
     return [
         Heading(f"Table 1: before and after, energy{seeds}", 3),
         _table1(section),

@@ -51,6 +51,15 @@ def test_everything_is_written(measured):
     ).read_text()
 
 
+def test_runs_that_stand_alone_are_no_means_over_seeds(measured):
+    text = (measured[1] / "paper.md").read_text()
+    for title in ("CIFAR-10", "CIFAR-100"):
+        assert f"> {title}: + sparsity (logits) takes the FPR95" in text
+        assert f"## {title}: + sparsity (logits)\n" in text
+    assert text.count("### Table 1: before and after, energy\n") == 2
+    assert "over seeds" not in text and not re.search(r"mean over \d+ seeds", text)
+
+
 def test_the_tables_print_what_the_results_hold(measured):
     results, folder, _ = measured
     text = (folder / "paper.md").read_text()

@@ -13,6 +13,7 @@ from tiny_models import random_images
 from experiments import published
 from experiments.densenet import AXES, TORCH_NAMES, densenet_bc, published_network
 from kerasood.data.open import availability
+from kerasood.data.options import DataOptions
 from kerasood.errors import InvalidInputError
 
 pytestmark = pytest.mark.slow
@@ -55,7 +56,8 @@ def measured(request):
     weights = FOREIGN / f"densenet-bc-100-12-{dataset}.npz"
     if not weights.is_file():
         pytest.skip("the published weights are not at hand")
-    if any(availability(name, "test", download=False) for name in (dataset, *SETS)):
+    options = DataOptions(download=False)
+    if any(availability(name, "test", options) for name in (dataset, *SETS)):
         pytest.skip("the real images are not at hand: name their folder in $KERASOOD_DATA_DIR")
     config = published.PublishedConfig(dataset=dataset, detectors=tuple(MEASURED[dataset]))
     return dataset, published.benchmark(published_network(weights), config).results
