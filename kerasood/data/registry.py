@@ -54,7 +54,6 @@ class DatasetSpec:
             share images. None where no other registered set draws on it.
         first: how many images, the first by file name, an archive or folder of them contributes;
             None for all.
-        in_paper: whether the paper's tables contain it.
         stand_in_for: title of the published set that this one replaces without being it.
         published_images: number of images in the published test set; where the paper took fewer
             (Places365: 10,000 of 36,500, it does not say which), as many as the paper.
@@ -79,7 +78,6 @@ class DatasetSpec:
     outliers: bool = False
     collection: str | None = None
     first: int | None = None
-    in_paper: bool = False
     stand_in_for: str | None = None
     published_images: int | None = None
     resizing: str = SHORT_SIDE
@@ -142,24 +140,24 @@ FIRST_PLACES = 10_000  # the paper used 10,000 of 36,500 and never said which
 DATASETS = {
     spec.name: spec
     for spec in (
-        _tfds("textures", "Textures", "dtd", RESEARCH, num_classes=47, in_paper=True,
+        _tfds("textures", "Textures", "dtd", RESEARCH, num_classes=47,
               tfds_test=TRAIN_VALIDATION_TEST, published_images=5_640),
-        _tfds("svhn", "SVHN", "svhn_cropped", RESEARCH, num_classes=10, in_paper=True,
+        _tfds("svhn", "SVHN", "svhn_cropped", RESEARCH, num_classes=10,
               splits=TRAIN_TEST, never_for=DIGIT_SETS, resizing=AS_THEY_ARE,
               published_images=26_032),
         _archive("places365", "Places365", "val_256.tar",
                  "http://data.csail.mit.edu/places/places365/val_256.tar",
-                 "e27b17d8d44f4af9a78502beb927f808", "CC BY", in_paper=True, first=FIRST_PLACES,
+                 "e27b17d8d44f4af9a78502beb927f808", "CC BY", first=FIRST_PLACES,
                  note=f": 36,500 images, the first {FIRST_PLACES:,} by name are used",
                  collection="Places2", published_images=FIRST_PLACES),
         _odin("lsun_crop", "LSUN-Crop", "fhtsw1m3qxlwj6h", "LSUN.tar.gz",
-              "458a0a0ab8e5f1cb4516d7400568e460", in_paper=True, collection="LSUN",
+              "458a0a0ab8e5f1cb4516d7400568e460", collection="LSUN",
               published_images=10_000),
         _odin("lsun_resize", "LSUN-Resize", "moqh2wh8696c3yl", "LSUN_resize.tar.gz",
-              "278b7b31c8cb7e804a1465a8ce03a2dc", in_paper=True, collection="LSUN",
+              "278b7b31c8cb7e804a1465a8ce03a2dc", collection="LSUN",
               published_images=10_000),
         _odin("isun", "iSUN", "ssz7qxfqae0cca5", "iSUN.tar.gz",
-              "be77b0f2c26fda898afac5f99645ee70", in_paper=True, published_images=8_925),
+              "be77b0f2c26fda898afac5f99645ee70", published_images=8_925),
         _manual("scenes_crop", "Scenes-Crop", f"{MINIPLACES}; cut a random 32x32 patch of each",
                 RESEARCH, stand_in_for="LSUN-Crop", collection="Places2"),
         _manual("scenes_resize", "Scenes-Resize", MINIPLACES, RESEARCH,
