@@ -152,14 +152,17 @@ def fit_to_square(image, image_size: int, resizing: Resizing = DEFAULT):
     return image.crop((left, top, left + image_size, top + image_size))
 
 
+def as_picture(image):
+    """A PIL image of uint8 `(H, W, 3)` or, in grey, `(H, W, 1)`."""
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+
+
 def resize_all(images, image_size: int, resizing: Resizing = DEFAULT):
     """Images as squares, see `fit_to_square`: uint8 `(N, H, W, C)` -> `(N, S, S, C)`."""
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
         squares = pool.map(
-            lambda image: np.asarray(
-                fit_to_square(Image.fromarray(image), image_size, resizing)
-            ),
-            images[..., 0] if images.shape[-1] == 1 else images,
+            lambda image: np.asarray(fit_to_square(as_picture(image), image_size, resizing)),
+            images,
         )
         return np.stack(list(squares)).reshape(len(images), image_size, image_size, -1)
 

@@ -4,8 +4,8 @@ import base64
 import io
 
 import numpy as np
-from PIL import Image
 
+from kerasood.data.decoding import as_picture
 from kerasood.data.source import selected
 from kerasood.reporting.decision import best_pair
 from kerasood.reporting.findings import Findings
@@ -116,7 +116,7 @@ def _read(source, rows: set[int]) -> dict[int, dict]:
 
 def to_png(image: np.ndarray) -> str:
     """An image, uint8 (H, W, C), as the base64 text of a PNG file of at most 96 pixels a side."""
-    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    picture = as_picture(image)
     picture.thumbnail((_SIDE, _SIDE))
     file = io.BytesIO()
     picture.save(file, "PNG")

@@ -1,14 +1,17 @@
 """Which signatures a network gets."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from tf_serving import raw_model
-from tiny_models import ood_model, small_network
+from tiny_models import ood_model, random_images, small_network
 
 from kerasood.detectors import Energy
 from kerasood.export import export_model
+from kerasood.export.checks.requests import as_inputs
 from kerasood.export.graph.endpoints import build_endpoints, short_answer
 from kerasood.serving import OODModel
 
@@ -39,6 +42,17 @@ def test_squares_get_all_signatures_and_as_many_labels_as_classes():
     }
     with pytest.raises(ValueError, match="each of 4 classes. Received: 3 names"):
         build_endpoints(model, list("abc"))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_requests_by_files_hold_the_pixels(channels):
+    images = random_images((5, 7, channels), 3)
+    _, spec = build_endpoints(ood_model(small_network(), Energy()))["serving_bytes"]
+    asked = as_inputs(SimpleNamespace(inputs={spec.name: spec}), images, [b"none"])["image_bytes"]
+    assert asked[3] == b"none"
+    for file, image in zip(asked[:3], images, strict=True):
+        pixels = tf.io.decode_png(file, channels=channels)
+        np.testing.assert_array_equal(pixels, image)
 
 
 def test_short_answer_by_hand():

@@ -5,8 +5,8 @@ import typing
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 
+from kerasood.data.decoding import as_picture
 from kerasood.export.checks.units import EXACT, unit_of
 from kerasood.export.errors import ExportMismatch
 from kerasood.export.graph.endpoints import SIGNATURE
@@ -24,7 +24,7 @@ def check_signatures(
 
     Args:
         served: ServedModel.
-        images: uint8 array (N, H, W, 3), N >= 1, pixels 0-255; the first 8 are used.
+        images: uint8 array (N, H, W, 3 or 1), N >= 1, pixels 0-255; the first 8 are used.
         class_names: K str, the labels that it was exported with, or None for numbers.
 
     Raises:
@@ -59,7 +59,7 @@ def as_inputs(definition, images, more_files=()):
 
 def _as_png(image):
     stream = io.BytesIO()
-    Image.fromarray(image).save(stream, "PNG")
+    as_picture(image).save(stream, "PNG")
     return stream.getvalue()
 
 
