@@ -16,8 +16,6 @@ from kerasood.data.open import availability
 from kerasood.data.options import DataOptions
 from kerasood.errors import InvalidInputError
 
-pytestmark = pytest.mark.slow
-
 HERE = pathlib.Path(__file__).resolve()
 FOREIGN = pathlib.Path(
     os.environ.get("KERASOOD_FOREIGN_DIR", HERE.parents[3] / "shared" / "data" / "foreign")
@@ -63,11 +61,13 @@ def measured(request):
     return dataset, published.benchmark(published_network(weights), config).results
 
 
+@pytest.mark.slow
 def test_its_accuracy_is_the_published_one(measured):
     dataset, results = measured
     assert results.models[0]["accuracy"] == pytest.approx(ACCURACY[dataset], abs=2e-4)
 
 
+@pytest.mark.slow
 def test_detectors_tell_images_apart_as_the_published_code_does(measured):
     dataset, results = measured
     counts = {entry["name"]: entry["num_images"] for entry in results.sets}
