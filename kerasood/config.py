@@ -4,10 +4,16 @@ import dataclasses
 
 from kerasood.data.decoding import RESIZINGS
 from kerasood.data.options import DataOptions
-from kerasood.errors import InvalidInputError, check_positive, check_share
+from kerasood.errors import (
+    InvalidInputError,
+    check_positive,
+    check_positive_or_none,
+    check_share,
+)
 
 # Where `score_files` works.
 ENGINES = ("local", "ray")
+BATCH_SIZE = "Images in a forward pass [250, fewer of images above 96 x 96 pixels]."
 
 
 def option(default, text, choices=None):
@@ -90,14 +96,15 @@ class EvaluateConfig(OwnModel, ReadsData):
     download: bool = option(True, "Whether missing data may be downloaded.")
     strict: bool = option(False, "Whether an unreadable image file is an error, not a warning.")
     cache: bool = option(True, "Whether outputs are kept in, and taken from, the run directory.")
-    batch_size: int = option(250, "Images in a forward pass.")
+    batch_size: int | None = option(None, BATCH_SIZE)
     out: str | None = option(
         None, "Folder of the report [LAST RUN/evaluation, runs/MODEL-DATASET, runs/paper-suite]."
     )
     seed: int = option(1, "Seed of the draws, the calibration split and the generated outliers.")
 
     def __post_init__(self):
-        check_positive(batch_size=self.batch_size, validation_images=self.validation_images)
+        check_positive(validation_images=self.validation_images)
+        check_positive_or_none(batch_size=self.batch_size)
         check_share(tpr=self.tpr)
 
 

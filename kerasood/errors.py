@@ -27,6 +27,11 @@ def check_positive(**values):
     _check(values, lambda value: value > 0, "> 0")
 
 
+def check_positive_or_none(**values):
+    """Raises InvalidInputError unless each of the named values is None or a number above 0."""
+    check_positive(**{name: value for name, value in values.items() if value is not None})
+
+
 def check_not_negative(**values):
     """Raises InvalidInputError unless each of the named values is a number of at least 0."""
     _check(values, lambda value: value >= 0, ">= 0")

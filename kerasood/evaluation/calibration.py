@@ -76,7 +76,7 @@ class Calibrated:
 
 def calibrate_model(
     model, dataset, name="auto", promise=None, *, calibration=None, options=DEFAULTS,
-    preprocessing=None, tune=True, num_choosing=200, batch_size=250, seed=1, step=True,
+    preprocessing=None, tune=True, num_choosing=200, batch_size=None, seed=1, step=True,
     progress=None,
 ):
     """Detector and threshold of any Keras model for a promise, from in-distribution images.
@@ -111,7 +111,7 @@ def calibrate_model(
 
 def calibrate_run(
     run, name="auto", promise=None, *, calibration=None, options=DEFAULTS,
-    tune=True, num_choosing=200, batch_size=250, seed=1, step=True, progress=None,
+    tune=True, num_choosing=200, batch_size=None, seed=1, step=True, progress=None,
 ):
     """Detector and threshold of a run for a promise; what an evaluation stored is taken from there.
 
@@ -124,7 +124,8 @@ def calibrate_run(
             calibrate, and none chooses parameters.
         options: DataOptions.
         tune: whether a detector that is not fitted yet chooses its parameters.
-        num_choosing, batch_size: int, images to choose them on, and of a forward pass.
+        num_choosing: int, images to choose them on.
+        batch_size: int, images in a forward pass; by default 250, and fewer of large ones.
         seed: int, of the division of images and of generated outliers.
         step: whether the detector keeps its step on the image; without it, its threshold is a new
             one, and the evaluation's stays stored.

@@ -2,13 +2,14 @@
 
 import copy
 import itertools
+import math
 import typing
 
 import numpy as np
 from sklearn.base import clone
 
 from kerasood.data.validation_outliers import validation_outliers
-from kerasood.evaluation.outputs import collect
+from kerasood.evaluation.outputs import collect, images_per_pass
 from kerasood.extractor import with_float_input
 from kerasood.extractor.input_gradient import InputSign, stepped
 from kerasood.metrics import all_metrics
@@ -32,10 +33,10 @@ class Validation:
         images: uint8 (N, H, W, 3), in-distribution. A network answers the images that it was
             trained on too surely: kept out of training, and never tested on, they choose better.
         seed: int >= 0, of the outliers.
-        batch_size: int.
+        batch_size: int, images in a pass; by default `images_per_pass`.
     """
 
-    def __init__(self, extractor, images, seed=0, batch_size=250):
+    def __init__(self, extractor, images, seed=0, batch_size=None):
         self.images = {"in": np.asarray(images), **validation_outliers(images, seed)}
         self._extractor = extractor
         self._batch_size = batch_size
@@ -105,7 +106,7 @@ class Validation:
         }
 
     def _batches(self, images):
-        size = self._batch_size
+        size = self._batch_size or images_per_pass(math.prod(images.shape[1:3]), gradient=True)
         return (images[start : start + size] for start in range(0, len(images), size))
 
 

@@ -6,7 +6,12 @@ import typing
 import numpy as np
 
 from kerasood import thresholds
-from kerasood.errors import InvalidInputError, check_positive, check_share
+from kerasood.errors import (
+    InvalidInputError,
+    check_positive,
+    check_positive_or_none,
+    check_share,
+)
 from kerasood.evaluation import protocols
 from kerasood.evaluation.calibration import calibration_scores
 from kerasood.evaluation.ood_sets import OWN_SETS
@@ -22,7 +27,7 @@ class Settings:
         protocol: Protocol, or its name; all images of every set, once, by default.
         tpr: float in (0, 1), target of the thresholds.
         seed: int, of the draws, the division of images and the generated outliers.
-        batch_size: int, images in a forward pass.
+        batch_size: int, images in a forward pass; None for 250, and fewer of large ones.
         tune: whether detectors with a grid choose their parameters on generated outliers.
         validation_images: int, in-distribution images they are chosen on, and of every kind of
             outlier.
@@ -31,14 +36,15 @@ class Settings:
     protocol: typing.Any = "full"
     tpr: float = 0.95
     seed: int = 1
-    batch_size: int = 250
+    batch_size: int | None = None
     tune: bool = True
     validation_images: int = 200
 
     def __post_init__(self):
         if not isinstance(self.protocol, protocols.Protocol):
             object.__setattr__(self, "protocol", protocols.find(self.protocol or "full"))
-        check_positive(batch_size=self.batch_size, validation_images=self.validation_images)
+        check_positive(validation_images=self.validation_images)
+        check_positive_or_none(batch_size=self.batch_size)
         check_share(tpr=self.tpr)
 
 

@@ -11,6 +11,17 @@ from kerasood.data.digest import ImageDigest
 from kerasood.errors import InvalidInputError
 
 _END = object()
+# Images in a forward pass; of those above 96 x 96 pixels fewer, so that what a network makes of
+# them fits into a common computer's memory. A gradient needs what every layer said.
+IMAGES_PER_PASS = 250
+PIXELS_PER_PASS = IMAGES_PER_PASS * 96 * 96
+GRADIENT_COSTS = 4
+
+
+def images_per_pass(pixels, gradient=False):
+    """Number of images, of so many pixels each, that a model is given at once by default."""
+    fitting = min(IMAGES_PER_PASS, PIXELS_PER_PASS // pixels)
+    return max(1, fitting // GRADIENT_COSTS if gradient else fitting)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,13 +43,13 @@ class Collected:
         return len(next(iter(self.outputs.values())))
 
 
-def collect_source(extractor, source, batch_size=250, progress=None):
+def collect_source(extractor, source, batch_size=None, progress=None):
     """Runs the extractor over all images of a source, the next batch being read meanwhile.
 
     Args:
         extractor: keras.Model, images -> {"features": (B, D), "logits": (B, K)}.
         source: ImageSource.
-        batch_size: int.
+        batch_size: int; by default `images_per_pass`.
         progress: called with the number of images after each batch, or None.
 
     Returns:
@@ -48,6 +59,7 @@ def collect_source(extractor, source, batch_size=250, progress=None):
         ValueError: as `collect`.
     """
     digest, labels = ImageDigest(), []
+    batch_size = batch_size or images_per_pass(source.image_size**2)
 
     def batches():
         for images, batch_labels in prefetched(source.batches(batch_size)):

@@ -32,7 +32,7 @@ class OutputsCache:
         self.folder = None if folder is None else pathlib.Path(folder)
         self._model_hashes = {}
 
-    def collect(self, extractor, source, batch_size=250, progress=None):
+    def collect(self, extractor, source, batch_size=None, progress=None):
         """As `collect_source`, from disk where it was computed before.
 
         Returns:

@@ -8,7 +8,7 @@ from sklearn.base import clone
 from kerasood.detectors import Detector
 from kerasood.errors import InvalidInputError
 from kerasood.evaluation.choosing import FitData, Validation, choose
-from kerasood.evaluation.outputs import collect_source
+from kerasood.evaluation.outputs import collect_source, images_per_pass
 from kerasood.evaluation.outputs_cache import OutputsCache
 from kerasood.extractor.input_gradient import SteppedExtractor
 
@@ -18,11 +18,11 @@ class SubjectOutputs:
 
     Args:
         subject: Subject.
-        batch_size: int.
+        batch_size: int, images in a pass; by default `images_per_pass`.
         progress: function of (title, number of images) -> function of images done, or None.
     """
 
-    def __init__(self, subject, batch_size=250, progress=None):
+    def __init__(self, subject, batch_size=None, progress=None):
         self.subject = subject
         self.images = {}
         self.batch_size = batch_size
@@ -77,7 +77,8 @@ class SubjectOutputs:
             )
         _, extractor = self._stepping
         step = self._step(f"{name}, {type(detector).__name__}'s step on the image", source)
-        return collect_source(extractor, source, self.batch_size, step)
+        batch_size = self.batch_size or images_per_pass(source.image_size**2, gradient=True)
+        return collect_source(extractor, source, batch_size, step)
 
     def fit_data(self, detector):
         """Arguments that the detector is fitted on: FitData.

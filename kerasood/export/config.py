@@ -3,8 +3,8 @@
 import dataclasses
 import typing
 
-from kerasood.config import OwnModel, ReadsData, option
-from kerasood.errors import check_positive, check_share
+from kerasood.config import BATCH_SIZE, OwnModel, ReadsData, option
+from kerasood.errors import check_positive, check_positive_or_none, check_share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,12 +53,13 @@ class ExportConfig(OwnModel, ReadsData):
     )
     data_dir: str | None = option(None, "Folder that is searched for data before any download.")
     download: bool = option(True, "Whether missing data may be downloaded.")
-    batch_size: int = option(250, "Images in a forward pass.")
+    batch_size: int | None = option(None, BATCH_SIZE)
     seed: int = option(1, "Seed of the calibration split and the generated outliers.")
 
     def __post_init__(self):
-        for name in ("batch_size", "validation_images", "max_megapixels"):
+        for name in ("validation_images", "max_megapixels"):
             check_positive(**{name: getattr(self, name)})
+        check_positive_or_none(batch_size=self.batch_size)
         check_share(tpr=self.tpr, confidence=self.confidence)
 
     @property

@@ -8,7 +8,8 @@ import pytest
 from tiny_models import random_images, small_network
 
 from kerasood.data.built_in import GeneratedSource
-from kerasood.evaluation.outputs import collect
+from kerasood.data.source import ArraySource
+from kerasood.evaluation.outputs import collect, collect_source, images_per_pass
 from kerasood.extractor.build import build_extractor
 
 IMAGES = random_images((8, 8, 3), num_images=23)
@@ -53,6 +54,23 @@ class Recorder:
     def predict_on_batch(self, images):
         self.sizes.append(len(images))
         return self.extractor.predict_on_batch(images)
+
+
+@pytest.mark.parametrize(
+    ("side", "forward", "gradient"),
+    [(32, 250, 62), (96, 250, 62), (224, 45, 11), (600, 6, 1), (4000, 1, 1)],
+)
+def test_of_large_images_a_pass_takes_fewer(side, forward, gradient):
+    assert images_per_pass(side**2) == forward
+    assert images_per_pass(side**2, gradient=True) == gradient
+
+
+@pytest.mark.parametrize(("batch_size", "sizes"), [(None, [45, 5]), (40, [40, 10])])
+def test_a_model_is_given_as_many_as_fit_or_as_are_asked_for(batch_size, sizes):
+    recorder = Recorder(pooling_extractor(224), jit_compile=False)
+    photos = ArraySource("photos", np.zeros((50, 224, 224, 3), np.uint8))
+    collect_source(recorder, photos, batch_size)
+    assert recorder.sizes == sizes
 
 
 @pytest.mark.parametrize("batch_size", [1, 10, 23, 100])
