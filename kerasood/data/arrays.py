@@ -89,6 +89,17 @@ def array_splits(path, spec=None) -> tuple[str, ...]:
     return offered_splits(tuple(_named_splits(headers)), spec is None and "labels" in headers)
 
 
+def array_size(path) -> tuple[int, int]:
+    """The (height, width) of the images that a file brings to train with, pixels.
+
+    Raises:
+        InvalidInputError: an unreadable file, or one without a training split.
+    """
+    headers = read_headers(path)
+    key, _, _ = _choose(path, headers, "train", divisible=True)
+    return headers[key][0][1:3]
+
+
 def read_headers(path):
     """Returns {key: (shape, fortran_order, dtype)} without reading arrays; an .npy's key is ""."""
     headers = {}
@@ -221,10 +232,11 @@ def _check_size(path, header, start):
 
 def _named_splits(headers):
     """{split: (key of its images, key of its labels, there or not)}."""
-    names = [key.removesuffix("_images") for key in headers if key.endswith("_images")]
-    keys = {name: (f"{name}_images", f"{name}_labels") for name in names}
     names = [key[2:] for key in headers if key.startswith("x_") and f"y_{key[2:]}" in headers]
-    return {**{name: (f"x_{name}", f"y_{name}") for name in names}, **keys}
+    keys = {name: (f"x_{name}", f"y_{name}") for name in names}
+    names = [key.removesuffix("_images") for key in headers if key.endswith("_images")]
+    keys |= {name: (f"{name}_images", f"{name}_labels") for name in names}
+    return {"validation" if name == "val" else name: pair for name, pair in keys.items()}
 
 
 def _choose(path, headers, split, divisible):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from kerasood.data.adapters import as_source
 from kerasood.data.archives.download import fetch_archive
-from kerasood.data.arrays import ARRAY_SUFFIXES, ArrayFileSource, array_splits
+from kerasood.data.arrays import ARRAY_SUFFIXES, ArrayFileSource, array_size, array_splits
 from kerasood.data.built_in import OPENERS
 from kerasood.data.division import OOD_SPLIT, OUTLIERS
 from kerasood.data.folders import FolderSource, folder_splits
@@ -144,6 +144,22 @@ def available_splits(name: str, options: DataOptions = DEFAULTS) -> tuple[str, .
     if found.kind in SPLITS_OF and not (spec and spec.outliers):
         return SPLITS_OF[found.kind](found.path, spec)
     return spec.splits
+
+
+def side_of_arrays(name: str) -> int | None:
+    """The side of the squares in a file of arrays of one's own; None for all that is resized.
+
+    Args:
+        name: see `open_source`.
+
+    Raises:
+        InvalidInputError: an unknown name, an unreadable file, or one without a training split.
+    """
+    found = None if name in DATASETS else _of_path(name)
+    if found is None or found.kind != "array":
+        return None
+    height, width = array_size(found.path)
+    return height if height == width else None
 
 
 class Found(NamedTuple):

@@ -2,6 +2,7 @@
 
 import pathlib
 
+from kerasood.data.open import side_of_arrays
 from kerasood.errors import InvalidInputError
 from kerasood.extractor.preprocessing import options_for, warn_of_raw_pixels
 from kerasood.networks import zoo
@@ -78,8 +79,14 @@ def base_config(config):
 
 
 def images_of_base(config):
-    """DataOptions of a TrainConfig's images: as its base takes them, where `init` names one."""
-    return options_for([load_base(config.init)], config.data) if config.init else config.data
+    """DataOptions of a TrainConfig's images: as its base takes them, where `init` names one.
+
+    A new network is one for the images: arrays keep their size, all else comes in 32 x 32.
+    """
+    if config.init:
+        return options_for([load_base(config.init)], config.data)
+    side = side_of_arrays(config.dataset)
+    return config.data.replace(image_size=side) if side else config.data
 
 
 def network_of(config, data):

@@ -93,6 +93,14 @@ def test_splits_as_keras_names_them_with_its_column_of_labels(save):
     assert npz_splits(save(x_ray=images)) == ("test",)
 
 
+@pytest.mark.parametrize("keys", [("x_val", "y_val"), ("val_images", "val_labels")])
+def test_val_is_the_validation_split(save, keys):
+    images, labels = some_images(4), np.arange(4)
+    path = save(**dict(zip(keys, (images, labels), strict=True)), train_images=some_images(3))
+    assert set(npz_splits(path)) == {"validation", "train"}
+    np.testing.assert_array_equal(NpzSource(path, "validation").load()[1], labels)
+
+
 def test_a_registered_set_in_one_piece_is_its_test_split(save):
     path = save(images=some_images(20), labels=np.arange(20) % 10)
     source = NpzSource(path, "test", spec=DATASETS["svhn"])

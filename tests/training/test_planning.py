@@ -1,14 +1,18 @@
 import dataclasses
 import pathlib
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from tiny_data import tiny_config
 from tiny_models import small_network
 
+from kerasood.data.open import open_source
 from kerasood.networks.fingerprint import weights_hash
 from kerasood.networks.saving import load_network, save_network
 from kerasood.training import planning
-from kerasood.training.config import train_config
+from kerasood.training.config import stage_config, train_config
+from kerasood.training.initial_network import images_of_base, network_of
 from kerasood.training.planning import planned_runs, with_init_hash
 
 
@@ -106,3 +110,28 @@ def test_the_hash_follows_the_weights_and_not_the_file(base, tmp_path):
     weights[-1][0] += 1e-6
     network.set_weights(weights)
     assert weights_hash(network) != before
+
+
+@pytest.mark.parametrize(
+    ("shape", "side"), [((28, 28), 28), ((64, 64, 3), 64), ((32, 32, 1), 32), ((28, 30), 32)]
+)
+def test_a_new_network_is_one_for_the_size_of_arrays(tmp_path, shape, side):
+    images, labels = np.zeros((6, *shape), np.uint8), np.arange(6) % 3
+    np.savez(tmp_path / "mine.npz", x_train=images, y_train=labels)
+    config = train_config(
+        str(tmp_path / "mine.npz"), stage="pretrain", depth=10, width=1, precision="float32"
+    )
+    options = images_of_base(config)
+    assert options.image_size == side
+    if side in shape:
+        loaded, _ = open_source(config.dataset, "train", options).load()
+        assert loaded.shape == (6, side, side, 3)
+        data = SimpleNamespace(training=(loaded, labels), num_classes=3)
+        network = network_of(stage_config(config, "pretrain"), data)
+        assert network.input_shape == (None, side, side, 3)
+
+
+def test_other_images_come_in_the_published_size(tmp_path):
+    (tmp_path / "photos" / "train" / "cat").mkdir(parents=True)
+    for dataset in ("cifar10", str(tmp_path / "photos")):
+        assert images_of_base(train_config(dataset)).image_size == 32
