@@ -45,9 +45,7 @@ def as_source(
     if labels is None:
         return ArraySource(name, images)
     own = own or names
-    labels = checked_labels(
-        _class_labels(labels, name), len(images), len(own) if own else None, name
-    )
+    labels = checked_labels(labels, len(images), len(own) if own else None, name)
     if own:
         labels = outputs_of(own, names)[labels]
     num_classes = len(names) if names else int(labels.max()) + 1
@@ -113,20 +111,3 @@ def _checked_images(images, name):
             f"dtype={images.dtype}, values from {lowest:g} to {highest:g}"
         )
     return np.round(images).astype(np.uint8)
-
-
-def _class_labels(labels, name):
-    """int (N,) of integers (N,) or (N, 1), of 0.0 and 1.0, or of one-hot rows (N, K)."""
-    labels = refuse_mask(labels, name)
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        is_one_hot = np.all((labels == 0) | (labels == 1)) and np.all(labels.sum(axis=1) == 1)
-        if not is_one_hot:
-            raise InvalidInputError(
-                f"Expected one class for each image of {name!r}. Received: labels of "
-                f"shape={labels.shape} that are not one-hot"
-            )
-        return labels.argmax(axis=1)
-    labels = labels[:, 0] if labels.ndim == 2 else labels
-    if labels.dtype.kind == "f" and np.all(labels == np.round(labels)):
-        labels = labels.astype(np.int64)
-    return labels

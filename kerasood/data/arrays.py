@@ -8,7 +8,7 @@ import numpy as np
 
 from kerasood.data.decoding import PUBLISHED_SIZE, RULES, resize_all, resizing_of
 from kerasood.data.division import choose_split, offered_splits
-from kerasood.data.labels import MAX_CLASSES, checked_labels
+from kerasood.data.labels import MAX_CLASSES, checked_labels, class_labels
 from kerasood.data.options import DEFAULTS
 from kerasood.data.source import ImageSource
 from kerasood.errors import InvalidInputError
@@ -256,10 +256,7 @@ def _choose(path, headers, split, divisible):
 
 def _largest_label(path, headers):
     keys = {"labels", *(labels for _, labels in _named_splits(headers).values())}
-    arrays = [
-        read_array(path, key)
-        for key, (_, _, dtype) in headers.items()
-        if key in keys and dtype.kind in "iu"
-    ]
-    largest = max((int(np.max(labels, initial=0)) for labels in arrays), default=0)
+    found = [class_labels(read_array(path, key), f"{path}[{key}]") for key in keys & set(headers)]
+    numbers = [labels for labels in found if labels.dtype.kind in "iu"]
+    largest = max((int(np.max(labels, initial=0)) for labels in numbers), default=0)
     return min(largest, MAX_CLASSES)

@@ -17,15 +17,34 @@ def refuse_mask(array, where):
     return np.asarray(array)
 
 
+def class_labels(labels, where):
+    """Labels (N,) of integers (N,) or (N, 1), of 0.0 and 1.0, or of one-hot rows (N, K).
+
+    Raises:
+        InvalidInputError: rows of several numbers that are not one-hot, or a masked array.
+    """
+    labels = refuse_mask(labels, where)
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        is_one_hot = np.all((labels == 0) | (labels == 1)) and np.all(labels.sum(axis=1) == 1)
+        if not is_one_hot:
+            raise InvalidInputError(
+                f"{where}: expected one class for each image. Received: labels of "
+                f"shape={labels.shape} that are not one-hot"
+            )
+        return labels.argmax(axis=1)
+    labels = labels[:, 0] if labels.ndim == 2 else labels
+    if labels.dtype.kind == "f" and np.all(labels == np.round(labels)):
+        labels = labels.astype(np.int64)
+    return labels
+
+
 def checked_labels(labels, num_images: int, num_classes: int | None, where):
-    """Returns labels of shape `(N,)` or `(N, 1)` as int32 `(N,)`.
+    """Returns labels as int32 `(N,)`; see `class_labels`.
 
     Raises:
         InvalidInputError: when they are not one integer in [0, num_classes) per image.
     """
-    labels = refuse_mask(labels, where)
-    if labels.shape == (num_images, 1):
-        labels = labels[:, 0]
+    labels = class_labels(labels, where)
     if labels.shape != (num_images,) or labels.dtype.kind not in "iu":
         raise InvalidInputError(
             f"{where}: expected one integer label per image, shape ({num_images},). "

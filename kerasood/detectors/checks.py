@@ -66,9 +66,6 @@ def labels_to_fit(labels, num_images, outputs):
     """Labels as int32 (N,)."""
     if labels is None:
         raise InvalidInputError("Expected the labels of the images to fit on. Received: None")
-    labels = np.asarray(labels)
-    # As `keras.datasets` has them.
-    labels = labels[:, 0] if labels.shape == (num_images, 1) else labels
     num_classes = outputs["logits"].shape[1] if "logits" in outputs else None
     return checked_labels(labels, num_images, num_classes, "labels to fit on")
 

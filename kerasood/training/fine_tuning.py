@@ -6,6 +6,7 @@ import typing
 import keras
 import numpy as np
 
+from kerasood.data.labels import class_labels
 from kerasood.errors import InvalidInputError
 from kerasood.extractor._keras import has_graph
 from kerasood.extractor.build import attached_extractor
@@ -53,7 +54,7 @@ def fine_tune(
         model: keras.Model, images -> logits (N, K), or their softmax, whose logits are trained.
         images: (N, H, W, C) uint8; or with their labels a tf.data.Dataset, keras.utils.PyDataset
             or another iterable of batches that starts anew, as Keras takes them.
-        labels: (N,) int, for an array of images.
+        labels: (N,) int or one-hot (N, K), for an array of images.
         objective: str, a name of `kerasood.training.OBJECTIVES`.
         epochs: int > 0.
         batch_size: int > 0, of arrays; a data set has its own.
@@ -151,8 +152,7 @@ def _checked_arrays(images, labels):
             f"model, or give a tf.data.Dataset. Received: dtype={images.dtype}, "
             f"shape={images.shape}"
         )
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
+    labels = class_labels(labels, "labels")
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise InvalidInputError(
             "Expected labels of int (N,), one class each. Received: "

@@ -150,11 +150,20 @@ def test_unsuitable_images(save, members, message):
 
 
 @pytest.mark.parametrize(
+    "labels", [np.eye(6)[:5], np.eye(6, dtype=int)[:5], np.arange(5.0), np.arange(5.0)[:, None]]
+)
+def test_labels_may_be_one_hot_or_whole_floats(save, labels):
+    source = NpzSource(save(test_images=some_images(5), test_labels=labels), "test")
+    np.testing.assert_array_equal(source.load()[1], np.arange(5))
+    assert source.labels.dtype == np.int32 and source.num_classes == 5
+
+
+@pytest.mark.parametrize(
     ("labels", "message"),
     [
         (np.arange(4), r"shape \(5,\)\. Received: shape=\(4,\)"),
-        (np.arange(5.0), "one integer label.*dtype=float64"),
-        (np.eye(5, dtype=int), r"shape=\(5, 5\)"),
+        (np.arange(5) / 2, "one integer label.*dtype=float64"),
+        (np.eye(5) / 2, r"shape=\(5, 5\) that are not one-hot"),
         (np.array([0, 1, -1, 2, 3]), "Received: labels from -1 to 3"),
         (np.array(["a"] * 5), "one integer label.*dtype=<U1"),
         (np.array([{}] * 5), "never unpickled.*dtype=object"),

@@ -135,7 +135,7 @@ def test_the_digits_calibrate_on_their_validation_split(tmp_path):
     ("changes", "received"),
     [
         ({"train_labels": np.zeros(24, int), "test_labels": np.zeros(24, int)}, "1 class"),
-        ({"train_labels": np.zeros(24, float)}, "dtype=float64"),
+        ({"train_labels": np.full(24, 0.5)}, "dtype=float64"),
     ],
 )
 def test_images_that_train_no_classifier_are_refused(tmp_path, changes, received):

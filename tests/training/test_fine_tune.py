@@ -59,7 +59,8 @@ def test_a_copy_is_trained_by_the_recipe_and_comes_with_its_history():
     for loss, ce, l1 in zip(logs["loss"], logs["ce"], logs["l1"], strict=True):
         assert loss == pytest.approx(ce + 0.01 * l1, rel=1e-5) and l1 > 0
     assert float(history.model.optimizer.learning_rate) == pytest.approx(1e-6, rel=1e-3)
-    assert_same(tuned.get_weights(), fine_tune(model, IMAGES, LABELS)[0].get_weights())
+    one_hot = np.eye(4)[LABELS]
+    assert_same(tuned.get_weights(), fine_tune(model, IMAGES, one_hot)[0].get_weights())
 
 
 def test_a_softmax_model_ends_where_its_logits_do():
@@ -139,7 +140,8 @@ def test_what_cannot_be_meant_is_refused_before_any_work(values, message):
     [
         (IMAGES / 255, LABELS, "Expected images of uint8"),
         (IMAGES, LABELS + 1, r"labels in \[0, 4\), the model's classes. Received: 1 to 4"),
-        (IMAGES, np.eye(4)[LABELS], "Expected labels of int"),
+        (IMAGES, np.eye(4)[LABELS] + 1, "that are not one-hot"),
+        (IMAGES, LABELS / 2, "Expected labels of int"),
     ],
 )
 def test_data_that_do_not_fit_are_refused(images, labels, message):
