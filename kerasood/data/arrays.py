@@ -44,7 +44,7 @@ class ArrayFileSource(ImageSource):
         headers = read_headers(path)
         self._key, labels_key, part = _choose(path, headers, split, divisible=spec is None)
         where = f"{path}[{self._key}]" if self._key else f"{path}"
-        count, size = checked_header(where, headers[self._key], options)
+        count, size = checked_header(where, headers[self._key], options.image_size)
         self._resizing = resizing_of(options)
         if size != (options.image_size, options.image_size):
             self.resized_from = size
@@ -93,11 +93,12 @@ def array_size(path) -> tuple[int, int]:
     """The (height, width) of the images that a file brings to train with, pixels.
 
     Raises:
-        InvalidInputError: an unreadable file, or one without a training split.
+        InvalidInputError: an unreadable file, one without a training split, or no images.
     """
     headers = read_headers(path)
     key, _, _ = _choose(path, headers, "train", divisible=True)
-    return headers[key][0][1:3]
+    _, size = checked_header(f"{path}[{key}]", headers[key])
+    return size
 
 
 def read_headers(path):
@@ -119,16 +120,17 @@ def read_headers(path):
     return headers
 
 
-def checked_header(where, header, options):
+def checked_header(where, header, side=None):
     """Returns the number and the (height, width) of an array's images, by its header.
 
     Raises:
         InvalidInputError: for an array of anything but uint8 `(N, S, S, 3)`, `(N, S, S, 1)` or
-            `(N, S, S)` in C order; where another size than 32 is wanted, of any height and width.
+            `(N, S, S)` in C order with S = 32 where that is the wanted side, else of any height and
+            width.
     """
     shape, fortran_order, dtype = header
-    is_published = options.image_size == PUBLISHED_SIZE
-    size = f"{options.image_size}, {options.image_size}" if is_published else "H, W"
+    is_published = side == PUBLISHED_SIZE
+    size = f"{side}, {side}" if is_published else "H, W"
     if dtype != np.uint8:
         raise InvalidInputError(f"{where}: expected uint8 images, 0-255. Received: dtype={dtype}")
     if len(shape) != 3 and not (len(shape) == 4 and shape[-1] in (1, 3)):
@@ -137,10 +139,10 @@ def checked_header(where, header, options):
             f"{where}: expected shape (N, {size}, 3), (N, {size}, 1) or (N, {size}).{hint} "
             f"Received: shape={shape}"
         )
-    if is_published and shape[1:3] != (options.image_size, options.image_size):
+    if is_published and shape[1:3] != (side, side):
         raise InvalidInputError(
-            f"{where}: expected {options.image_size}x{options.image_size} images; arrays are not "
-            f"resized (an image folder would be). Received: {shape[1]}x{shape[2]} images"
+            f"{where}: expected {side}x{side} images; arrays are not resized (an image folder "
+            f"would be). Received: {shape[1]}x{shape[2]} images"
         )
     if shape[0] == 0:
         raise InvalidInputError(f"{where}: expected at least one image. Received: shape={shape}")

@@ -146,20 +146,17 @@ def available_splits(name: str, options: DataOptions = DEFAULTS) -> tuple[str, .
     return spec.splits
 
 
-def side_of_arrays(name: str) -> int | None:
-    """The side of the squares in a file of arrays of one's own; None for all that is resized.
+def size_of_arrays(name: str) -> tuple[int, int] | None:
+    """The (height, width) of images in a file of arrays of one's own; None for all else.
 
     Args:
         name: see `open_source`.
 
     Raises:
-        InvalidInputError: an unknown name, an unreadable file, or one without a training split.
+        InvalidInputError: an unknown name, an unreadable file, or one without images to train with.
     """
     found = None if name in DATASETS else _of_path(name)
-    if found is None or found.kind != "array":
-        return None
-    height, width = array_size(found.path)
-    return height if height == width else None
+    return array_size(found.path) if found is not None and found.kind == "array" else None
 
 
 class Found(NamedTuple):

@@ -13,6 +13,8 @@ from kerasood.networks.dropout import Dropout
 # PyTorch's defaults, which the reference recipe was tuned with; Keras's differ (0.99, 1e-3).
 BATCH_NORM_MOMENTUM = 0.9
 BATCH_NORM_EPSILON = 1e-5
+# Two of the three stages halve the sides of what they get.
+SHRINKS = 4
 
 
 @keras.saving.register_keras_serializable(package="kerasood")
@@ -110,9 +112,9 @@ def _check(depth, width, num_classes, dropout, image_size):
         raise InvalidInputError(f"Expected num_classes >= 2. Received: num_classes={num_classes}")
     if not 0 <= dropout < 1:
         raise InvalidInputError(f"Expected dropout in [0, 1). Received: dropout={dropout}")
-    if image_size < 4 or image_size % 4:
+    if image_size < SHRINKS or image_size % SHRINKS:
         raise InvalidInputError(
-            f"Expected image_size divisible by 4. Received: image_size={image_size}"
+            f"Expected image_size divisible by {SHRINKS}. Received: image_size={image_size}"
         )
 
 

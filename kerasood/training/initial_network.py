@@ -2,12 +2,12 @@
 
 import pathlib
 
-from kerasood.data.open import side_of_arrays
+from kerasood.data.open import size_of_arrays
 from kerasood.errors import InvalidInputError
 from kerasood.extractor.preprocessing import options_for, warn_of_raw_pixels
 from kerasood.networks import zoo
 from kerasood.networks.saving import SUFFIXES, load_network
-from kerasood.networks.wide_resnet import WideResNet
+from kerasood.networks.wide_resnet import SHRINKS, WideResNet
 from kerasood.training.config import StageConfig
 from kerasood.training.run import Run
 
@@ -82,11 +82,22 @@ def images_of_base(config):
     """DataOptions of a TrainConfig's images: as its base takes them, where `init` names one.
 
     A new network is one for the images: arrays keep their size, all else comes in 32 x 32.
+
+    Raises:
+        ValueError: no such base or data, or arrays of a size that no WideResNet takes.
     """
     if config.init:
         return options_for([load_base(config.init)], config.data)
-    side = side_of_arrays(config.dataset)
-    return config.data.replace(image_size=side) if side else config.data
+    size = size_of_arrays(config.dataset)
+    if size is None:
+        return config.data
+    height, width = size
+    if height != width or height % SHRINKS:
+        raise InvalidInputError(
+            f"{config.dataset}: expected square images, the side divisible by {SHRINKS}, for a new "
+            f"WideResNet. Received: {height}x{width} images"
+        )
+    return config.data.replace(image_size=height)
 
 
 def network_of(config, data):

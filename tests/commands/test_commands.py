@@ -21,7 +21,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 LABELS = np.arange(24) % 2
 BAD_ARRAYS = {
     "channels first": ({"train_images": np.zeros((24, 3, 32, 32), np.uint8)}, "come last"),
-    "another size": ({"train_images": np.zeros((24, 28, 28, 3), np.uint8)}, "28x28 images"),
+    "no squares": ({"train_images": np.zeros((24, 28, 32, 3), np.uint8)}, "28x32 images"),
+    "another side": ({"train_images": np.zeros((24, 30, 30, 3), np.uint8)}, "30x30 images"),
     "floats": ({"train_images": np.zeros((24, 32, 32, 3), np.float32)}, "dtype=float32"),
     "no images": ({"train_images": np.zeros((0, 32, 32, 3), np.uint8)}, "at least one image"),
     "too few labels": ({"train_labels": LABELS[:-1]}, "one integer label per image"),

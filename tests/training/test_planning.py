@@ -113,7 +113,7 @@ def test_the_hash_follows_the_weights_and_not_the_file(base, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("shape", "side"), [((28, 28), 28), ((64, 64, 3), 64), ((32, 32, 1), 32), ((28, 30), 32)]
+    ("shape", "side"), [((28, 28), 28), ((64, 64, 3), 64), ((32, 32, 1), 32)]
 )
 def test_a_new_network_is_one_for_the_size_of_arrays(tmp_path, shape, side):
     images, labels = np.zeros((6, *shape), np.uint8), np.arange(6) % 3
@@ -123,12 +123,11 @@ def test_a_new_network_is_one_for_the_size_of_arrays(tmp_path, shape, side):
     )
     options = images_of_base(config)
     assert options.image_size == side
-    if side in shape:
-        loaded, _ = open_source(config.dataset, "train", options).load()
-        assert loaded.shape == (6, side, side, 3)
-        data = SimpleNamespace(training=(loaded, labels), num_classes=3)
-        network = network_of(stage_config(config, "pretrain"), data)
-        assert network.input_shape == (None, side, side, 3)
+    loaded, _ = open_source(config.dataset, "train", options).load()
+    assert loaded.shape == (6, side, side, 3)
+    data = SimpleNamespace(training=(loaded, labels), num_classes=3)
+    network = network_of(stage_config(config, "pretrain"), data)
+    assert network.input_shape == (None, side, side, 3)
 
 
 def test_other_images_come_in_the_published_size(tmp_path):
