@@ -134,7 +134,9 @@ class ScoreConfig:
     )
     out: str | None = option(None, "The .csv or .parquet file to write; must not exist.")
     column: str | None = option(None, "Column of CSV lists that names the files [file, path...].")
-    batch_size: int = option(64, "Images in a forward pass.")
+    batch_size: int | None = option(
+        None, "Images in a forward pass [64, of large images fewer]."
+    )
     threads: int | None = option(None, "Threads that decode [one per core, at most 8].")
     resume: bool = option(False, "Whether an unfinished job of the same settings goes on.")
     against: str | None = option(None, "Output of an earlier job to compare with.")

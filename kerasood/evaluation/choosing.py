@@ -8,8 +8,9 @@ import typing
 import numpy as np
 from sklearn.base import clone
 
+from kerasood.data.passes import images_per_pass
 from kerasood.data.validation_outliers import validation_outliers
-from kerasood.evaluation.outputs import collect, images_per_pass
+from kerasood.evaluation.outputs import collect
 from kerasood.extractor import with_float_input
 from kerasood.extractor.input_gradient import InputSign, stepped
 from kerasood.metrics import all_metrics

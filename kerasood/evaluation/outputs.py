@@ -8,20 +8,10 @@ import keras
 import numpy as np
 
 from kerasood.data.digest import ImageDigest
+from kerasood.data.passes import images_per_pass
 from kerasood.errors import InvalidInputError
 
 _END = object()
-# Images in a forward pass; of those above 96 x 96 pixels fewer, so that what a network makes of
-# them fits into a common computer's memory. A gradient needs what every layer said.
-IMAGES_PER_PASS = 250
-PIXELS_PER_PASS = IMAGES_PER_PASS * 96 * 96
-GRADIENT_COSTS = 4
-
-
-def images_per_pass(pixels, gradient=False):
-    """Number of images, of so many pixels each, that a model is given at once by default."""
-    fitting = min(IMAGES_PER_PASS, PIXELS_PER_PASS // pixels)
-    return max(1, fitting // GRADIENT_COSTS if gradient else fitting)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 from sklearn.base import clone
 
+from kerasood.data.passes import images_per_pass
 from kerasood.detectors import Detector
 from kerasood.errors import InvalidInputError
 from kerasood.evaluation.choosing import FitData, Validation, choose
-from kerasood.evaluation.outputs import collect_source, images_per_pass
+from kerasood.evaluation.outputs import collect_source
 from kerasood.evaluation.outputs_cache import OutputsCache
 from kerasood.extractor.input_gradient import SteppedExtractor
 

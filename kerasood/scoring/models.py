@@ -2,12 +2,14 @@
 
 import contextlib
 import dataclasses
+import math
 import pathlib
 import typing
 
 import numpy as np
 
 from kerasood.data.decoding import DEFAULT, Resizing
+from kerasood.data.passes import images_per_pass
 from kerasood.errors import InvalidInputError, MissingDataError
 
 ANSWERS = ("probabilities", "score", "is_ood")
@@ -64,13 +66,13 @@ class Scorer:
 
 
 @contextlib.contextmanager
-def open_scorer(path, batch_size=64):
+def open_scorer(path, batch_size=None):
     """Opens an exported model.
 
     Args:
         path: str or Path: a SavedModel folder, a .tflite, .onnx or .xml (OpenVINO) file, or a
             .keras file of an OODModel.
-        batch_size: int, images in a pass.
+        batch_size: int, images in a pass; by default 64, of large images fewer.
 
     Yields:
         Scorer.
@@ -89,14 +91,15 @@ def open_scorer(path, batch_size=64):
             f"Received: {path}"
         )
     with _OPENERS[kind](path) as (ask, facts):
+        image_shape = tuple(facts["image_shape"])
         way = facts.get("preprocessing") or {"resizing": DEFAULT.method, "antialias": True}
         yield Scorer(
             ask,
-            tuple(facts["image_shape"]),
+            image_shape,
             Resizing(method=way["resizing"], antialias=way["antialias"]),
             tuple(facts["class_names"]) if facts.get("class_names") else None,
             facts["threshold"],
-            batch_size,
+            batch_size or images_per_pass(math.prod(image_shape[:2]), at_most=64),
         )
 
 

@@ -55,7 +55,7 @@ def score_on_ray(model, images, out, batch_size, column, against, address, worke
         )
     check_writable(out.parent)
     with open_scorer(model, batch_size) as scorer:
-        threshold = scorer.threshold
+        threshold, batch_size = scorer.threshold, scorer.batch_size
     listed = [{"name": entry.name, "content": _portable(entry)}
               for entry in entries(images, column)]
     if not ray.is_initialized():

@@ -23,7 +23,7 @@ def score_files(
     images: typing.Any,
     out: str | pathlib.Path,
     *,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     threads: int | None = None,
     part_size: int = 10_000,
     resume: bool = False,
@@ -44,7 +44,7 @@ def score_files(
         model: SavedModel folder, .tflite, .onnx or .xml file, or .keras OODModel.
         images: str or Path or a list of these: see `kerasood.scoring.inputs.entries`.
         out: path of the .csv or .parquet file to write; must not exist.
-        batch_size: images in a pass.
+        batch_size: images in a pass; by default 64, of large images fewer.
         threads: threads that decode; one per core, at most 8, by default; of the engine "local".
         part_size: rows that are kept at a time: what is lost at most when the job is killed.
         resume: whether an unfinished job of the same settings goes on; of the engine "local".
@@ -59,7 +59,10 @@ def score_files(
         MissingDataError, InvalidInputError: model, images or settings are not what they must be.
     """
     decoders = WORKERS if threads is None else threads
-    _check_counts(batch_size=batch_size, threads=decoders, part_size=part_size)
+    _check_counts(
+        threads=decoders, part_size=part_size,
+        **({} if batch_size is None else {"batch_size": batch_size}),
+    )
     if engine not in ENGINES:
         raise InvalidInputError(f"Expected engine local or ray. Received: engine={engine!r}")
     if against is not None and not pathlib.Path(against).is_file():

@@ -1,6 +1,7 @@
 """The network, its detector and its threshold as one model that answers for itself."""
 
 import copy
+import math
 import typing
 import warnings
 
@@ -8,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerasood.data.passes import images_per_pass
 from kerasood.detectors import Detector
 from kerasood.detectors.saving import fitted_arrays, from_config, restore_arrays, to_config
 from kerasood.errors import InvalidInputError
@@ -153,12 +155,12 @@ class OODModel(keras.Model):
             "is_ood": is_beyond(score, threshold),
         }
 
-    def predict(self, images, batch_size=128, verbose=0, **kwargs):
+    def predict(self, images, batch_size=None, verbose=0, **kwargs):
         """Answers for arrays of any length, batch by batch.
 
         Args:
             images: uint8 array (N, H, W, 3), pixels 0-255; or batches, as in `keras.Model.predict`.
-            batch_size: int.
+            batch_size: int, of arrays; by default 128, of large images fewer.
 
         Returns:
             dict of NumPy arrays, as in the class.
@@ -173,6 +175,9 @@ class OODModel(keras.Model):
             if not len(images):
                 one = self(np.zeros((1, *images.shape[1:]), dtype="uint8"))
                 return {name: ops.convert_to_numpy(output)[:0] for name, output in one.items()}
+        if batch_size is None and hasattr(images, "shape"):
+            pixels = math.prod(images.shape[1:3])
+            batch_size = images_per_pass(pixels, gradient=self._stepped is not None, at_most=128)
         return super().predict(images, batch_size=batch_size, verbose=verbose, **kwargs)
 
     def save_own_variables(self, store):

@@ -16,7 +16,7 @@ def recalibrate(
     confidence: float = 0.95,
     guarantee: str = "average",
     per_class: bool | None = None,
-    batch_size: int = 128,
+    batch_size: int | None = None,
     step: bool = True,
 ) -> tuple[OODModel, typing.Any]:
     """Calibrates a model anew on in-distribution images as they arrive where it is in use.
@@ -32,7 +32,7 @@ def recalibrate(
         tpr, confidence, guarantee: see `thresholds.calibrate`.
         per_class: bool, whether each predicted class gets a threshold of its own; None: as it is in
             `ood_model`.
-        batch_size: int, images in a forward pass.
+        batch_size: int, images in a forward pass; by default as `OODModel.predict`.
         step: bool, whether the detector keeps its step on the image, which TFLite lacks gradients
             for.
 

@@ -9,7 +9,7 @@ from tiny_models import random_images, small_network
 
 from kerasood.data.built_in import GeneratedSource
 from kerasood.data.source import ArraySource
-from kerasood.evaluation.outputs import collect, collect_source, images_per_pass
+from kerasood.evaluation.outputs import collect, collect_source
 from kerasood.extractor.build import build_extractor
 
 IMAGES = random_images((8, 8, 3), num_images=23)
@@ -54,15 +54,6 @@ class Recorder:
     def predict_on_batch(self, images):
         self.sizes.append(len(images))
         return self.extractor.predict_on_batch(images)
-
-
-@pytest.mark.parametrize(
-    ("side", "forward", "gradient"),
-    [(32, 250, 62), (96, 250, 62), (224, 45, 11), (600, 6, 1), (4000, 1, 1)],
-)
-def test_of_large_images_a_pass_takes_fewer(side, forward, gradient):
-    assert images_per_pass(side**2) == forward
-    assert images_per_pass(side**2, gradient=True) == gradient
 
 
 @pytest.mark.parametrize(("batch_size", "sizes"), [(None, [45, 5]), (40, [40, 10])])
