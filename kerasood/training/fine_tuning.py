@@ -54,7 +54,7 @@ def fine_tune(
         model: keras.Model, images -> logits (N, K), or their softmax, whose logits are trained.
         images: (N, H, W, C) uint8; or with their labels a tf.data.Dataset, keras.utils.PyDataset
             or another iterable of batches that starts anew, as Keras takes them.
-        labels: (N,) int or one-hot (N, K), for an array of images.
+        labels: (N,) int or one-hot (N, K), as those of batches are; for an array of images.
         objective: str, a name of `kerasood.training.OBJECTIVES`.
         epochs: int > 0.
         batch_size: int > 0, of arrays; a data set has its own.
@@ -102,6 +102,7 @@ def _new_trainer(kind, settled, model, sample, outliers, augmentation):
     network = kind.network_for(_copied(model), settled)
     settled |= kind.derive(settled, network, *sample, outliers)
     trainer = kind(network, augmentation=augmentation, **settled)
+    trainer.labels_are_one_hot = True
     _train_logits(trainer, sample[0][:8])
     _check_labels(trainer, *sample)
     return trainer
@@ -152,13 +153,17 @@ def _checked_arrays(images, labels):
             f"model, or give a tf.data.Dataset. Received: dtype={images.dtype}, "
             f"shape={images.shape}"
         )
+    return images, _whole_labels(labels)
+
+
+def _whole_labels(labels):
     labels = class_labels(labels, "labels")
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise InvalidInputError(
             "Expected labels of int (N,), one class each. Received: "
             f"dtype={labels.dtype}, shape={labels.shape}"
         )
-    return images, labels
+    return labels
 
 
 def _check_labels(trainer, images, labels):
@@ -182,12 +187,7 @@ def _first_images(data):
     if not parts:
         raise InvalidInputError("Expected (images, labels) batches. Received: none")
     images, labels = map(np.concatenate, zip(*parts, strict=True))
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        raise InvalidInputError(
-            "Expected labels of shape (N,), one class each, as label_mode='int' gives them. "
-            f"Received: shape={labels.shape}"
-        )
-    return images, labels.reshape(-1)
+    return images, _whole_labels(labels)
 
 
 def _copied(model):

@@ -83,6 +83,18 @@ def test_keras_data_train_as_their_arrays_do():
     dataset = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(8)
     first, second = (fine_tune(network(), data)[0] for data in (dataset, Data(workers=1)))
     assert_same(first.get_weights(), second.get_weights())
+    one_hot = dataset.map(lambda images, labels: (images, tf.one_hot(labels, 4)))
+    third, checked = fine_tune(network(), one_hot, validation_data=one_hot)
+    assert_same(first.get_weights(), third.get_weights())
+    assert checked.history["val_accuracy"][-1] == pytest.approx(
+        np.mean(third.predict(IMAGES, verbose=0).argmax(axis=1) == LABELS)
+    )
+    smoothed = one_hot.map(lambda images, labels: (images, 0.9 * labels + 0.025))
+    with pytest.raises(ValueError, match="that are not one-hot"):
+        fine_tune(network(), smoothed)
+    halves = dataset.map(lambda images, labels: (images, labels / 2))
+    with pytest.raises(ValueError, match="Expected labels of int"):
+        fine_tune(network(), halves)
     _, history = fine_tune(
         network(), dataset, objective="energy", outliers=IMAGES // 2, margin_in=-9, margin_out=-1
     )

@@ -50,6 +50,8 @@ class CrossEntropyTraining(Described, keras.Model):
         self.network = network
         self.augmentation = augmentation
         self._extractor = None if is_extractor(network) else _extractor_of_logits(network)
+        # Of rows that are not, as label smoothing makes them, a class would be invented.
+        self.labels_are_one_hot = False
         self._arguments_of_compile = None
         self._of_training = set()
         self._metrics_by_name = {
@@ -213,6 +215,8 @@ class CrossEntropyTraining(Described, keras.Model):
             )
         if len(y.shape) == 2 and y.shape[-1] == 1:
             y = ops.squeeze(y, -1)
+        elif len(y.shape) == 2 and self.labels_are_one_hot:
+            y = ops.argmax(y, axis=-1)
         outputs = {name: _in_float32(values) for name, values in y_pred.items()}
         logits = outputs["logits"]
         ce = objectives.cross_entropy(y, logits)
