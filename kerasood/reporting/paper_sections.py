@@ -127,10 +127,10 @@ def _averaged(section: dict) -> list:
 
 
 def _opening(section: dict) -> list:
-    dataset = section["dataset"]
+    dataset, tuned = section["dataset"], section["models"][1]
     images = dataset["note"] or format(dataset["num_images"], ",")
     return [
-        Heading(f"{dataset['title']}: {section['models'][1]['label']}"),
+        Heading(f"{dataset['title']}: {tuned['label']}, seed {tuned['seed']}"),
         Text((f"{section['run']}: {section['trained']}. Test images: {images}. "
               f"{section['protocol']['convention']}",), "quiet"),
     ]
