@@ -102,7 +102,7 @@ def monitor(
     Args:
         logs: see `read_answers`.
         model: str or Path of the exported model that answered: its SavedModel folder or file; or a
-            Threshold.
+            Threshold or PerClassThreshold, of a model without class names.
         window: int, answers of a window, at least 20.
         significance: float in (0, 1).
 
@@ -134,7 +134,7 @@ def monitor(
 
 def _promise(model):
     """(name, threshold, class names or None) of an exported model or of a threshold."""
-    if isinstance(model, Threshold):
+    if isinstance(model, Threshold | PerClassThreshold):
         return "threshold", model, None
     metadata = read_metadata(model)
     return str(model), read_calibration(model), metadata.get("class_names")
@@ -144,15 +144,16 @@ def _window(number, answers, threshold, classes, significance):
     flags = np.array([answer["is_ood"] for answer in answers])
     predicted = None
     if isinstance(threshold, PerClassThreshold):
+        classes = classes or [str(number) for number in range(len(threshold.per_class))]
         predicted = np.array([_class_of(answer["label"], classes) for answer in answers])
     report = drift_check(threshold, flags, predicted, significance)
     return Window(number, answers[0]["time"], answers[-1]["time"], report)
 
 
 def _class_of(label, classes):
-    if classes is None or label not in classes:
+    if label not in classes:
         raise InvalidInputError(
-            "Expected labels that are class names of the model, whose threshold is one per class. "
-            f"Received: {label!r}"
+            "Expected labels that are class names of the model, or numbers where it has none, for "
+            f"its threshold is one per class. Received: {label!r}"
         )
     return classes.index(label)

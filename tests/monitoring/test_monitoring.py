@@ -30,10 +30,10 @@ def exported(tmp_path, threshold):
     return folder
 
 
-def log_of(path, flags, start=1000.0):
+def log_of(path, flags, start=1000.0, names="ab"):
     """A client's log with an answer a second."""
     lines = (
-        {"time": start + number, "label": "ab"[number % 2], "is_ood": bool(flag), "valid": True}
+        {"time": start + number, "label": names[number % 2], "is_ood": bool(flag), "valid": True}
         for number, flag in enumerate(flags)
     )
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
@@ -109,6 +109,16 @@ def test_thresholds_per_class_are_checked_by_class(tmp_path, exported):
     path.write_text(json.dumps({**content, "class_names": ["x", "y"]}))
     with pytest.raises(ValueError, match="class names of the model.*Received: 'a'"):
         monitor(log_of(tmp_path / "a.jsonl", only_b), exported, window=400)
+
+
+def test_classes_without_names_are_numbers_in_the_answers(tmp_path, exported):
+    per_class = calibrate_per_class(SCORES, np.arange(1000) % 2, num_classes=2, tpr=0.95)
+    content = {"calibration": per_class.to_json()}
+    (exported / "assets.extra" / FILE_NAME).write_text(json.dumps(content))
+    log = log_of(tmp_path / "a.jsonl", np.arange(400) % 2 == 1, names="01")
+    for model in (exported, per_class):
+        by_class = monitor(log, model, window=400).windows[0].report.by_class
+        assert {label: part.num_flagged for label, part in by_class.items()} == {0: 0, 1: 200}
 
 
 @pytest.mark.parametrize(
