@@ -104,7 +104,7 @@ def array_size(path) -> tuple[int, int]:
 def read_headers(path):
     """Returns {key: (shape, fortran_order, dtype)} without reading arrays; an .npy's key is ""."""
     headers = {}
-    with _readable(path):
+    with readable(path):
         for key in _keys(path):
             with _opened(path, key) as stream:
                 headers[key] = _read_header(stream)
@@ -153,13 +153,13 @@ def checked_header(where, header, side=None):
 
 def read_array(path, key):
     """Returns one array of an .npz file."""
-    with _readable(path), _opened(path, key) as stream:
+    with readable(path), _opened(path, key) as stream:
         return np.lib.format.read_array(stream, allow_pickle=False)
 
 
 def _stream(path, key):
     """Yields (first row, uint8 images `(<= ROWS_PER_READ, H, W, 1 or 3)`) of one array."""
-    with _readable(path), _opened(path, key) as stream:
+    with readable(path), _opened(path, key) as stream:
         shape, _, _ = _read_header(stream)
         image_shape = shape[1:] if len(shape) == 4 else (*shape[1:], 1)
         row_bytes = math.prod(image_shape)
@@ -173,7 +173,8 @@ def _stream(path, key):
 
 
 @contextlib.contextmanager
-def _readable(path):
+def readable(path):
+    """Turns what a damaged file raises inside into an error that says so."""
     try:
         yield
     except (FileNotFoundError, PermissionError):
@@ -209,7 +210,7 @@ def _content(path, key):
     if path.suffix == ".npy":
         status = path.stat()
         return [status.st_size, status.st_mtime_ns]
-    with _readable(path), zipfile.ZipFile(path) as archive:
+    with readable(path), zipfile.ZipFile(path) as archive:
         member = archive.getinfo(f"{key}.npy")
     return [member.file_size, member.CRC]
 

@@ -86,7 +86,7 @@ def _figure(found):
     clean_axes(axes, "y")
     numbers = [window.number for window in found.windows]
     limits = [window.report.expected for window in found.windows]
-    sizes = [window.report.num_images for window in found.windows]
+    sizes = [max(window.report.num_images, 1) for window in found.windows]
     low, high = (
         [100 * pair[end] / size for pair, size in zip(limits, sizes, strict=True)] for end in (0, 1)
     )

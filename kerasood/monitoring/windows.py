@@ -38,7 +38,7 @@ class Window:
 
     @property
     def flagged_share(self) -> float:
-        return self.report.num_flagged / self.report.num_images
+        return self.report.num_flagged / max(self.report.num_images, 1)
 
 
 @dataclasses.dataclass(frozen=True)

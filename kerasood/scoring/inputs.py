@@ -10,6 +10,7 @@ import typing
 
 import numpy as np
 
+from kerasood.data.arrays import readable
 from kerasood.data.image_files import SUFFIXES
 from kerasood.errors import InvalidInputError, MissingDataError
 
@@ -37,7 +38,7 @@ def entries(inputs, column=None):
     Args:
         inputs: str or Path, or a list of these: image file, folder (searched below, by name), glob,
             list of files (.txt: one a line; .csv: a column; relative to the list), .npz or .npy
-            with images uint8 (N, H, W, C), or a .tar, .tar.gz shard of image files.
+            with images uint8 (N, H, W, C) or (N, H, W), or a .tar, .tar.gz shard of image files.
         column: str, the column of CSV lists that names the files; by default the first there is of
             file, path, filename, image.
 
@@ -127,22 +128,30 @@ def _listed(path, column):
 
 
 def _of_arrays(path):
-    images = np.load(path, mmap_mode="r" if path.suffix == ".npy" else None, allow_pickle=False)
-    if isinstance(images, np.lib.npyio.NpzFile):
-        with images as stored:
-            names = [name for name in stored.files if not name.endswith("labels")]
-            if len(names) != 1:
-                raise InvalidInputError(
-                    f"Expected one array of images in {path}. Received: {', '.join(names)}"
-                )
-            images = stored[names[0]]
+    with readable(path):
+        images = np.load(path, mmap_mode="r" if path.suffix == ".npy" else None, allow_pickle=False)
+        names = ()
+        if isinstance(images, np.lib.npyio.NpzFile):
+            with images as stored:
+                names = [name for name in stored.files if not _names_labels(name)]
+                images = stored[names[0]] if len(names) == 1 else None
+    if images is None:
+        raise InvalidInputError(
+            f"Expected one array of images in {path}. Received: {', '.join(names)}"
+        )
+    if images.ndim == 3:
+        images = images[..., None]
     if images.dtype != np.uint8 or images.ndim != 4:
         raise InvalidInputError(
-            f"Expected uint8 images (N, H, W, C) in {path}. "
+            f"Expected uint8 images (N, H, W, C), or grey ones (N, H, W), in {path}. "
             f"Received: shape={images.shape}, dtype={images.dtype}"
         )
     for row, image in enumerate(images):
         yield Entry(f"{path}[{row}]", np.asarray(image))
+
+
+def _names_labels(name):
+    return name.endswith("labels") or name.startswith("y_")
 
 
 def _is_tar(path):

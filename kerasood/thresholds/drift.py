@@ -30,7 +30,7 @@ class DriftReport:
         significance: probability of a false alarm, at most.
         by_class: {class: DriftReport} of thresholds per class, each at its share of the
             significance; empty otherwise.
-        num_unchecked: images of classes without a threshold of their own.
+        num_unchecked: images of classes without a threshold of their own, which may be all.
     """
 
     num_images: int
@@ -49,6 +49,11 @@ class DriftReport:
     @property
     def explanation(self) -> str:
         """The verdict and its reason in one sentence."""
+        if not self.num_images:
+            return (
+                f"Nothing to check: none of {self.num_unchecked} images is of a class with a "
+                "threshold of its own."
+            )
         verdict = "Drift" if self.drifted else "No drift shown"
         test = f"p = {self.p_value:.2g}, significance {self.significance:.2g}"
         if not self.by_class:
@@ -92,8 +97,7 @@ def drift_check(
         A `DriftReport`.
 
     Raises:
-        ValueError: neither scores nor flags, or none; classes missing or out of range; no image of
-            a class with a threshold of its own.
+        ValueError: neither scores nor flags, or none; classes missing or out of range.
     """
     check_share(significance=significance)
     flags = _flags(threshold, scores_or_flags, predicted)
@@ -102,10 +106,7 @@ def drift_check(
     predicted = checked_predictions(predicted, flags.size, len(threshold.per_class))
     own = [i for i in np.unique(predicted).tolist() if threshold.per_class[i] is not None]
     if not own:
-        raise InvalidInputError(
-            "Expected images of a class with a threshold of its own. "
-            f"Received: {flags.size} images of the classes {np.unique(predicted).tolist()}"
-        )
+        return DriftReport(0, 0, (0, 0), 1.0, float(significance), num_unchecked=flags.size)
     by_class = {
         i: _check(threshold.per_class[i], flags[predicted == i], significance, len(own))
         for i in own

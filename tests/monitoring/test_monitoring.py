@@ -121,6 +121,15 @@ def test_classes_without_names_are_numbers_in_the_answers(tmp_path, exported):
         assert {label: part.num_flagged for label, part in by_class.items()} == {0: 0, 1: 200}
 
 
+def test_a_window_of_classes_that_are_not_checked_is_no_drift(tmp_path, exported):
+    predicted = np.r_[np.zeros(990, int), np.ones(10, int)]
+    per_class = calibrate_per_class(SCORES, predicted, num_classes=2, tpr=0.95)
+    log = log_of(tmp_path / "a.jsonl", np.ones(40, bool), names="11")
+    found = monitor(log, per_class, window=40)
+    assert not found.drifted and found.windows[0].flagged_share == 0
+    assert "Monitoring of threshold" in page(found) and "kerasood_drift" in prometheus(found)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

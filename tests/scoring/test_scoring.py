@@ -99,6 +99,7 @@ def test_an_answer_does_not_depend_on_its_company(served_export, photos, tmp_pat
 def test_inputs_of_every_kind_mean_the_same_images(photos, tmp_path):
     images = np.stack([noise(8, 8, seed=number) for number in range(3)])
     np.savez(tmp_path / "x.npz", images=images, labels=np.arange(3))
+    np.savez(tmp_path / "keras.npz", x_test=images, y_test=np.arange(3))
     np.save(tmp_path / "x.npy", images)
     with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as shard:
         for number in range(3):
@@ -112,9 +113,13 @@ def test_inputs_of_every_kind_mean_the_same_images(photos, tmp_path):
     listed = [str(photos / "a" / f"{number:02d}.png") for number in range(3)]
     glob = str(photos / "a" / "0[012].png")
     kinds = [tmp_path / f"x.{end}" for end in ("npz", "npy", "tar.gz", "txt", "csv")]
+    kinds.append(tmp_path / "keras.npz")
     for inputs in (*kinds, listed, glob):
         prepared = [rows.prepared(entry.content, (8, 8, 3)) for entry in entries(inputs)]
         np.testing.assert_array_equal(np.stack(prepared), images, err_msg=str(inputs))
+    np.save(tmp_path / "grey.npy", images[..., 0])
+    (entry, *_) = entries(tmp_path / "grey.npy")
+    np.testing.assert_array_equal(entry.content, images[0, ..., :1])
     assert count(kinds[0]) == 3 and count(listed) == 3 and count(kinds[2]) is None
     assert [entry.name for entry in entries(tmp_path / "x.npy")][-1] == f"{tmp_path}/x.npy[2]"
     with pytest.raises(ValueError, match="column picture in .*Received: label, path"):
@@ -130,13 +135,16 @@ def test_inputs_of_every_kind_mean_the_same_images(photos, tmp_path):
         ("floats.npy", "uint8 images.*dtype=float32"),
         ("several.npz", "one array of images.*a, b"),
         ("broken.tar", "tar archive"),
+        ("broken.npz", "not a readable npz"),
+        ("broken.npy", "not a readable npy"),
     ],
 )
 def test_inputs_that_are_none(tmp_path, content, message):
     (tmp_path / "empty").mkdir()
     np.save(tmp_path / "floats.npy", np.zeros((2, 8, 8, 3), "float32"))
     np.savez(tmp_path / "several.npz", a=np.zeros(1), b=np.zeros(1))
-    (tmp_path / "broken.tar").write_bytes(b"no archive")
+    for end in ("tar", "npz", "npy"):
+        (tmp_path / f"broken.{end}").write_bytes(b"no archive")
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         list(entries(tmp_path / content))
 

@@ -204,10 +204,14 @@ def test_bad_traffic_is_refused(arguments, message):
         drift_check(calibrate(np.arange(99.0)), *arguments)
 
 
+def test_of_classes_without_a_threshold_of_their_own_nothing_is_checked():
+    report = drift_check(per_class_threshold(), np.ones(5, bool), np.full(5, 3))
+    assert not report.drifted and (report.num_images, report.num_unchecked) == (0, 5)
+    assert report.explanation.startswith("Nothing to check: none of 5 images")
+
+
 def test_traffic_of_unknown_classes_is_refused():
     threshold = per_class_threshold()
-    with pytest.raises(ValueError, match="of its own. Received: 5 images of the classes .3."):
-        drift_check(threshold, np.zeros(5, bool), np.full(5, 3))
     with pytest.raises(ValueError, match="integer, of each of 5 images"):
         drift_check(threshold, np.zeros(5, bool))
 
