@@ -133,7 +133,9 @@ class ScoreConfig:
         (), "Folders, globs, image files, lists (.txt, .csv), .npz, .npy or .tar, comma-separated."
     )
     out: str | None = option(None, "The .csv or .parquet file to write; must not exist.")
-    column: str | None = option(None, "Column of CSV lists that names the files [file, path...].")
+    column: str | None = option(
+        None, "Column of CSV lists that names the files [file, filename...]."
+    )
     batch_size: int | None = option(
         None, "Images in a forward pass [64, of large images fewer]."
     )

@@ -11,12 +11,11 @@ import typing
 import numpy as np
 
 from kerasood.data.arrays import readable
-from kerasood.data.image_files import SUFFIXES
+from kerasood.data.image_files import SUFFIXES, image_paths
+from kerasood.data.lists import FILE_COLUMNS
 from kerasood.errors import InvalidInputError, MissingDataError
 
 LISTS = (".txt", ".csv")
-# The column of a CSV list that names the files, the first of these that it has.
-COLUMNS = ("file", "path", "filename", "image")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +39,7 @@ def entries(inputs, column=None):
             list of files (.txt: one a line; .csv: a column; relative to the list), .npz or .npy
             with images uint8 (N, H, W, C) or (N, H, W), or a .tar, .tar.gz shard of image files.
         column: str, the column of CSV lists that names the files; by default the first there is of
-            file, path, filename, image.
+            file, filename, path, image.
 
     Raises:
         MissingDataError: there is no such file.
@@ -96,15 +95,10 @@ def _globbed(item):
 
 
 def _of_folder(folder):
-    found = False
-    for root, folders, files in os.walk(folder):
-        folders.sort()
-        for name in sorted(files):
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                found = True
-                path = os.path.join(root, name)
-                yield Entry(path, path)
-    if not found:
+    found = None
+    for found in image_paths(folder):
+        yield Entry(found, found)
+    if found is None:
         raise InvalidInputError(f"Expected image files below {folder}. Received: none")
 
 
@@ -113,12 +107,12 @@ def _listed(path, column):
         if path.suffix.lower() == ".txt":
             names = (line.strip() for line in file)
         else:
-            rows = csv.DictReader(file)
+            rows = csv.DictReader(file, skipinitialspace=True)
             fields = rows.fieldnames or ()
-            chosen = column or next((name for name in COLUMNS if name in fields), None)
+            chosen = column or next((name for name in FILE_COLUMNS if name in fields), None)
             if chosen not in fields:
                 raise InvalidInputError(
-                    f"Expected a column {column or ', '.join(COLUMNS)} in {path}. "
+                    f"Expected a column {column or ', '.join(FILE_COLUMNS)} in {path}. "
                     f"Received: {', '.join(fields) or 'no header'}"
                 )
             names = (row[chosen] for row in rows)

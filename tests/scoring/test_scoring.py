@@ -21,13 +21,15 @@ NUM_IMAGES = 11
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """Eleven 8x8 PNG files in two folders, and one that is no image in the middle."""
+    """Eleven 8x8 PNG files in two folders, one that is no image in the middle, and a hidden one."""
     folder = tmp_path_factory.mktemp("photos")
     for number in range(NUM_IMAGES):
         path = folder / ("a" if number < 6 else "b") / f"{number:02d}.png"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(encode(noise(8, 8, seed=number)))
     (folder / "a" / "03x.png").write_bytes(b"no image")
+    (folder / ".thumbnails").mkdir()
+    (folder / ".thumbnails" / "00.png").write_bytes(encode(noise(8, 8)))
     return folder
 
 
@@ -45,7 +47,7 @@ def rows_of(path):
 def test_a_row_for_every_file_as_the_model_answers(served_export, photos, expected, tmp_path):
     summary = score_files(served_export.folder, photos, tmp_path / "s.csv", batch_size=4, verbose=0)
     rows = rows_of(tmp_path / "s.csv")
-    assert [row["file"] for row in rows] == sorted(str(path) for path in photos.rglob("*.png"))
+    assert [row["file"] for row in rows] == sorted(str(path) for path in photos.glob("[ab]/*.png"))
     good = [row for row in rows if row["valid"] == "True"]
     (bad,) = (row for row in rows if row["valid"] == "False")
     assert bad["file"].endswith("03x.png") and bad["is_ood"] == "True" and not bad["score"]
