@@ -13,6 +13,7 @@ from kerasood.export.checks.conversion import measure_conversion
 from kerasood.export.config import ExportConfig
 from kerasood.export.exporting import Exported, export_model
 from kerasood.export.graph.encoded import check_max_pixels
+from kerasood.export.graph.endpoints import checked_names
 from kerasood.export.graph.quantization import Quantization
 from kerasood.export.versions import check_place, check_version
 from kerasood.extractor.preprocessing import preprocessing_from
@@ -58,7 +59,7 @@ def export_run(config: ExportConfig) -> Exported:
         ood_model,
         config.out,
         images=_images_to_verify(images.testing),
-        metadata=_metadata(dataset, _origin(run, config), calibrated),
+        metadata=_metadata(dataset, _origin(run, config), calibrated, ood_model.num_classes),
         model_name=model_name,
         formats=None if config.format == "all" else (config.format,),
         version=config.version,
@@ -97,12 +98,12 @@ def _origin(run, config):
     return {"run": run.path.name, "training_commit": trained.get("commit")}
 
 
-def _metadata(dataset, origin, calibrated):
+def _metadata(dataset, origin, calibrated, num_classes):
     calibration = calibrated.threshold.to_json()
-    test = calibrated.subject.images.testing
+    class_names = calibrated.subject.images.testing.class_names
     return {
         "calibration": {**calibration, "calibrated_on": calibrated.calibrated_on},
-        "class_names": list(test.class_names or map(str, range(test.num_classes))),
+        "class_names": checked_names(class_names, num_classes),
         "dataset": dataset,
         **origin,
         "commit": git_commit(),

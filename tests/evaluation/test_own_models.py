@@ -257,3 +257,14 @@ def test_export_takes_a_model_s_file_and_its_folder(photos, network, tmp_path):
     assert metadata["preprocessing"] == {"resizing": "stretch", "antialias": False}
     # Half of the 60 validation images, which take the place of test images.
     assert metadata["calibration"]["num_images"] == 30
+
+
+def test_images_of_its_first_classes_alone_export_a_model_of_more(tmp_path):
+    small_network().save(tmp_path / "mine.keras")
+    kept = LABELS < 3
+    np.savez(tmp_path / "some.npz", x_test=IMAGES[kept], y_test=LABELS[kept])
+    exported = export_run(ExportConfig(
+        model=str(tmp_path / "mine.keras"), dataset=str(tmp_path / "some.npz"),
+        out=str(tmp_path / "out"), format="saved_model", detector="energy", tpr=0.9,
+    ))
+    assert read_metadata(exported.folder)["class_names"] == ["0", "1", "2", "3"]
