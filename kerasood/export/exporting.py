@@ -25,7 +25,6 @@ from kerasood.export.deploy import write_deploy
 from kerasood.export.errors import ExportMismatch, Inexpressible
 from kerasood.export.formats import FORMATS, available_formats, check_formats
 from kerasood.export.graph.encoded import MAX_PIXELS, check_max_pixels
-from kerasood.export.graph.endpoints import checked_names
 from kerasood.export.graph.quantization import Quantization
 from kerasood.export.metadata import (
     build_metadata,
@@ -36,6 +35,7 @@ from kerasood.export.metadata import (
 from kerasood.export.versions import check_version, new_version
 from kerasood.logs import log
 from kerasood.serving import OODModel, check_images
+from kerasood.serving.checks import checked_names
 from kerasood.thresholds import Promise, calibrate_outputs
 
 BATCH_SIZE = 250

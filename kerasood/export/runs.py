@@ -13,7 +13,7 @@ from kerasood.export.checks.conversion import measure_conversion
 from kerasood.export.config import ExportConfig
 from kerasood.export.exporting import Exported, export_model
 from kerasood.export.graph.encoded import check_max_pixels
-from kerasood.export.graph.endpoints import checked_names
+from kerasood.export.graph.endpoints import names_or_numbers
 from kerasood.export.graph.quantization import Quantization
 from kerasood.export.versions import check_place, check_version
 from kerasood.extractor.preprocessing import preprocessing_from
@@ -103,7 +103,7 @@ def _metadata(dataset, origin, calibrated, num_classes):
     class_names = calibrated.subject.images.testing.class_names
     return {
         "calibration": {**calibration, "calibrated_on": calibrated.calibrated_on},
-        "class_names": checked_names(class_names, num_classes),
+        "class_names": names_or_numbers(class_names, num_classes),
         "dataset": dataset,
         **origin,
         "commit": git_commit(),

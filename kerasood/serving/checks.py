@@ -80,7 +80,8 @@ def checked_names(class_names, num_classes):
         or len(set(names)) != num_classes
     ):
         raise InvalidInputError(
-            f"Expected {num_classes} class names, all different. Received: {class_names!r}"
+            f"Expected a list of {num_classes} class names (str), all different. "
+            f"Received: class_names={class_names!r}"
         )
     return names
 

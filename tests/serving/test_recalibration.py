@@ -107,7 +107,7 @@ def test_a_threshold_that_is_no_number_is_refused(threshold):
 
 @pytest.mark.parametrize("names", ["abcd", ["a", "b"], ["a", "b", "c", "c"], ["a", "b", "c", 4]])
 def test_class_names_that_are_not_those_of_the_classes_are_refused(names):
-    with pytest.raises(ValueError, match="Expected 4 class names, all different"):
+    with pytest.raises(ValueError, match="Expected a list of 4 class names .str., all different"):
         OODModel(small_network(), Energy(), 0.0, class_names=names)
 
 

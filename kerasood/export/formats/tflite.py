@@ -10,7 +10,7 @@ import tensorflow as tf
 from kerasood.export.errors import Inexpressible
 from kerasood.export.formats.base import Format
 from kerasood.export.formats.saved_model import SIGNATURE, write_archive
-from kerasood.export.graph.endpoints import checked_names
+from kerasood.export.graph.endpoints import names_or_numbers
 from kerasood.export.graph.quantization import KINDS, quantize, servable
 from kerasood.export.metadata import read_metadata
 from kerasood.files import write_text
@@ -62,7 +62,7 @@ class TFLite(Format):
 
     def finish(self, path, images, metadata, model_name):
         """Writes the class names for the app, one a line in the order of the outputs."""
-        names = checked_names(metadata.get("class_names"), read_metadata(path)["num_classes"])
+        names = names_or_numbers(metadata.get("class_names"), read_metadata(path)["num_classes"])
         labels = path.with_name(LABELS)
         write_text(labels, "".join(f"{' '.join(name.split())}\n" for name in names))
         return f"{labels.name} for the app: sources in {self.deploys}/"

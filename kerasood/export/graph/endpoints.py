@@ -3,8 +3,8 @@
 import tensorflow as tf
 
 from kerasood.data.decoding import DEFAULT
-from kerasood.errors import InvalidInputError
 from kerasood.export.graph.encoded import MAX_PIXELS, decode_images, to_grey
+from kerasood.serving.checks import checked_names
 
 SIGNATURE = "serving_default"
 SHORT_SIGNATURE = "classify"
@@ -26,7 +26,7 @@ def build_endpoints(ood_model, class_names=None, max_pixels=MAX_PIXELS):
     Raises:
         ValueError: there are not K class names.
     """
-    class_names = checked_names(class_names, ood_model.num_classes)
+    class_names = names_or_numbers(class_names, ood_model.num_classes)
     spec = tf.TensorSpec((None, *ood_model.image_shape), tf.uint8, name="images")
     # One function in the file, called by every signature, instead of one copy for each.
     answer = tf.function(answer_any_number(ood_model), input_signature=[spec])
@@ -114,21 +114,11 @@ def _blanked(output, valid):
     return tf.where(valid, output, tf.zeros([], output.dtype))
 
 
-def checked_names(class_names, num_classes):
+def names_or_numbers(class_names, num_classes):
     """K class names, by default the numbers 0 to K - 1: list of str.
 
     Raises:
-        InvalidInputError: there are not K of them, or one is no str.
+        InvalidInputError: there are not K of them, all different.
     """
-    if class_names is None:
-        return [str(number) for number in range(num_classes)]
-    if isinstance(class_names, str) or not all(isinstance(name, str) for name in class_names):
-        raise InvalidInputError(
-            f"Expected class names as a list of str. Received: class_names={class_names!r}"
-        )
-    if len(class_names) != num_classes:
-        raise InvalidInputError(
-            f"Expected one class name for each of {num_classes} classes. "
-            f"Received: {len(class_names)} names"
-        )
-    return list(class_names)
+    names = checked_names(class_names, num_classes)
+    return list(map(str, range(num_classes)) if names is None else names)
