@@ -47,7 +47,12 @@ def copied(tmp_path, monkeypatch):
 
 
 def test_there_are_bases_and_fine_tunes_for_both_data_sets():
-    assert {BASE, TUNED, "cifar100-wrn10-1-base"} <= set(kerasood.networks.zoo.names())
+    large = {
+        f"{data}-wrn40-2-{kind}"
+        for data in ("cifar10", "cifar100")
+        for kind in ("base", "ce", "sparsity-features", "sparsity-logits")
+    }
+    assert {BASE, TUNED} | large <= set(kerasood.networks.zoo.names())
     assert list(zoo.names()) == sorted(zoo.names())
     files = {path.name for path in zoo.FOLDER.iterdir()}
     assert files == {f"{name}.{kind}" for name in zoo.names() for kind in ("json", "npz")}
