@@ -92,6 +92,7 @@ def open_scorer(path, batch_size=None):
         )
     with _OPENERS[kind](path) as (ask, facts):
         image_shape = tuple(facts["image_shape"])
+        pixels = math.prod(side or 1 for side in image_shape[:2])
         way = facts.get("preprocessing") or {"resizing": DEFAULT.method, "antialias": True}
         yield Scorer(
             ask,
@@ -99,7 +100,7 @@ def open_scorer(path, batch_size=None):
             Resizing(method=way["resizing"], antialias=way["antialias"]),
             tuple(facts["class_names"]) if facts.get("class_names") else None,
             facts["threshold"],
-            batch_size or images_per_pass(math.prod(image_shape[:2]), at_most=64),
+            batch_size or images_per_pass(pixels, at_most=64),
         )
 
 
