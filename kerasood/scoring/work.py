@@ -59,10 +59,8 @@ def score_files(
         MissingDataError, InvalidInputError: model, images or settings are not what they must be.
     """
     decoders = WORKERS if threads is None else threads
-    _check_counts(
-        threads=decoders, part_size=part_size,
-        **({} if batch_size is None else {"batch_size": batch_size}),
-    )
+    _check_counts(batch_size=1 if batch_size is None else batch_size)
+    _check_counts(threads=decoders, part_size=part_size)
     if engine not in ENGINES:
         raise InvalidInputError(f"Expected engine local or ray. Received: engine={engine!r}")
     if against is not None and not pathlib.Path(against).is_file():

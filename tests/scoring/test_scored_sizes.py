@@ -46,4 +46,3 @@ def test_an_ood_model_s_file_says_how_photographs_are_resized(tmp_path):
     with open_scorer(tmp_path / "model.keras") as scorer:
         assert scorer.resizing == Resizing(method="stretch", antialias=False)
         assert scorer.threshold == threshold
-        assert scorer.batch_size == 64

@@ -230,21 +230,6 @@ def test_predict_equals_the_eager_call_for_any_number_of_images(network, images)
             )
 
 
-@pytest.mark.parametrize(("batch_size", "passes"), [(None, 2), (10, 5)])
-def test_of_large_images_predict_takes_fewer_at_once(batch_size, passes):
-    inputs = keras.Input((224, 224, 3), dtype="uint8")
-    features = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(inputs))
-    network = keras.Model(inputs, keras.layers.Dense(3)(features))
-    counted = []
-    counter = keras.callbacks.LambdaCallback(
-        on_predict_batch_end=lambda batch, logs: counted.append(batch)
-    )
-    OODModel(network, Energy(), 0.0).predict(
-        np.zeros((50, 224, 224, 3), "uint8"), batch_size, callbacks=[counter]
-    )
-    assert len(counted) == passes
-
-
 @pytest.mark.parametrize(
     ("convert", "message"),
     [
