@@ -88,7 +88,7 @@ class PairedBatches:
     """Keras data of (images, labels), endlessly, each batch with outliers beside its images.
 
     Args:
-        data: what Keras trains on: tf.data.Dataset, PyDataset or another iterable that starts anew.
+        data: tf.data.Dataset, PyDataset or another iterable of batches that starts anew.
         outliers: (M, H, W, C) uint8.
         count: int > 0, outliers in a batch.
         seed: int >= 0, of the outliers' order.
@@ -110,9 +110,12 @@ class PairedBatches:
             self.pool = np.asarray(pool)
 
     def batches(self):
-        """Yields ({"images", "outliers"}, labels)."""
+        """Yields ({"images", "outliers"}, labels), or (images, labels) without outliers."""
         while True:
             for images, labels in each_batch(self.data):
+                if self.outliers is None:
+                    yield images, labels
+                    continue
                 rows = self.generator.choice(self.pool, self.count)
                 yield {"images": images, "outliers": self.outliers[rows]}, labels
 

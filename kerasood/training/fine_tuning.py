@@ -52,8 +52,8 @@ def fine_tune(
 
     Args:
         model: keras.Model, images -> logits (N, K), or their softmax, whose logits are trained.
-        images: (N, H, W, C) uint8; or with their labels a tf.data.Dataset, keras.utils.PyDataset
-            or another iterable of batches that starts anew, as Keras takes them.
+        images: (N, H, W, C) uint8; or with their labels a pair of arrays, a tf.data.Dataset,
+            keras.utils.PyDataset, or a list or other iterable of batches that starts anew.
         labels: (N,) int or one-hot (N, K), as those of batches are; for an array of images.
         objective: str, a name of `kerasood.training.OBJECTIVES`.
         epochs: int > 0.
@@ -78,6 +78,8 @@ def fine_tune(
     """
     kind = objective_named(objective)
     settled = kind.settle(parameters)
+    if labels is None and isinstance(images, tuple) and len(images) == 2:
+        images, labels = images
     _check_data(kind, labels, outliers)
     keras.utils.set_random_seed(seed)
     recipe = Recipe(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
@@ -124,7 +126,8 @@ def _train_on_data(trainer, data, outliers, recipe, seed, **arguments):
     trainer.compile(recipe.optimizer(steps))
     begin = BeginEpoch(trainer, paired, outliers)
     arguments["callbacks"] = [begin, *arguments["callbacks"]]
-    if outliers is None:
+    # A list is several inputs of one model for Keras.
+    if outliers is None and not isinstance(data, list):
         return trainer.fit(data, shuffle=False, **arguments)
     return trainer.fit(paired.batches(), steps_per_epoch=steps, shuffle=False, **arguments)
 

@@ -61,6 +61,7 @@ def test_a_copy_is_trained_by_the_recipe_and_comes_with_its_history():
     assert float(history.model.optimizer.learning_rate) == pytest.approx(1e-6, rel=1e-3)
     one_hot = np.eye(4)[LABELS]
     assert_same(tuned.get_weights(), fine_tune(model, IMAGES, one_hot)[0].get_weights())
+    assert_same(tuned.get_weights(), fine_tune(model, (IMAGES, LABELS))[0].get_weights())
 
 
 def test_a_softmax_model_ends_where_its_logits_do():
@@ -83,6 +84,8 @@ def test_keras_data_train_as_their_arrays_do():
     dataset = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(8)
     first, second = (fine_tune(network(), data)[0] for data in (dataset, Data(workers=1)))
     assert_same(first.get_weights(), second.get_weights())
+    listed = fine_tune(network(), [(x.numpy(), y.numpy()) for x, y in dataset])[0]
+    assert_same(first.get_weights(), listed.get_weights())
     one_hot = dataset.map(lambda images, labels: (images, tf.one_hot(labels, 4)))
     third, checked = fine_tune(network(), one_hot, validation_data=one_hot)
     assert_same(first.get_weights(), third.get_weights())
