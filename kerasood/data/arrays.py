@@ -243,13 +243,13 @@ def _named_splits(headers):
 
 
 def _choose(path, headers, split, divisible):
-    named = _named_splits(headers)
+    named, why = _named_splits(headers), ImageSource.unlabelled if divisible else None
     divisible = divisible and "labels" in headers
     if not named and "images" not in headers and len(headers) != 1:
         raise InvalidInputError(
             f"{path}: {EXPECTED_KEYS}. Received: keys {', '.join(headers) or 'none'}"
         )
-    chosen, part = choose_split(path, split, tuple(named), divisible)
+    chosen, part = choose_split(path, split, tuple(named), divisible, why)
     if chosen is not None:
         key, labels_key = named[chosen]
     else:

@@ -42,7 +42,9 @@ def part_rows(labels, part: str, where):
     return rows
 
 
-def choose_split(where, split: str, named: tuple[str, ...], divisible: bool):
+def choose_split(
+    where, split: str, named: tuple[str, ...], divisible: bool, unlabelled: str | None = None
+):
     """Decides what a requested split means for a file or folder.
 
     `"ood"` asks for the images to score as outliers: the test split where there are splits,
@@ -56,6 +58,7 @@ def choose_split(where, split: str, named: tuple[str, ...], divisible: bool):
         split: the split asked for.
         named: splits that the data bring; empty for data in one piece.
         divisible: whether data in one piece may be divided for training.
+        unlabelled: why a user's own data have no labels to divide them by, for the error.
 
     Returns:
         The named split to read, or None; and the part to take of it, or None for everything.
@@ -74,7 +77,10 @@ def choose_split(where, split: str, named: tuple[str, ...], divisible: bool):
     elif divisible and split in SPLITS:
         return None, split
     offered = ", ".join(named or offered_splits((), divisible))
-    raise InvalidInputError(f"{where}: no split {split!r}; splits there: {offered}")
+    why = f" (labelled images in one piece would be divided; {unlabelled})" if unlabelled else ""
+    raise InvalidInputError(
+        f"{where}: no split {split!r}; splits there: {offered}{'' if named else why}"
+    )
 
 
 def offered_splits(named: tuple[str, ...], divisible: bool) -> tuple[str, ...]:

@@ -40,10 +40,12 @@ class FolderSource(FilesSource):
         root = _split_root(folder, split)
         files = first_by_name(image_paths(root), spec.first if spec else None)
         check_first(root, next(iter(files), None), options, spec)
-        class_names = _class_names(folder)
-        files = _without_strays(root, files, class_names)
-        labels, class_names = _labels(root, files, class_names, options.class_names)
-        if labels is not None:
+        found = _class_names(folder)
+        files = _without_strays(root, files, found)
+        labels, class_names = _labels(root, files, found, options.class_names)
+        if labels is None:
+            self.unlabelled = _unlabelled(root, files, found)
+        else:
             num_classes = (spec and spec.num_classes) or len(class_names)
             labels = checked_labels(
                 labels, len(files), num_classes, f"{shown(root)} (class folders)"
@@ -53,7 +55,8 @@ class FolderSource(FilesSource):
         super().__init__(name, root, files, options, labels, class_names, num_classes, spec)
         if root == folder:
             divisible = spec is None and labels is not None
-            self._keep_part(choose_split(folder, split, (), divisible)[1], folder)
+            why = self.unlabelled if spec is None else None
+            self._keep_part(choose_split(folder, split, (), divisible, why)[1], folder)
 
 
 def first_by_name(paths, count: int | None) -> list[str]:
@@ -111,6 +114,16 @@ def _without_strays(root, files, class_names):
     log.warning("%s: left out %d images that lie beside the class folders: %s",
                 shown(root), len(strays), shown(", ".join(map(os.path.basename, strays[:3]))))
     return [file for file in files if file not in set(strays)]
+
+
+def _unlabelled(root, files, class_names):
+    """Why these images have no labels, in words."""
+    if len(class_names) < 2:
+        return f"no labels: fewer than two class folders in {shown(root)}"
+    strays = [
+        file for file in files if os.path.relpath(os.path.dirname(file), root) not in class_names
+    ]
+    return f"no labels: {shown(strays[0])} lies in no class folder of {shown(root)}"
 
 
 def _labels(root, files, class_names, outputs):

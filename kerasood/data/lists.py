@@ -36,7 +36,8 @@ class ListSource(FilesSource):
     def __init__(self, path, split, options=DEFAULTS):
         path = pathlib.Path(path)
         rows = _read_rows(path)
-        chosen, part = choose_split(path, split, _splits(rows), "label" in rows[0])
+        labelled = "label" in rows[0]
+        chosen, part = choose_split(path, split, _splits(rows), labelled, self.unlabelled)
         labels, class_names, num_classes = _labels(path, rows, options.class_names)
         kept = [i for i, row in enumerate(rows) if chosen is None or row["split"] == chosen]
         files = [str(path.parent / rows[i]["file"]) for i in kept]

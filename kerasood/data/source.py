@@ -34,10 +34,12 @@ class ImageSource:
         skipped: list of (file, reason) of the files left out as unreadable so far.
         resized_from: (height, width) of all images before they were resized, pixels; None where
             they were not, or where they come in sizes of their own.
+        unlabelled: without labels, what there is instead, for messages.
         whole, rows: of a subset, the source it was taken from and the rows there; else None.
     """
 
     resized_from = None
+    unlabelled = "no labels"
     whole = None
     rows = None
     _known_labels = None

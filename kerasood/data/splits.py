@@ -70,7 +70,7 @@ def load_training_data(config, holdout_seed=None, options=None):
     if labels is None or source.num_classes < 2:
         raise InvalidInputError(
             f"Expected images of at least two classes in {config.dataset}. Received: "
-            + ("no labels" if labels is None else f"{source.num_classes} class")
+            + (source.unlabelled if labels is None else f"{source.num_classes} class")
         )
     held = None
     if config.holdout:

@@ -182,7 +182,7 @@ def open_labelled(dataset, split="test", options=DEFAULTS):
     source = open_source(dataset, split, options)
     if source.num_classes is None:
         raise InvalidInputError(
-            f"Expected labelled {split} images. Received: {dataset} without labels"
+            f"Expected labelled {split} images in {dataset}. Received: {source.unlabelled}"
         )
     return source
 

@@ -10,6 +10,7 @@ from kerasood.data import DataOptions, as_source, open_source
 from kerasood.data.registry import DATASETS
 from kerasood.data.source import ArraySource
 from kerasood.evaluation.image_checks import check_classes
+from kerasood.evaluation.subject import open_labelled
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), np.uint8)
 LABELS = np.arange(12) % 3
@@ -81,6 +82,25 @@ def test_one_stray_file_beside_class_folders(tmp_path, caplog):
         source = open_source(str(tmp_path), "test", DataOptions(image_size=8))
     assert source.num_images == 12 and source.num_classes == 2
     assert "left out 1 images that lie beside the class folders: preview.png" in caplog.text
+
+
+def test_the_reason_why_a_folder_has_no_labels_is_said(tmp_path):
+    options = DataOptions(image_size=8)
+    classes(tmp_path / "one piece", ("a", "b"))
+    write(tmp_path / "one piece" / "b" / "deep" / "0.png")
+    deep = r"no labels: .*one piece/b/deep/0.png lies in no class folder of .*one piece"
+    with pytest.raises(ValueError, match=rf"no split 'train'; splits there: test \(.*{deep}"):
+        open_source(str(tmp_path / "one piece"), "train", options)
+    with pytest.raises(ValueError, match=rf"Expected labelled test images in .*{deep}"):
+        open_labelled(str(tmp_path / "one piece"), "test", options)
+    write(tmp_path / "alone" / "a" / "0.png")
+    with pytest.raises(ValueError, match="fewer than two class folders in .*alone"):
+        open_source(str(tmp_path / "alone"), "train", options)
+    np.savez(tmp_path / "bare.npz", images=IMAGES)
+    (tmp_path / "bare.txt").write_text("alone/a/0.png\n")
+    for name in ("bare.npz", "bare.txt"):
+        with pytest.raises(ValueError, match=r"there: test \(labelled images .* no labels\)"):
+            open_source(str(tmp_path / name), "train", options)
 
 
 def test_tiff(tmp_path):
