@@ -1,6 +1,8 @@
 """Names looked up in a table, with a suggestion where one is misspelt."""
 
 import difflib
+import os
+import pathlib
 
 from kerasood.errors import InvalidInputError
 
@@ -23,6 +25,15 @@ def choose(kind, name, table):
     raise InvalidInputError(
         f"Expected a {kind} out of {', '.join(table)}.{hint} Received: {name!r}"
     )
+
+
+def short_name(dataset):
+    """Returns what folders and models of a data set are called: the last part of its path.
+
+    Args:
+        dataset: str, a registered name or a path, "." too.
+    """
+    return pathlib.Path(os.path.abspath(os.path.expanduser(dataset))).stem
 
 
 def shown(text):

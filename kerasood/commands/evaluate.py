@@ -11,6 +11,7 @@ from kerasood.evaluation.measure import Settings
 from kerasood.evaluation.ood_sets import named_sets
 from kerasood.extractor.preprocessing import preprocessing_from
 from kerasood.files import check_writable
+from kerasood.names import short_name
 from kerasood.networks.saving import load_network
 from kerasood.reporting.paper import DETECTORS
 
@@ -55,7 +56,7 @@ def _runs(config, sets, settings, ways):
 def _model(config, sets, settings, ways):
     """(Benchmark, path of the HTML page) of a model that comes as a file."""
     name = pathlib.Path(config.model).stem
-    folder = pathlib.Path(config.out or f"runs/{name}-{pathlib.Path(config.dataset).stem}")
+    folder = pathlib.Path(config.out or f"runs/{name}-{short_name(config.dataset)}")
     check_writable(folder)
     found = benchmark(
         {name: load_network(config.model)}, config.dataset, sets, config.detectors,

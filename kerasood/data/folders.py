@@ -117,7 +117,7 @@ def _without_strays(root, files, class_names):
 
 
 def _unlabelled(root, files, class_names):
-    """Why these images have no labels, in words."""
+    """Reason why these images have no labels, in words."""
     if len(class_names) < 2:
         return f"no labels: fewer than two class folders in {shown(root)}"
     strays = [

@@ -15,7 +15,7 @@ from kerasood.export.exporting import Exported, export_model
 from kerasood.export.graph.encoded import check_max_pixels
 from kerasood.export.graph.endpoints import names_or_numbers
 from kerasood.export.graph.quantization import Quantization
-from kerasood.export.versions import check_place, check_version
+from kerasood.export.versions import check_place, check_version, name_of
 from kerasood.extractor.preprocessing import preprocessing_from
 from kerasood.files import read_json
 from kerasood.logs import log
@@ -43,7 +43,7 @@ def export_run(config: ExportConfig) -> Exported:
     config.check_own_model()
     run = None if config.model else open_run(config.run) if config.run else newest_run()
     dataset = run.config.dataset if run else config.dataset
-    model_name = config.name or pathlib.Path(dataset).stem
+    model_name = config.name or name_of(dataset)
     check_version(model_name, config.version)
     check_max_pixels(config.max_pixels)
     check_place(config.out)

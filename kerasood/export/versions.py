@@ -11,6 +11,7 @@ import re
 
 from kerasood.errors import InvalidInputError, KerasoodError, StorageError
 from kerasood.files import atomic_path, check_writable
+from kerasood.names import short_name
 
 try:
     import fcntl
@@ -38,6 +39,12 @@ def check_version(model_name, version):
     is_number = isinstance(version, int) and not isinstance(version, bool) and version > 0
     if version is not None and not is_number:
         raise InvalidInputError(f"Expected an integer version > 0. Received: version={version!r}")
+
+
+def name_of(dataset):
+    """A name to serve what was trained on a data set by: its own, with _ for what URLs lack."""
+    name = re.sub(r"[^\w.-]+", "_", short_name(dataset), flags=re.A)
+    return name.strip("_.-") or "model"
 
 
 def check_place(folder):

@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 
 from kerasood.errors import InvalidInputError
+from kerasood.names import short_name
 from kerasood.networks.fingerprint import weights_hash
 from kerasood.networks.wide_resnet import WideResNet
 from kerasood.training.config import stage_config
@@ -77,7 +78,7 @@ def _default_out(config, seed):
     network = f"wrn{config.depth}-{config.width}"
     if config.init is not None:
         network = base_name(config.init)
-    return f"runs/{pathlib.Path(config.dataset).stem}-{network}-seed{seed}"
+    return f"runs/{short_name(config.dataset)}-{network}-seed{seed}"
 
 
 def _stages(config):

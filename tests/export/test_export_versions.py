@@ -10,7 +10,7 @@ from tiny_models import ood_model, random_images, small_network
 
 from kerasood import export
 from kerasood.detectors import Energy
-from kerasood.export import exporting
+from kerasood.export import exporting, versions
 from kerasood.export.formats import saved_model
 from kerasood.quiet import quiet
 from kerasood.serving import OODModel
@@ -157,6 +157,23 @@ def test_versions_count_up_and_are_never_overwritten(model, images, tmp_path):
     assert sorted(path.name for path in second.folder.iterdir()) == [
         "assets", "assets.extra", "fingerprint.pb", "golden.npz", "saved_model.pb", "variables"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name"),
+    [
+        ("cifar10", "cifar10"),
+        ("data/my photos/", "my_photos"),
+        ("Größe.v2", "Gr_e"),
+        ("фото", "model"),
+        (".", "here"),
+    ],
+)
+def test_any_data_set_gives_a_name_to_serve(tmp_path, monkeypatch, dataset, name):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert versions.name_of(dataset) == name
+    versions.check_version(versions.name_of(dataset), 1)
 
 
 def test_nothing_is_left_when_verification_fails(model, images, tmp_path, monkeypatch):
