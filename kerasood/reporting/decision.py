@@ -41,7 +41,7 @@ def decision(findings: Findings) -> list[str]:
     other = findings.primary if findings.primary in others else next(iter(others), None)
     if other:
         sentence += f"; {other} flags {_flags(findings, group, other)}"
-    return [f"{sentence}.", _chosen_by(findings, len(others) + 1)]
+    return [f"{sentence}.", _chosen_by(findings, group, detector)]
 
 
 def comparison_sentences(findings: Findings) -> list[str]:
@@ -68,18 +68,28 @@ def _flags(findings: Findings, group: Group, detector: str) -> str:
     return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
 
 
-def _chosen_by(findings: Findings, number: int) -> str:
+def _chosen_by(findings: Findings, group: Group, detector: str) -> str:
     chosen = findings.results.get("chosen", {})
     if chosen:
         return chosen["reason"]
-    role = findings.roles[0]
+    role, number = findings.roles[0], len(findings.detectors)
     sets = count_of_sets(len(findings.of_role(role)), role)
     if number < 2 and len(findings.groups) < 2:
         return ""
+
+    def shown(name):
+        return [percent(findings.number(group, name, "role", role, metric)["mean"])
+                for metric in ("fpr95", "auroc")]
+
+    level = [
+        name for name in findings.detectors if name != detector and shown(name) == shown(detector)
+    ]
+    named = ", ".join(level) if len(level) <= _LISTED else f"{len(level)} others"
+    beside = f", level with {named}" if level else ""
     what = f"Of {number} detectors it has" if number > 1 else "It has"
     return (
-        f"{what} the lowest mean FPR95 over the {sets} below. It was chosen by that, so on other "
-        "images expect somewhat less."
+        f"{what} the lowest mean FPR95 over the {sets} below{beside}. It was chosen by that, so "
+        "on other images expect somewhat less."
     )
 
 

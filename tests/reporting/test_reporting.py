@@ -78,6 +78,10 @@ def test_the_decision_names_the_best_detector_and_what_it_flags():
     assert "Of 3 detectors it has the lowest mean FPR95 over the 3 far sets" in second
     for text in (reporting.to_markdown(results), " ".join(printed(results).split())):
         assert first in text
+    for entry in results["means"]:
+        if (entry["model"], entry["role"]) == ("logits", "far"):
+            entry.update(fpr95=0.1, auroc=0.9)
+    assert "over the 3 far sets below, level with " in decision(Findings(results))[1]
     results["chosen"] = {"detector": "max_logit", "reason": "Chosen on generated outliers."}
     first, second = decision(Findings(results))
     assert first.startswith("Take max_logit on ") and second == "Chosen on generated outliers."
