@@ -221,32 +221,41 @@ def detectors_by_sets(findings: Findings, group: Group) -> Table:
 
 
 def _figures(findings: Findings, scores: dict | None) -> list:
+    """Curves and densities: of the detector to take, then of the primary one on every model."""
     if not findings.sets or scores is None:
         return []
-    primary = findings.primary
-    where = "" if findings.positive == "in" else ", its distance from the top"
-    roc = [
-        Figure(f"roc-{number}", f"ROC curves of {primary} by OOD set",
-               lambda part=part: roc_figure(findings, scores, part))
-        for number, part in enumerate(_panels(findings), 1)
-    ]
-    densities = [
-        Figure(f"densities-{number}", f"Densities of {primary} scores by OOD set",
-               lambda part=part: density_figure(findings, scores, part))
-        for number, part in enumerate(_panels(findings), 1)
-    ]
-    seeds = any(len(group.models) > 1 for group in findings.groups)
+    group, taken = best_pair(findings) or (None, findings.primary)
+    drawn = _drawn(findings, scores, findings.primary, _panels(findings))
+    if taken == findings.primary:
+        return drawn
+    where = f" on {group.title}" if len(findings.groups) > 1 else ""
+    return [*_drawn(findings, scores, taken, [[group]], where), *drawn]
+
+
+def _drawn(findings: Findings, scores: dict, detector: str, panels: list, where="") -> list:
+    """ROC curves and score densities of a detector, a figure for each panel's groups."""
+    roc = (
+        "Share of ID images against share of OOD images that a threshold accepts; the further up "
+        "and left the better. The dot is FPR95"
+        + ("." if findings.positive == "in" else ", its distance from the top.")
+    )
+    densities = "The less the two overlap the better. Every curve is scaled to its own peak."
+    if any(len(group.models) > 1 for groups in panels for group in groups):
+        roc += (
+            " Curves are means over training seeds, the band is from the lowest to the highest."
+        )
+        densities += " Of several training seeds the first is shown."
+    kinds = (("ROC curves", roc, roc_figure), ("Score densities", densities, density_figure))
     return [
-        Heading(f"ROC curves: {primary}"),
-        Text(("Share of ID images against share of OOD images that a threshold accepts; the "
-              f"further up and left the better. The dot is FPR95{where}."
-              + (" Curves are means over training seeds, the band is from the lowest to the "
-                 "highest." if seeds else ""),), "quiet"),
-        *roc,
-        Heading(f"Score densities: {primary}"),
-        Text(("The less the two overlap the better. Every curve is scaled to its own peak."
-              + (" Of several training seeds the first is shown." if seeds else ""),), "quiet"),
-        *densities,
+        block
+        for title, text, draw in kinds
+        for block in (
+            Heading(f"{title}: {detector}{where}"),
+            Text((text,), "quiet"),
+            *(Figure(f"{draw.__name__}-{detector}-{number}", f"{title} of {detector} by OOD set",
+                     lambda draw=draw, groups=groups: draw(findings, scores, groups, detector))
+              for number, groups in enumerate(panels, 1)),
+        )
     ]
 
 

@@ -1,8 +1,12 @@
+import re
+
 import numpy as np
 import pytest
 from example_results import SETS, example
 from scipy import stats
 
+from kerasood import reporting
+from kerasood.reporting.decision import best_pair
 from kerasood.reporting.drawing import to_svg
 from kerasood.reporting.findings import Findings
 from kerasood.reporting.plots import common_range, density, density_figure, roc_figure
@@ -31,6 +35,20 @@ def test_other_detectors_can_be_drawn():
     )
     assert energy != msp
     assert "msp score" in to_svg(density_figure(findings, scores, detector="msp"))
+
+
+def test_the_detector_to_take_is_drawn_before_the_energy():
+    results, scores = example(num_models=2)
+    results["chosen"] = {"detector": "max_logit", "reason": "Chosen on generated outliers."}
+    text = reporting.page(results, scores)
+    group, _ = best_pair(Findings(results))
+    titles = re.findall("(?:ROC curves|Score densities): [^<]*", text)
+    taken = f"max_logit on {group.label}"
+    assert titles == [
+        f"ROC curves: {taken}", f"Score densities: {taken}",
+        "ROC curves: energy", "Score densities: energy",
+    ]
+    assert text.count("<svg") == 4 and "max_logit score" in text
 
 
 def test_constant_scores_can_be_drawn():
