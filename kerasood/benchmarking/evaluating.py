@@ -51,7 +51,8 @@ def evaluate_subjects(
         usable, chosen = _auto(outputs, settings)
     else:
         usable = asked_for(detectors)
-    if detectors == "all" or tuple(detectors) == ("all",):
+    lenient = detectors == "all" or tuple(detectors) == ("all",)
+    if lenient:
         usable = usable_detectors(usable, subjects, settings.tune)
     _announce_gradients(usable, settings)
     measured = {} if known is None else known
@@ -61,7 +62,7 @@ def evaluate_subjects(
         names = usable if detectors_of is None else detectors_of.get(subject.key, usable)
         own = _possible({n: usable[n] for n in names if n in usable}, subject, subjects)
         measured[subject.key] = measure(
-            subject, sources, own, settings, progress, outputs_of.get(subject.key)
+            subject, sources, own, settings, progress, outputs_of.get(subject.key), lenient
         )
         _check_accuracy(measured[subject.key], subject, expected_accuracy)
     num_in = subjects[0].images.testing.num_images

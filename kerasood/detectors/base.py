@@ -120,6 +120,7 @@ class Detector(BaseEstimator, abc.ABC):
             return self._score_arrays(outputs)
         tensors = {name: tensor_of(outputs, name) for name in outputs}
         self.check_fits({name: tensor.shape for name, tensor in tensors.items()})
+        common_length(tensors, least=0)
         scores = self._score_tensors(tensors)
         return np.asarray(ops.convert_to_numpy(scores)) if of_arrays else scores
 

@@ -53,13 +53,16 @@ def check_shape(name, shape):
 
 
 def common_length(outputs, least):
-    """The number of images of all outputs, at least `least`."""
-    lengths = {name: len(array) for name, array in outputs.items()}
-    if len(set(lengths.values())) > 1 or min(lengths.values()) < least:
+    """The number of images of all outputs, at least `least`; None where no shape tells it."""
+    # Of a tensor in a graph it may not be known.
+    lengths = {
+        name: array.shape[0] for name, array in outputs.items() if array.shape[0] is not None
+    }
+    if len(set(lengths.values())) > 1 or min(lengths.values(), default=least) < least:
         raise InvalidInputError(
             f"Expected outputs of as many images, at least {least}. Received: {lengths}"
         )
-    return next(iter(lengths.values()))
+    return next(iter(lengths.values()), None)
 
 
 def labels_to_fit(labels, num_images, outputs):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from kerasood.detectors import DETECTORS, build
+from kerasood.errors import InvalidInputError
 from kerasood.evaluation.choosing import CRITERION, FitData, choose, mean_metrics
 from kerasood.extractor.build import output_names
 from kerasood.logs import log
@@ -40,7 +41,11 @@ def choose_detector(outputs, fitter):
     validation, aurocs = fitter.validation, {}
     for name in candidates(outputs.subject):
         detector = build(name)
-        detector.fit(*_part_of(outputs.fit_data(detector)))
+        try:
+            detector.fit(*_part_of(outputs.fit_data(detector)))
+        except InvalidInputError as error:
+            log.warning("auto: %s is left out: %s", name, error)
+            continue
         aurocs[name] = mean_metrics(detector, validation.outputs)["auroc"]
         log.info(
             "auto: %s has a mean AUROC of %.2f %% on generated outliers", name, 100 * aurocs[name]

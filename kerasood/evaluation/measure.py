@@ -69,7 +69,9 @@ class Measured:
     detectors: dict
 
 
-def measure(subject, ood_sources, detectors, settings, progress=None, outputs=None):
+def measure(
+    subject, ood_sources, detectors, settings, progress=None, outputs=None, lenient=False
+):
     """Runs one model over all images once and measures every detector.
 
     Detectors that take a step on the image need passes of their own.
@@ -81,6 +83,7 @@ def measure(subject, ood_sources, detectors, settings, progress=None, outputs=No
         settings: Settings.
         progress: see `SubjectOutputs`.
         outputs: SubjectOutputs of the subject, where some are there already.
+        lenient: whether a detector that this model cannot have is left out, with a warning.
 
     Returns:
         Measured.
@@ -98,10 +101,17 @@ def measure(subject, ood_sources, detectors, settings, progress=None, outputs=No
     tested = outputs.collect(subject.images.testing, "in")
     predicted = np.argmax(tested.outputs["logits"], axis=-1)
     fitter = FittedDetectors(outputs, settings.tune, settings.seed)
-    fitted = {name: fitter.fit(detector) for name, detector in detectors.items()}
-    metrics, calibrated, scores = [], [], {}
-    for name, detector in fitted.items():
-        scores_in = outputs.scores(detector, subject.images.testing, "in")
+    fitted, metrics, calibrated, scores = {}, [], [], {}
+    for name, detector in detectors.items():
+        try:
+            detector = fitter.fit(detector)
+            scores_in = outputs.scores(detector, subject.images.testing, "in")
+        except InvalidInputError as error:
+            if not lenient:
+                raise
+            log.warning("%s is left out of %s: %s", name, subject.label, error)
+            continue
+        fitted[name] = detector
         scores_out = {
             set_name: outputs.scores(detector, source, set_name)
             for set_name, source in ood_sources.items()

@@ -14,7 +14,13 @@ from kerasood.data.options import DEFAULTS
 from kerasood.data.splits import halves
 from kerasood.errors import InvalidInputError
 from kerasood.evaluation.image_checks import check_labels, check_shapes
-from kerasood.extractor.build import build_full_extractor, head_of, is_extractor, output_names
+from kerasood.extractor.build import (
+    build_full_extractor,
+    check_logits,
+    head_of,
+    is_extractor,
+    output_names,
+)
 from kerasood.extractor.precision import in_float32
 from kerasood.extractor.preprocessing import options_for
 from kerasood.logs import log
@@ -236,6 +242,7 @@ def extractor_of(label, model, preprocessing=None):
         raise InvalidInputError(
             f"Expected an output 'logits'. Received: {output_names(extractor)} of {label!r}"
         )
+    check_logits(extractor)
     return extractor
 
 

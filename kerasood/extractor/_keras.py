@@ -20,6 +20,11 @@ def has_graph(model):
     return type(model).call is keras.Sequential.call and hasattr(model, "inputs")
 
 
+def is_plain(model):
+    """True for a graph model whose graph, rather than a configuration of its own, tells it all."""
+    return isinstance(model, keras.Sequential) or keras.src.utils.is_default(model.get_config)
+
+
 def own_graph(model):
     """The Functional inside a Sequential model, whose inputs are nested as they were given."""
     return getattr(model, "_functional", model)

@@ -63,7 +63,21 @@ def stepped(pixels, sign, step):
 
 
 def gradient_of(function, pixels):
-    """Gradient of a scalar function with respect to pixels (N, H, W, C) float32: the same shape."""
+    """Gradient of a scalar function with respect to pixels (N, H, W, C) float32: the same shape.
+
+    Raises:
+        InvalidInputError: none reaches the pixels, as behind an integer cast or an embedding.
+    """
+    gradient = _gradient(function, pixels)
+    if gradient is None:
+        raise InvalidInputError(
+            "Expected a model through which a gradient reaches the pixels, for a step on the "
+            "image. Received: one that rounds, casts or looks them up"
+        )
+    return gradient
+
+
+def _gradient(function, pixels):
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
@@ -82,7 +96,7 @@ def gradient_of(function, pixels):
         # Also where Keras predicts, which it does without gradients.
         with torch.enable_grad():
             pixels = pixels.detach().requires_grad_()
-            (gradient,) = torch.autograd.grad(function(pixels), pixels)
+            (gradient,) = torch.autograd.grad(function(pixels), pixels, allow_unused=True)
         return gradient
     raise InvalidInputError(
         f"Expected the backend tensorflow, jax or torch. Received: {backend}"

@@ -5,6 +5,8 @@ import json
 
 import numpy as np
 
+from kerasood.extractor.own_code import has_own_code, sample_answers
+
 
 def weights_hash(model):
     """sha256 of the weights of a model, in their order: str of 64 hexadecimal digits."""
@@ -18,15 +20,19 @@ def weights_hash(model):
 def model_hash(model):
     """sha256 of weights and configuration, standardisation of the pixels included.
 
-    Two models with the same hash answer alike on the same device.
+    Two models with the same hash answer alike on the same device. The configuration of a model
+    with code of its own may say less than it computes with: its answers to a few images count too.
 
     Returns:
-        str of 64 hexadecimal digits; None for a model with code of its own and no configuration,
-        where equal weights need not mean equal answers.
+        str of 64 hexadecimal digits; None for a model with code of its own that has no
+        configuration or does not answer such images.
     """
+    answers = []
     try:
         config = model.to_json()
-    except (NotImplementedError, TypeError, ValueError):
+        if has_own_code(model):
+            answers = [array.tobytes().hex() for array in sample_answers(model)]
+    except Exception:  # others' code may raise anything; such a model has no hash
         return None
-    parts = json.dumps([type(model).__name__, config, weights_hash(model)])
+    parts = json.dumps([type(model).__name__, config, weights_hash(model), *answers])
     return hashlib.sha256(parts.encode()).hexdigest()

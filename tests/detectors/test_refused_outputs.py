@@ -12,6 +12,7 @@ from detector_examples import (
     taken,
 )
 from detector_head import HEAD
+from keras import ops
 
 from kerasood.detectors import DETECTORS
 from kerasood.detectors.saving import load_detector, save_detector
@@ -71,5 +72,7 @@ def test_outputs_of_another_shape_are_refused(detector, shape):
 
 def test_outputs_of_different_lengths_are_not_scored():
     outputs = {**OUTPUTS_IN, "logits": OUTPUTS_IN["logits"][:-1]}
-    with pytest.raises(ValueError, match="as many images.* Received: .*'logits': 29"):
-        DETECTORS["grad_norm"]().score(outputs)
+    tensors = {name: ops.convert_to_tensor(array) for name, array in outputs.items()}
+    for given in (outputs, tensors):
+        with pytest.raises(ValueError, match="as many images.* Received: .*'logits': 29"):
+            DETECTORS["grad_norm"]().score(given)

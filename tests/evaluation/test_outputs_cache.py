@@ -167,3 +167,23 @@ def test_models_without_a_configuration_are_not_cached(tmp_path):
     for _ in range(2):
         assert OutputsCache(tmp_path).collect(extractor, SOURCE).num_images == 20
     assert not files(tmp_path)
+
+
+class Described(Own):
+    """The same, for which Keras writes a configuration that lacks the scale."""
+
+    def __init__(self, scale=1.0, **kwargs):
+        keras.Model.__init__(self, **kwargs)
+        self.scale = scale
+        self.head = keras.layers.Dense(4, kernel_initializer="ones")
+
+
+def test_what_a_configuration_does_not_say_tells_models_apart():
+    models = [Described(scale, name="own") for scale in (1.0, 1.0, 2.0)]
+    for model in models:
+        model(IMAGES.astype("float32"))
+    assert models[0].to_json() == models[2].to_json()
+    first, same, other = map(model_hash, models)
+    assert first == same and first is not None and other not in (None, first)
+    extractors = [build_extractor(models[row]) for row in (0, 2)]
+    assert len({model_hash(extractor) for extractor in extractors} - {None}) == 2

@@ -87,3 +87,61 @@ def test_the_network_itself_is_fine_tuned_in_its_own_precision(site):
     changed = [np.any(x != y) for x, y in zip(before, network.get_weights(), strict=True)]
     assert all(changed[:2]) and all(changed[-2:])
     assert network.layers[2].compute_dtype == "bfloat16"
+
+
+class Pooling(keras.Model):
+    """A model that Keras writes a configuration for, which says nothing of `kind`."""
+
+    def __init__(self, kind="average", **kwargs):
+        super().__init__(**kwargs)
+        self.kind = kind
+        self.convolution = keras.layers.Conv2D(6, 3)
+        self.average = keras.layers.GlobalAveragePooling2D()
+        self.largest = keras.layers.GlobalMaxPooling2D()
+        self.head = keras.layers.Dense(4)
+
+    def call(self, images):
+        maps = self.convolution(images / 255)
+        return self.head(self.largest(maps) if self.kind == "max" else self.average(maps))
+
+
+def test_a_copy_that_answers_otherwise_is_not_taken():
+    model = mixed_subclassed(lambda: Pooling("max"))
+    assert model.get_config()["kind"] == "average"
+    with pytest.warns(UserWarning, match="cannot be rebuilt from its configuration"):
+        extractor = build_extractor(model)
+    ours, theirs = extractor(IMAGES)["logits"], model(IMAGES)
+    np.testing.assert_allclose(ours, np.asarray(theirs, "float32"), rtol=0.02, atol=0.02)
+    assert in_float32(mixed_subclassed(Pooling)).compute_dtype == "float32"
+
+
+@pytest.mark.parametrize("policy", ["float16", "bfloat16", "float64"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_model_with_weights_of_another_type_is_rebuilt(policy, nested):
+    model = small_network(policy=policy)
+    if nested:
+        inputs = keras.Input((8, 8, 3), dtype="uint8")
+        model = keras.Model(inputs, keras.layers.Activation("softmax")(model(inputs)))
+    extractor = build_extractor(model)
+    outputs = extractor.predict(IMAGES, verbose=0)
+    assert outputs["logits"].dtype == np.float32
+    expected = np.asarray(model(IMAGES), "float32")
+    ours = np.asarray(keras.ops.softmax(outputs["logits"])) if nested else outputs["logits"]
+    np.testing.assert_allclose(ours, expected, rtol=0.05, atol=0.05 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    "layer", [lambda: keras.layers.Rescaling(0.5), keras.layers.BatchNormalization]
+)
+def test_what_is_affine_after_the_head_is_taken_in_mixed_precision_too(layer):
+    inputs = keras.Input((8, 8, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(inputs))
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        logits = layer()(keras.layers.Dense(4)(pooled))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    model = keras.Model(inputs, keras.layers.Softmax(dtype="float32")(logits))
+    outputs = build_extractor(model).predict(IMAGES, verbose=0)
+    probabilities = np.asarray(keras.ops.softmax(outputs["logits"]))
+    np.testing.assert_allclose(probabilities, model(IMAGES), atol=0.01)
