@@ -143,6 +143,18 @@ class ImageSource:
         rows = np.linspace(0, self._num_rows - 1, min(num_images, self._num_rows))
         return self.subset(rows.astype(int))
 
+    @property
+    def is_part(self) -> bool:
+        """True for some of the images of what was opened: a division or a subset."""
+        return self._rows is not None
+
+    def digest(self) -> dict:
+        """Returns {"count": int, "sha256": of the pixels}, which every image is read for."""
+        found = ImageDigest()
+        for images, _ in self.batches(LOAD_BATCH):
+            found.update(images)
+        return {"count": found.count, "sha256": found.hexdigest}
+
     def fingerprint(self) -> str:
         """Returns a cheap identity of the images and labels that this source yields, 64 hex digits.
 

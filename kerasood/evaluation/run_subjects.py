@@ -7,12 +7,15 @@ import pathlib
 
 from kerasood.data.options import DEFAULTS
 from kerasood.data.splits import calibration_source, training_source
+from kerasood.errors import InvalidInputError
 from kerasood.evaluation.image_checks import check_labels
 from kerasood.evaluation.subject import Subject, divide, extractor_of, head_or_none, open_labelled
 from kerasood.extractor.preprocessing import options_for
+from kerasood.logs import log
 from kerasood.networks.fingerprint import model_hash
 from kerasood.networks.saving import load_network
 from kerasood.runs import Run, base_config
+from kerasood.training.run import differing_digests
 
 
 def options_of_runs(runs, options=DEFAULTS):
@@ -49,12 +52,12 @@ def subjects_of_run(run, options=DEFAULTS, cache=True, test=None, num_choosing=0
         ValueError: training has not finished.
     """
     run.check_complete()
+    training = training_source(run.config, options)
+    calibrating = calibration_source(run.config, options)
+    _check_division(run, {"training": training, "validation": calibrating})
     images = divide(
-        test or open_labelled(run.config.dataset, options=options),
-        training_source(run.config, options),
-        calibration_source(run.config, options),
-        num_choosing,
-        seed,
+        test or open_labelled(run.config.dataset, options=options), training, calibrating,
+        num_choosing, seed,
     )
     paths = [("base", run.initial_model)] if run.initial_model.exists() else []
     paths.append((run.config.label, run.model))
@@ -78,6 +81,41 @@ def subjects_of_run(run, options=DEFAULTS, cache=True, test=None, num_choosing=0
         )
     check_labels(subjects, (images.testing, images.training))
     return subjects
+
+
+def _check_division(run, sources):
+    """Refuses images that are divided otherwise than in training, where files came or went.
+
+    Which images of a folder in one piece train, calibrate and test depends on how many there are.
+    Where as many images have other pixels, as another decoder gives them, a warning says so.
+    """
+    now = {name: each.digest() for name, each in sources.items() if each and each.is_part}
+    for each in (run, _base_at_hand(run)):
+        stored = each.recorded_images() if now and each else None
+        if not stored or each.config.holdout != run.config.holdout:
+            continue
+        stored = {name: digest for name, digest in stored.items() if name in now}
+        found = {name: digest for name, digest in now.items() if name in stored}
+        if not (differing := differing_digests(stored, found)):
+            continue
+        why = (
+            f"the images of {run.config.dataset} that {each.path} was trained on, for they are "
+            f"divided by their number: {differing}"
+        )
+        if any(stored[name]["count"] != found[name]["count"] for name in stored):
+            raise InvalidInputError(
+                f"Expected {why}. Images that test or calibrate may have been trained on. Train "
+                "again, or keep train/ and test/ apart as folders. Received: others"
+            )
+        log.warning("these are not quite %s", why)
+
+
+def _base_at_hand(run):
+    base = pathlib.Path(run.config.init or run.path)
+    if base == run.path or not (base / "config.json").is_file():
+        return None
+    base = Run.open(base)
+    return base if base.config.dataset == run.config.dataset else None
 
 
 def _outputs_of_base(run):

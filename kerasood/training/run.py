@@ -156,18 +156,17 @@ class Run:
                 "Give another --run or --out, or delete that directory."
             )
 
+    def recorded_images(self):
+        """Digests of the images that it was started on, {set: {"count", "sha256"}}, or None."""
+        return read_json(self.path / "config.json").get("images")
+
     def _refuse_other_images(self, images):
-        stored = read_json(self.path / "config.json").get("images")
+        stored = self.recorded_images()
         if not stored or not images:
             return
-        differing = [
-            f"{name}: {_counted(stored.get(name))} there, {_counted(images.get(name))} now"
-            for name in sorted({*stored, *images})
-            if stored.get(name) != images.get(name)
-        ]
-        if differing:
+        if differing := differing_digests(stored, images):
             raise RunConflictError(
-                f"{self.path} was started on other images ({'; '.join(differing)}). "
+                f"{self.path} was started on other images ({differing}). "
                 "Give another --run or --out, or delete that directory."
             )
 
@@ -191,6 +190,19 @@ class Run:
                 f"Expected the configuration of a training run in {path / 'config.json'}. "
                 f"Received: {error}"
             ) from error
+
+
+def differing_digests(stored, images):
+    """Sets of images that differ, in words; "" where none does.
+
+    Args:
+        stored, images: {set: {"count", "sha256"}}, then and now.
+    """
+    return "; ".join(
+        f"{name}: {_counted(stored.get(name))} there, {_counted(images.get(name))} now"
+        for name in sorted({*stored, *images})
+        if stored.get(name) != images.get(name)
+    )
 
 
 def _counted(digest):

@@ -4,10 +4,12 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from kerasood.commands.evaluate import evaluate
 from kerasood.config import EvaluateConfig
 from kerasood.data.options import DataOptions
+from kerasood.data.splits import calibration_source, training_source
 from kerasood.evaluation.run_subjects import compared_subjects, seed_groups
 from kerasood.networks.saving import load_network, save_network
 from kerasood.runs import Run
@@ -87,3 +89,30 @@ def test_thresholds_of_other_detectors_are_kept(base, tmp_path):
     stored = json.loads(run.thresholds.read_text())
     assert set(stored) == {"msp", "energy"}
     assert stored["msp"]["threshold"]["value"] != stored["energy"]["threshold"]["value"]
+
+
+def test_a_folder_that_is_divided_otherwise_than_in_training_is_refused(base, tmp_path, caplog):
+    generator = np.random.default_rng(0)
+    folder = tmp_path / "photos"
+    for name in "ab":
+        (folder / name).mkdir(parents=True)
+        for number in range(60):
+            pixels = generator.integers(0, 256, (32, 32, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    run = copied(base, tmp_path / "run")
+    config = dataclasses.replace(run.config, dataset=str(folder), init=None)
+    images = {
+        "training": training_source(config, OPTIONS).digest(),
+        "validation": calibration_source(config, OPTIONS).digest(),
+    }
+    stored = {"config": dataclasses.asdict(config), "images": images}
+    (run.path / "config.json").write_text(json.dumps(stored))
+    run = Run.open(run.path)
+    compared_subjects([run], OPTIONS)
+    assert not caplog.records
+    Image.new("RGB", (32, 32)).save(folder / "b" / "3.png")
+    compared_subjects([run], OPTIONS)
+    assert "not quite the images" in caplog.text and "training: 96 of sha256" in caplog.text
+    (folder / "a" / "0.png").unlink()
+    with pytest.raises(ValueError, match="divided by their number: .*Received: others"):
+        compared_subjects([run], OPTIONS)
