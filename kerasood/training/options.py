@@ -3,7 +3,12 @@
 import dataclasses
 
 from kerasood.config import ReadsData, option
-from kerasood.errors import check_positive
+from kerasood.errors import (
+    check_fraction,
+    check_not_negative,
+    check_positive,
+    check_positive_or_none,
+)
 from kerasood.training.declared import declared_objectives
 from kerasood.training.recipe import Recipe
 
@@ -99,5 +104,7 @@ class TrainConfig(ReadsData):
             names = f"{stage}_epochs", f"{stage}_learning_rate"
             check_positive(**{name: getattr(self, name) for name in names})
         check_positive(batch_size=self.batch_size)
-        if self.max_outliers is not None:
-            check_positive(max_outliers=self.max_outliers)
+        check_positive_or_none(max_outliers=self.max_outliers)
+        names = "final_learning_rate", "weight_decay", "crop", "seed"
+        check_not_negative(**{name: getattr(self, name) for name in names})
+        check_fraction(momentum=self.momentum)
