@@ -26,6 +26,7 @@ from kerasood.training.own_data import (
 )
 from kerasood.training.recipe import Recipe
 from kerasood.training.trainers import objective_named
+from kerasood.training.trainers.cross_entropy import by_name
 
 
 class FineTuned(typing.NamedTuple):
@@ -166,6 +167,7 @@ def _train_logits(trainer, images):
     network = trainer.network
     if has_graph(network):
         return
-    outputs = keras.ops.convert_to_numpy(network(images, training=False))
+    outputs = by_name(network(images, training=False))["logits"]
+    outputs = keras.ops.convert_to_numpy(outputs)
     if np.all(outputs >= 0) and np.allclose(outputs.sum(axis=-1), 1, atol=1e-3):
         trainer._extractor = attached_extractor(network, image_shape=images.shape[1:])
