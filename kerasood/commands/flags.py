@@ -68,7 +68,11 @@ def described_flags(config_class):
 
 
 def from_flags(config_class, flag_values=flags.FLAGS):
-    """Builds `config_class` from parsed flags; a data set's preset fills those not given."""
+    """Builds `config_class` from parsed flags; a data set's preset fills those not given.
+
+    Raises:
+        ValueError: values that do not fit, or flags that would not act (`check_given`).
+    """
     values = {
         field.name: flag_values[field.name].value
         for field in dataclasses.fields(config_class)
@@ -83,13 +87,16 @@ def from_flags(config_class, flag_values=flags.FLAGS):
         for field in dataclasses.fields(config_class)
         if "fields" in field.metadata
     }
-    return config_class(
+    config = config_class(
         **nested,
         **{
             name: _items(name, value, hints[name]) if isinstance(value, list) else value
             for name, value in values.items()
         },
     )
+    if hasattr(config, "check_given"):
+        config.check_given(given)
+    return config
 
 
 def _given(options):

@@ -1,6 +1,7 @@
 """Division of in-distribution images: to train a model, calibrate its threshold and test it."""
 
 import dataclasses
+import math
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -132,9 +133,21 @@ def holdout_rows(labels, share, seed):
 
     Returns:
         (kept, held): increasing int arrays of rows.
+
+    Raises:
+        ValueError: too few images for one of every class on either side.
     """
     if not 0 < share < 1:
         raise InvalidInputError(f"Expected holdout in [0, 1). Received: holdout={share}")
+    counts = np.unique(labels, return_counts=True)[1]
+    num_held, least = math.ceil(share * len(labels)), math.ceil(1000 * len(counts) / len(labels))
+    if counts.min() < 2 or not len(counts) <= num_held <= len(labels) - len(counts):
+        raise InvalidInputError(
+            "Expected at least two images of every class to hold some out, and holdout from "
+            f"{least / 1000} to {1 - least / 1000:.3f}, for one of each class on either side. "
+            f"Received: holdout={share:g} of {len(labels)} images in {len(counts)} classes, the "
+            f"smallest of {counts.min()}"
+        )
     kept, held = train_test_split(
         np.arange(len(labels)), test_size=share, random_state=seed, stratify=labels
     )

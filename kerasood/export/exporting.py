@@ -229,6 +229,7 @@ def _checked(ood_model, metadata, max_pixels):
     if max_pixels != MAX_PIXELS:
         metadata["max_pixels"] = max_pixels
     checked_names(metadata.get("class_names"), ood_model.num_classes)
+    calibration_in(metadata)  # Refuses what is none, before the work.
     try:
         json.dumps(build_metadata(ood_model, metadata), allow_nan=False)
     except InvalidInputError:

@@ -90,6 +90,10 @@ def calibration_in(metadata):
     content = metadata.get("calibration")
     if content is None:
         return None
+    if not isinstance(content, dict):
+        raise InvalidInputError(
+            f"Expected metadata with a 'calibration' as a dict. Received: {content!r}"
+        )
     return read_threshold({k: v for k, v in content.items() if k != "calibrated_on"})
 
 

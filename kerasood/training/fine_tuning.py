@@ -6,8 +6,7 @@ import typing
 import keras
 import numpy as np
 
-from kerasood.data.labels import class_labels
-from kerasood.errors import InvalidInputError
+from kerasood.errors import InvalidInputError, check_not_negative, check_positive
 from kerasood.extractor._keras import has_graph
 from kerasood.extractor.build import attached_extractor
 from kerasood.extractor.precision import rebuilt
@@ -16,11 +15,18 @@ from kerasood.logs import log
 from kerasood.training.batches import Batches, PairedBatches, each_batch, num_batches
 from kerasood.training.callbacks import BeginEpoch, StopOnNaN
 from kerasood.training.loop import prepare, train
+from kerasood.training.own_data import (
+    check_classes,
+    check_needed,
+    check_size,
+    checked_arrays,
+    checked_outliers,
+    checked_validation,
+    first_images,
+)
 from kerasood.training.recipe import Recipe
 from kerasood.training.trainers import objective_named
-
-# What parameters are derived from where the data come in batches.
-NUM_IMAGES_TO_DERIVE = 5000
+from kerasood.training.trainers.cross_entropy import by_name
 
 
 class FineTuned(typing.NamedTuple):
@@ -61,8 +67,9 @@ def fine_tune(
         learning_rate: float > 0, of the first step.
         augmentation: keras layer called as `augmentation(images, training=training)`, None, or
             "recipe": crops shifted by up to an eighth of the height, and mirrored.
-        outliers: (M, H, W, C) uint8, for the objectives that train on them.
-        validation_data: as in `keras.Model.fit`; its loss is the plain cross-entropy.
+        outliers: (M, H, W, C) as the images are, for the objectives that train on them.
+        validation_data: as in `keras.Model.fit`, or a list of batches; its loss is the plain
+            cross-entropy.
         callbacks, verbose: as in `keras.Model.fit`.
         seed: int >= 0, of order, augmentation and dropout.
         preprocessing: see `kerasood.build_extractor`; it becomes part of the trained network.
@@ -76,24 +83,36 @@ def fine_tune(
             fit it.
         TrainingDiverged: the loss became NaN or infinite.
     """
+    check_positive(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
+    check_not_negative(seed=seed)
+    if not isinstance(model, keras.Model):
+        raise InvalidInputError(f"Expected a keras.Model. Received: {type(model).__name__}")
     kind = objective_named(objective)
     settled = kind.settle(parameters)
     if labels is None and isinstance(images, tuple) and len(images) == 2:
         images, labels = images
-    _check_data(kind, labels, outliers)
+    check_needed(kind, labels, outliers)
     keras.utils.set_random_seed(seed)
     recipe = Recipe(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
-    sample = _first_images(images) if labels is None else _checked_arrays(images, labels)
+    sample = first_images(images) if labels is None else checked_arrays(images, labels)
+    outliers = checked_outliers(outliers, sample[0])
     if augmentation == "recipe":
+        if sample[0].ndim != 4:
+            raise InvalidInputError(
+                "Expected images (B, H, W, C) to crop at random; others train with "
+                f"augmentation=None. Received: shape={sample[0].shape}"
+            )
         recipe = dataclasses.replace(recipe, crop=sample[0].shape[1] // 8)
         augmentation = recipe.augmentation(seed)
     model = with_preprocessing(model, preprocessing)
+    check_size(model, sample[0])
     if sample[0].dtype == np.uint8:
         warn_of_raw_pixels(model)
     trainer = _new_trainer(kind, settled, model, sample, outliers, augmentation)
     data, trained = (images, _train_on_data) if labels is None else (sample, _train_on_arrays)
     history = trained(
-        trainer, data, outliers, recipe, seed, epochs=epochs, validation_data=validation_data,
+        trainer, data, outliers, recipe, seed, epochs=epochs,
+        validation_data=checked_validation(validation_data),
         callbacks=[StopOnNaN(), *callbacks], verbose=verbose,
     )
     return FineTuned(trainer.network, history)
@@ -106,7 +125,7 @@ def _new_trainer(kind, settled, model, sample, outliers, augmentation):
     trainer = kind(network, augmentation=augmentation, **settled)
     trainer.labels_are_one_hot = True
     _train_logits(trainer, sample[0][:8])
-    _check_labels(trainer, *sample)
+    check_classes(trainer, *sample)
     return trainer
 
 
@@ -132,71 +151,8 @@ def _train_on_data(trainer, data, outliers, recipe, seed, **arguments):
     return trainer.fit(paired.batches(), steps_per_epoch=steps, shuffle=False, **arguments)
 
 
-def _check_data(kind, labels, outliers):
-    if kind.needs_rows and labels is None:
-        raise InvalidInputError(
-            f"Expected arrays of images and labels, for objective {kind.objective!r} keeps "
-            "something for each of them. Received: no labels"
-        )
-    if kind.needs_outliers and outliers is None:
-        raise InvalidInputError(
-            f"Expected outliers, which objective {kind.objective!r} trains on. Received: None"
-        )
-    if outliers is not None and not kind.needs_outliers:
-        raise InvalidInputError(
-            f"Expected no outliers for objective {kind.objective!r}. Received: {len(outliers)}"
-        )
-
-
-def _checked_arrays(images, labels):
-    images, labels = np.asarray(images), np.asarray(labels)
-    if images.dtype != np.uint8 or images.ndim != 4:
-        raise InvalidInputError(
-            "Expected images of uint8 (N, H, W, C), pixels 0-255; rescaling belongs into the "
-            f"model, or give a tf.data.Dataset. Received: dtype={images.dtype}, "
-            f"shape={images.shape}"
-        )
-    return images, _whole_labels(labels)
-
-
-def _whole_labels(labels):
-    labels = class_labels(labels, "labels")
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise InvalidInputError(
-            "Expected labels of int (N,), one class each. Received: "
-            f"dtype={labels.dtype}, shape={labels.shape}"
-        )
-    return labels
-
-
-def _check_labels(trainer, images, labels):
-    # Not the trainer's own call, after which it could take no variables of the data's length.
-    num_classes = trainer.outputs_of(images[:1], training=False)["logits"].shape[-1]
-    if not 0 <= labels.min() <= labels.max() < num_classes:
-        raise InvalidInputError(
-            f"Expected labels in [0, {num_classes}), the model's classes. Received: "
-            f"{labels.min()} to {labels.max()}"
-        )
-
-
-def _first_images(data):
-    """(images, labels) of the first batches of Keras data, as arrays."""
-    taken, parts = 0, []
-    for images, labels in each_batch(data):
-        parts.append((images, labels))
-        taken += len(images)
-        if taken >= NUM_IMAGES_TO_DERIVE:
-            break
-    if not parts:
-        raise InvalidInputError("Expected (images, labels) batches. Received: none")
-    images, labels = map(np.concatenate, zip(*parts, strict=True))
-    return images, _whole_labels(labels)
-
-
 def _copied(model):
     """A copy of a model with weights of its own; the model where it cannot be rebuilt."""
-    if not isinstance(model, keras.Model):
-        raise InvalidInputError(f"Expected a keras.Model. Received: {type(model).__name__}")
     copied = rebuilt(model)
     if copied is None:
         log.warning(
@@ -211,6 +167,7 @@ def _train_logits(trainer, images):
     network = trainer.network
     if has_graph(network):
         return
-    outputs = keras.ops.convert_to_numpy(network(images, training=False))
+    outputs = by_name(network(images, training=False))["logits"]
+    outputs = keras.ops.convert_to_numpy(outputs)
     if np.all(outputs >= 0) and np.allclose(outputs.sum(axis=-1), 1, atol=1e-3):
         trainer._extractor = attached_extractor(network, image_shape=images.shape[1:])

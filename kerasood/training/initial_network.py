@@ -10,6 +10,7 @@ from kerasood.networks.saving import SUFFIXES, load_network
 from kerasood.networks.wide_resnet import SHRINKS, WideResNet
 from kerasood.training.config import StageConfig
 from kerasood.training.run import Run
+from kerasood.training.trainers.cross_entropy import by_name
 
 
 def check_base(init):
@@ -142,9 +143,7 @@ def network_of(config, data):
 def _check_network(network, data, init):
     images = data.training[0]
     expected = ((None, *images.shape[1:]), (None, data.num_classes))
-    outputs = network.output_shape
-    outputs = outputs["logits"] if isinstance(outputs, dict) else outputs
-    (_, *size), (_, *outputs) = network.input_shape, outputs
+    (_, *size), (_, *outputs) = network.input_shape, by_name(network.output_shape)["logits"]
     takes = len(size) == 3 and all(
         side in (None, given) for side, given in zip(size, images.shape[1:], strict=True)
     )

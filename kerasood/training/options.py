@@ -3,11 +3,35 @@
 import dataclasses
 
 from kerasood.config import ReadsData, option
-from kerasood.errors import check_positive
+from kerasood.errors import (
+    InvalidInputError,
+    check_fraction,
+    check_not_negative,
+    check_positive,
+    check_positive_or_none,
+)
 from kerasood.training.declared import declared_objectives
 from kerasood.training.recipe import Recipe
 
 FINE_TUNE = Recipe()
+# Flags of the other stage, and the one that acts in a stage instead, where there is one.
+IDLE = {
+    "pretrain": {
+        "objective": "pretrain_objective",
+        "finetune_epochs": "pretrain_epochs",
+        "finetune_dropout": "dropout",
+        "finetune_learning_rate": "pretrain_learning_rate",
+    },
+    "finetune": {
+        "depth": None,
+        "width": None,
+        "dropout": "finetune_dropout",
+        "pretrain_objective": "objective",
+        "pretrain_epochs": "finetune_epochs",
+        "pretrain_learning_rate": "finetune_learning_rate",
+    },
+    "all": {},
+}
 
 
 def _objective_options():
@@ -99,5 +123,27 @@ class TrainConfig(ReadsData):
             names = f"{stage}_epochs", f"{stage}_learning_rate"
             check_positive(**{name: getattr(self, name) for name in names})
         check_positive(batch_size=self.batch_size)
-        if self.max_outliers is not None:
-            check_positive(max_outliers=self.max_outliers)
+        check_positive_or_none(max_outliers=self.max_outliers)
+        names = "final_learning_rate", "weight_decay", "crop", "seed"
+        check_not_negative(**{name: getattr(self, name) for name in names})
+        check_fraction(momentum=self.momentum)
+
+    def check_given(self, names):
+        """Refuses flags of the stage that is not trained.
+
+        Args:
+            names: set of the flags that were given.
+
+        Raises:
+            ValueError: names one, and the flag that acts instead.
+        """
+        # These name the base, where nothing else does.
+        naming = () if self.init else ("pretrain_objective",)
+        naming += () if self.init or self.out else ("depth", "width")
+        for name, acting in IDLE[self.stage].items():
+            if name in names and name not in naming:
+                expected = f"--{acting}" if acting else "a base of that size (--init)"
+                raise InvalidInputError(
+                    f"Expected {expected} with --stage={self.stage}. "
+                    f"Received: --{name}={getattr(self, name)}, which would not act"
+                )

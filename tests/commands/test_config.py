@@ -118,6 +118,13 @@ def test_presets_name_fields():
         (TrainConfig, "finetune_epochs", -1),
         (TrainConfig, "pretrain_learning_rate", 0.0),
         (TrainConfig, "finetune_learning_rate", float("nan")),
+        (TrainConfig, "final_learning_rate", -1.0),
+        (TrainConfig, "weight_decay", -1.0),
+        (TrainConfig, "momentum", -1.0),
+        (TrainConfig, "momentum", 1.5),
+        (TrainConfig, "crop", -1),
+        (TrainConfig, "seed", -1),
+        (TrainConfig, "max_outliers", 0),
         (EvaluateConfig, "batch_size", -5),
         (EvaluateConfig, "tpr", 1.0),
         (EvaluateConfig, "tpr", float("nan")),
@@ -169,3 +176,36 @@ def test_run_and_init_are_refused_where_they_would_not_act(monkeypatch):
     for stage in ("all", "pretrain"):
         with pytest.raises(ValueError, match=f"with --stage=finetune only.*--stage={stage}"):
             planning.planned_runs(train_config(init="x", stage=stage))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("--stage=finetune --dropout=0.9", "Expected --finetune_dropout with --stage=finetune"),
+        ("--stage=finetune --pretrain_epochs=7", "Expected --finetune_epochs"),
+        ("--stage=finetune --pretrain_learning_rate=1", "Expected --finetune_learning_rate"),
+        ("--stage=finetune --init=x --pretrain_objective=energy", "Expected --objective"),
+        ("--stage=finetune --init=x --depth=28", "base of that size .*Received: --depth=28"),
+        ("--stage=finetune --out=x --width=4", "base of that size .*Received: --width=4"),
+        ("--stage=pretrain --objective=energy", "Expected --pretrain_objective"),
+        ("--stage=pretrain --finetune_epochs=7", "Expected --pretrain_epochs"),
+        ("--stage=pretrain --finetune_dropout=0", "Expected --dropout with --stage=pretrain"),
+        ("--stage=pretrain --finetune_learning_rate=1", "Expected --pretrain_learning_rate"),
+    ],
+)
+def test_flags_of_the_stage_that_is_not_trained_are_refused(arguments, expected):
+    with pytest.raises(ValueError, match=f"{expected}.*which would not act"):
+        parsed(TrainConfig, *arguments.split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--stage=finetune --dataset=digits",
+        "--stage=finetune --depth=10 --width=1 --pretrain_objective=logit_norm",
+        "--stage=finetune --out=x --pretrain_objective=logit_norm",
+        "--dropout=0 --finetune_dropout=0 --depth=10 --pretrain_epochs=1 --finetune_epochs=1",
+    ],
+)
+def test_flags_that_train_or_name_the_base_act(arguments):
+    assert parsed(TrainConfig, *arguments.split()).stage in arguments + "all"

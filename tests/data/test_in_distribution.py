@@ -13,6 +13,7 @@ from kerasood.data.splits import (
     load_training_data,
     training_source,
 )
+from kerasood.errors import InvalidInputError
 from kerasood.runs import Run
 from kerasood.training import planning
 from kerasood.training.config import stage_config
@@ -52,6 +53,25 @@ def test_a_holdout_follows_from_its_seed():
 def test_a_share_out_of_range_is_refused(share):
     with pytest.raises(ValueError, match=f"Expected holdout in .*Received: holdout={share}"):
         holdout_rows(LABELS, share, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "share", "message"),
+    [
+        (np.arange(200) % 50, 0.1, "from 0.25 to 0.750.*Received: holdout=0.1 of 200 images in 50"),
+        (np.arange(200) % 50, 0.9, "holdout from 0.25 to 0.750"),
+        (np.r_[LABELS, 3], 0.2, "two images of every class.*in 4 classes, the smallest of 1"),
+    ],
+)
+def test_a_holdout_without_room_for_every_class_is_refused(labels, share, message):
+    with pytest.raises(InvalidInputError, match=message):
+        holdout_rows(labels, share, seed=0)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.75])
+def test_the_ends_of_the_range_have_room(share):
+    kept, held = holdout_rows(np.arange(200) % 50, share, seed=0)
+    assert len(kept) + len(held) == 200 and min(len(kept), len(held)) == 50
 
 
 @pytest.mark.parametrize("num_images", [2, 7, 100])

@@ -35,6 +35,8 @@ def no_work(monkeypatch):
         ({"metadata": {"threshold": 1}}, "come from the model"),
         ({"metadata": {"x": object()}}, "metadata of JSON values"),
         ({"metadata": {"x": float("inf")}}, "metadata of JSON values"),
+        ({"metadata": {"calibration": "x"}}, "'calibration' as a dict. Received: 'x'"),
+        ({"metadata": {"calibration": {"x": 1}}}, "Received: "),
         ({"model_name": None}, None),
         ({"model_name": "a/b"}, "model_name='a/b'"),
         ({"version": True}, "integer version > 0"),

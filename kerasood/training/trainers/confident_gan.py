@@ -8,7 +8,7 @@ from kerasood.errors import InvalidInputError, check_not_negative
 from kerasood.extractor.input_gradient import with_float_input
 from kerasood.networks.augmentation import Standardize
 from kerasood.training import objectives
-from kerasood.training.trainers.cross_entropy import CrossEntropyTraining
+from kerasood.training.trainers.cross_entropy import CrossEntropyTraining, by_name
 
 NOISE = 100
 
@@ -77,8 +77,7 @@ class ConfidentClassifier(CrossEntropyTraining):
         count = ops.shape(pixels)[0]
         noise = keras.random.normal((count, NOISE), seed=self.seed_generator)
         made = self.generator(noise, training=True)
-        together = self.on_pixels(ops.concatenate([pixels, made]), training=True)
-        logits = together["logits"] if isinstance(together, dict) else together
+        logits = by_name(self.on_pixels(ops.concatenate([pixels, made]), training=True))["logits"]
         return {
             "logits": logits[:count],
             "logits_made": logits[count:],

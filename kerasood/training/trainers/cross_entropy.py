@@ -97,8 +97,7 @@ class CrossEntropyTraining(Described, keras.Model):
 
     def outputs_of(self, images: typing.Any, training: bool | None) -> dict[str, typing.Any]:
         """Outputs that the objective needs of the network: {"logits": (N, K)} at least."""
-        outputs = (self._extractor or self.network)(images, training=training)
-        return outputs if isinstance(outputs, dict) else {"logits": outputs}
+        return by_name((self._extractor or self.network)(images, training=training))
 
     def read_features(self) -> None:
         """Makes "features" (N, D) one of the outputs."""
@@ -119,11 +118,9 @@ class CrossEntropyTraining(Described, keras.Model):
         """
         model = self._extractor or self.network
         parts = [
-            model.predict_on_batch(images[start : start + batch_size])
+            by_name(model.predict_on_batch(images[start : start + batch_size]))
             for start in range(0, len(images), batch_size)
         ]
-        if not isinstance(parts[0], dict):
-            return {"logits": np.concatenate(parts)}
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def training_loss(
@@ -235,6 +232,24 @@ class CrossEntropyTraining(Described, keras.Model):
             raise InvalidInputError("Expected (images, labels) batches. Received: no labels")
         batch = (images, labels) if sample_weight is None else (images, labels, sample_weight)
         return super().train_step(*state, batch)
+
+
+def by_name(outputs: typing.Any) -> dict[str, typing.Any]:
+    """Outputs of a network as {"logits": (N, K), ...}: one output is the logits, of any name.
+
+    Raises:
+        ValueError: several outputs, none of them "logits".
+    """
+    if not isinstance(outputs, dict):
+        return {"logits": outputs}
+    if len(outputs) == 1:
+        return {"logits": next(iter(outputs.values()))}
+    if "logits" not in outputs:
+        raise InvalidInputError(
+            'Expected one output, or several of which one is "logits". Received: '
+            + ", ".join(outputs)
+        )
+    return outputs
 
 
 def _extractor_of_logits(network):
