@@ -22,6 +22,14 @@ OOD_SETS = {"dark": IMAGES[:30] // 3, "noise": random_images((8, 8, 3), 20)}
 DETECTORS = ["energy", "mahalanobis", "react+msp"]
 
 
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return IMAGES[20 * index : 20 * index + 20]
+
+
 @pytest.fixture(scope="module")
 def network():
     return small_network()
@@ -191,7 +199,10 @@ def test_networks_that_some_detectors_are_made_for(tmp_path):
         ({"detectors": [kerasood.detectors.KNN()]}, r"or \{name: Detector\}. Received: KNN\(\)"),
         ({"detectors": {"knn": "knn"}}, "Expected a Detector for 'knn'. Received: 'knn'"),
         ({"in_data": 5}, r"images \(N, H, W, 3\).*for 'test'. Received: shape=\(\)"),
-        ({"ood_sets": IMAGES}, r"or \{name: images\}. Received: an array of shape=\(60, 8, 8, 3"),
+        ({"ood_sets": IMAGES}, r"or \{name: images\}. Received: ndarray of shape=\(60, 8, 8, 3"),
+        ({"ood_sets": [IMAGES, IMAGES]}, r"or \{name: images\}. Received: list"),
+        ({"ood_sets": Batches()}, r"or \{name: images\}. Received: Batches"),
+        ({"ood_sets": None}, "names or paths of OOD sets.* Received: NoneType"),
         ({"ood_sets": {"grey": IMAGES[..., :1]}}, r"\(8, 8, 3\).*shape=\(8, 8, 1\) in 'grey'"),
         ({"ood_sets": {"x": IMAGES[:, :4]}}, r"\(8, 8, 3\).*shape=\(4, 8, 3\) in 'x'"),
         ({"model": "resnet"}, "Expected a keras.Model. Received: str for 'model'"),
