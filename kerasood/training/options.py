@@ -3,7 +3,7 @@
 import dataclasses
 
 from kerasood.config import ReadsData, option
-from kerasood.errors import check_positive
+from kerasood.errors import check_positive, check_whole, check_whole_or_none
 from kerasood.training.declared import declared_objectives
 from kerasood.training.recipe import Recipe
 
@@ -98,6 +98,5 @@ class TrainConfig(ReadsData):
         for stage in ("pretrain", "finetune"):
             names = f"{stage}_epochs", f"{stage}_learning_rate"
             check_positive(**{name: getattr(self, name) for name in names})
-        check_positive(batch_size=self.batch_size)
-        if self.max_outliers is not None:
-            check_positive(max_outliers=self.max_outliers)
+        check_whole(1, batch_size=self.batch_size)
+        check_whole_or_none(1, max_outliers=self.max_outliers)
