@@ -8,6 +8,7 @@ from kerasood.data.adapters import as_source
 from kerasood.data.division import OOD_SPLIT
 from kerasood.data.open import open_available
 from kerasood.errors import InvalidInputError
+from kerasood.names import check_keys
 
 # What a model's other sets are called in results; no OOD set may be.
 OWN_SETS = ("in", "train", "calibration")
@@ -96,6 +97,7 @@ def at_hand_or_missing(names, options):
 
 def _by_name(ood_sets):
     if isinstance(ood_sets, collections.abc.Mapping):
+        check_keys("OOD set", ood_sets)
         return ood_sets
     is_list = isinstance(ood_sets, collections.abc.Iterable) and not isinstance(ood_sets, str)
     named = {}
