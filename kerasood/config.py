@@ -4,12 +4,7 @@ import dataclasses
 
 from kerasood.data.decoding import RESIZINGS
 from kerasood.data.options import DataOptions
-from kerasood.errors import (
-    InvalidInputError,
-    check_positive,
-    check_positive_or_none,
-    check_share,
-)
+from kerasood.errors import InvalidInputError, check_share, check_whole, check_whole_or_none
 
 # Where `score_files` works.
 ENGINES = ("local", "ray")
@@ -103,8 +98,8 @@ class EvaluateConfig(OwnModel, ReadsData):
     seed: int = option(1, "Seed of the draws, the calibration split and the generated outliers.")
 
     def __post_init__(self):
-        check_positive(validation_images=self.validation_images)
-        check_positive_or_none(batch_size=self.batch_size)
+        check_whole(1, validation_images=self.validation_images)
+        check_whole_or_none(1, batch_size=self.batch_size)
         check_share(tpr=self.tpr)
 
 

@@ -3,6 +3,7 @@
 The commands print these as one line; any other error is a fault and ends in a traceback.
 """
 
+import math
 import numbers
 
 
@@ -27,9 +28,14 @@ def check_positive(**values):
     _check(values, lambda value: value > 0, "> 0")
 
 
-def check_positive_or_none(**values):
-    """Raises InvalidInputError unless each of the named values is None or a number above 0."""
-    check_positive(**{name: value for name, value in values.items() if value is not None})
+def check_whole(least, /, **values):
+    """Raises InvalidInputError unless each of the named values is an int of at least `least`."""
+    _check(values, lambda value: value >= least, f">= {least}, a whole number", numbers.Integral)
+
+
+def check_whole_or_none(least, /, **values):
+    """Raises InvalidInputError unless each value is None or an int of at least `least`."""
+    check_whole(least, **{name: value for name, value in values.items() if value is not None})
 
 
 def check_not_negative(**values):
@@ -47,8 +53,10 @@ def check_fraction(**values):
     _check(values, lambda value: 0 <= value <= 1, "in [0, 1]")
 
 
-def _check(values, holds, wanted):
+def _check(values, holds, wanted, kind=numbers.Real):
     for name, value in values.items():
-        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        if not (is_number and holds(value)):
+        is_number = isinstance(value, kind) and not isinstance(value, bool)
+        if is_number and value == math.inf:
+            wanted = f"{wanted} and finite"
+        if not (is_number and holds(value) and value < math.inf):
             raise InvalidInputError(f"Expected {name} {wanted}. Received: {name}={value!r}")

@@ -27,6 +27,13 @@ def choose(kind, name, table):
     )
 
 
+def check_keys(kind, table):
+    """Raises InvalidInputError unless each key of a mapping is a str, as files will have it."""
+    for name in table:
+        if not isinstance(name, str):
+            raise InvalidInputError(f"Expected a str to name each {kind}. Received: {name!r}")
+
+
 def short_name(dataset):
     """Returns what folders and models of a data set are called: the last part of its path.
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from kerasood.benchmarking.benchmark_result import Benchmark
 from kerasood.benchmarking.evaluating import evaluate_subjects, num_choosing, progress_of
 from kerasood.data.options import DataOptions
+from kerasood.errors import check_fraction
 from kerasood.evaluation.image_checks import check_shapes
 from kerasood.evaluation.measure import Settings
 from kerasood.evaluation.ood_sets import open_sets, size_note
@@ -61,6 +62,8 @@ def benchmark(
     Raises:
         ValueError: a name, shape or option that does not exist or fit, or another accuracy.
     """
+    if expected_accuracy is not None:
+        check_fraction(expected_accuracy=expected_accuracy)
     settings, data = _options(options)
     data = data.replace(class_names=class_names)
     if isinstance(detectors, Mapping):

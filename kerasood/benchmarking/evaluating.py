@@ -17,6 +17,7 @@ from kerasood.evaluation.results import results_of
 from kerasood.evaluation.subject_outputs import FittedDetectors, SubjectOutputs
 from kerasood.extractor.build import output_names
 from kerasood.logs import log
+from kerasood.names import check_keys
 
 
 def evaluate_subjects(
@@ -51,7 +52,7 @@ def evaluate_subjects(
         usable, chosen = _auto(outputs, settings)
     else:
         usable = asked_for(detectors)
-    lenient = detectors == "all" or tuple(detectors) == ("all",)
+    lenient = _is_only("all", detectors)
     if lenient:
         usable = usable_detectors(usable, subjects, settings.tune)
     _announce_gradients(usable, settings)
@@ -116,11 +117,13 @@ def asked_for(detectors):
         ValueError: an unknown name, or no detector.
     """
     if isinstance(detectors, collections.abc.Mapping):
+        check_keys("detector", detectors)
         for name, detector in detectors.items():
             if not isinstance(detector, Detector):
                 raise InvalidInputError(f"Expected a Detector for {name!r}. Received: {detector!r}")
         return dict(detectors)
-    names = (detectors,) if isinstance(detectors, str) else tuple(detectors)
+    is_list = isinstance(detectors, collections.abc.Iterable) and not isinstance(detectors, str)
+    names = tuple(detectors) if is_list else (detectors,)
     if not names or not all(isinstance(name, str) for name in names):
         received = ", ".join(map(repr, names)) or "none"
         raise InvalidInputError(
@@ -132,7 +135,12 @@ def asked_for(detectors):
 
 def is_auto(detectors):
     """True where the detector is to be chosen from in-distribution images."""
-    return detectors == "auto" or tuple(detectors) == ("auto",)
+    return _is_only("auto", detectors)
+
+
+def _is_only(name, detectors):
+    named = [detectors] if isinstance(detectors, str) else detectors
+    return isinstance(named, list | tuple) and list(named) == [name]
 
 
 def _auto(outputs, settings):

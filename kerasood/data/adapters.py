@@ -36,12 +36,15 @@ def as_source(
     if isinstance(value, ImageSource):
         return value
     own = getattr(value, "class_names", None)
+    own = None if own is None else tuple(own)
     names = options.class_names or own
     if _is_batched(value):
-        images, labels = _collected(value, name)
+        images, labels, scaled = _collected(value, name)
     else:
         images, labels = _pair(value)
-    images = _checked_images(images, name)
+        images, scaled = _pixels(images, name)
+    if scaled:
+        raise _not_pixels(name, scaled)
     if labels is None:
         return ArraySource(name, images)
     own = own or names
@@ -53,8 +56,8 @@ def as_source(
 
 
 def _pair(value):
-    is_pair = isinstance(value, tuple) or isinstance(value, list) and np.ndim(value[0]) == 4
-    if not is_pair:
+    first = value[0] if isinstance(value, list) and value else None
+    if not isinstance(value, tuple) and np.ndim(first) != 4:
         return value, None
     if len(value) != 2:
         raise InvalidInputError(
@@ -69,29 +72,49 @@ def _is_batched(value):
     return isinstance(value, collections.abc.Iterable) or hasattr(value, "__getitem__")
 
 
+def refuse_endless(data, name):
+    """Raises InvalidInputError for Keras data that say that they repeat forever."""
+    of_tensorflow = hasattr(data, "cardinality") and int(data.cardinality()) == -1
+    if of_tensorflow or getattr(data, "num_batches", 0) is None:
+        raise InvalidInputError(
+            f"{name}: expected data of one pass, without .repeat(). Received: endless data"
+        )
+
+
 def _collected(value, name):
-    """(images, labels or None) of all batches."""
+    """(images, labels or None, a range if all may be scaled: see `_pixels`) of all batches."""
+    refuse_endless(value, name)
     is_indexed = hasattr(value, "__len__") and hasattr(value, "__getitem__")
     batches = (value[i] for i in range(len(value))) if is_indexed else value
-    images, labels = [], []
+    images, labels, scaled = [], [], []
     for batch in batches:
         parts = batch if isinstance(batch, tuple | list) else (batch,)
-        image = np.asarray(parts[0])
+        image = refuse_mask(parts[0], name)
         if image.ndim == 3:
             raise InvalidInputError(
                 f"{name}: expected batches of images (B, H, W, C); use dataset.batch(32). "
                 f"Received: single images of shape={image.shape}"
             )
-        images.append(_checked_images(image, name))
+        pixels, found = _pixels(image, name)
+        images.append(pixels)
+        scaled.append(found)
         if len(parts) > 1:
-            labels.append(np.asarray(parts[1]))
+            labels.append(refuse_mask(parts[1], name))
     if not images:
         raise InvalidInputError(f"{name}: expected batches of images. Received: none")
-    return np.concatenate(images), np.concatenate(labels) if labels else None
+    whole = _joined(images, name), _joined(labels, name) if labels else None
+    return *whole, scaled[-1] if all(scaled) else None
 
 
-def _checked_images(images, name):
-    """uint8 (N, H, W, C) of integers, or of floats that are pixels 0-255."""
+def _joined(parts, name):
+    shapes = sorted({part.shape[1:] for part in parts})
+    if len(shapes) > 1:
+        raise InvalidInputError(f"{name}: expected batches of one shape. Received: {shapes}")
+    return np.concatenate(parts)
+
+
+def _pixels(images, name):
+    """(uint8 (N, H, W, C) of integers or floats in 0-255, their range if it may be scaled)."""
     images = refuse_mask(images, name)
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
         raise InvalidInputError(
@@ -99,15 +122,19 @@ def _checked_images(images, name):
             f"Received: shape={images.shape}, dtype={images.dtype}"
         )
     if images.dtype == np.uint8:
-        return images
+        return images, None
     if images.dtype.kind not in "iuf":
         raise InvalidInputError(
             f"Expected uint8 images for {name!r}. Received: dtype={images.dtype}"
         )
     lowest, highest = float(images.min()), float(images.max())
-    if not (lowest >= 0 and 1 < highest <= 255):
-        raise InvalidInputError(
-            f"Expected uint8 images, 0-255, for {name!r}; {PIXELS}. Received: "
-            f"dtype={images.dtype}, values from {lowest:g} to {highest:g}"
-        )
-    return np.round(images).astype(np.uint8)
+    received = f"dtype={images.dtype}, values from {lowest:g} to {highest:g}"
+    if not 0 <= lowest <= highest <= 255:
+        raise _not_pixels(name, received)
+    return np.round(images).astype(np.uint8), None if highest > 1 else received
+
+
+def _not_pixels(name, received):
+    return InvalidInputError(
+        f"Expected uint8 images, 0-255, for {name!r}; {PIXELS}. Received: {received}"
+    )

@@ -8,13 +8,18 @@ MAX_CLASSES = 100_000
 
 
 def refuse_mask(array, where):
-    """Returns a value as an array; a masked array, whose mask would be ignored, is refused."""
+    """Returns a value as an array; refuses masks, which would be ignored, and ragged lists."""
     if np.ma.isMaskedArray(array):
         raise InvalidInputError(
             f"{where}: expected a plain array; a mask would be ignored. Received: a masked array "
             "(select with images[~mask] first)"
         )
-    return np.asarray(array)
+    try:
+        return np.asarray(array)
+    except ValueError as error:
+        raise InvalidInputError(
+            f"{where}: expected an array, or items of one shape. Received: {error}"
+        ) from error
 
 
 def class_labels(labels, where):

@@ -2,7 +2,7 @@
 
 from kerasood.detectors.base import Detector
 from kerasood.detectors.registry import register
-from kerasood.errors import InvalidInputError
+from kerasood.errors import check_positive
 from kerasood.training import objectives
 
 
@@ -21,6 +21,5 @@ class Energy(Detector):
         self.temperature = temperature
 
     def _score(self, outputs):
-        if not self.temperature > 0:
-            raise InvalidInputError(f"Expected temperature > 0. Received: {self.temperature}")
+        check_positive(temperature=self.temperature)
         return objectives.energy(outputs["logits"], self.temperature)

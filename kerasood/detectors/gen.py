@@ -5,7 +5,7 @@ from kerasood.detectors._math.largest import largest_values
 from kerasood.detectors._math.predicted import predicted_mask
 from kerasood.detectors.base import Detector
 from kerasood.detectors.registry import register
-from kerasood.errors import InvalidInputError
+from kerasood.errors import InvalidInputError, check_whole
 
 # As many classes are all taken into account; of more, a tenth.
 FEW_CLASSES = 100
@@ -46,8 +46,7 @@ class GEN(Detector):
     def _num_top(self, num_classes):
         if self.top_classes is None:
             return min(num_classes, max(FEW_CLASSES, num_classes // 10))
-        if self.top_classes < 1:
-            raise InvalidInputError(f"Expected top_classes >= 1. Received: {self.top_classes}")
+        check_whole(1, top_classes=self.top_classes)
         return min(num_classes, self.top_classes)
 
 

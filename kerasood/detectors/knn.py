@@ -1,11 +1,12 @@
 """Distance to the k-th nearest training image."""
 
 from kerasood import array_ops as ops
-from kerasood.detectors._math.bank import bank_rows, check_neighbours, largest_products, unit_bank
+from kerasood.detectors._math.bank import bank_rows, largest_products, unit_bank
 from kerasood.detectors._math.distances import unit_rows
 from kerasood.detectors._math.rows import column_means
 from kerasood.detectors.base import Detector
 from kerasood.detectors.registry import register
+from kerasood.errors import check_whole
 
 
 @register("knn")
@@ -38,7 +39,7 @@ class KNN(Detector):
         self.seed = seed
 
     def _fit(self, outputs, labels, head):
-        check_neighbours(self.k)
+        check_whole(1, k=self.k)
         features = outputs["features"]
         bank = unit_bank(features[bank_rows(len(features), self.bank_size, self.seed)])
         centre = column_means(bank).astype("float32")

@@ -5,7 +5,7 @@ from kerasood.detectors._math.distances import norms
 from kerasood.detectors._math.predicted import predicted_class
 from kerasood.detectors.base import Detector
 from kerasood.detectors.registry import register
-from kerasood.errors import InvalidInputError
+from kerasood.errors import check_not_negative
 
 
 @register("nci")
@@ -35,8 +35,7 @@ class NCI(Detector):
         self.alpha = alpha
 
     def _fit(self, outputs, labels, head):
-        if not 0 <= self.alpha < float("inf"):
-            raise InvalidInputError(f"Expected alpha >= 0. Received: {self.alpha}")
+        check_not_negative(alpha=self.alpha)
         kernel, _ = head
         self._keep(mean_=outputs.means["features"], weights_=kernel.T)
 

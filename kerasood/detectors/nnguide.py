@@ -3,10 +3,11 @@
 import numpy as np
 
 from kerasood import array_ops as ops
-from kerasood.detectors._math.bank import bank_rows, check_neighbours, largest_products, unit_bank
+from kerasood.detectors._math.bank import bank_rows, largest_products, unit_bank
 from kerasood.detectors._math.distances import unit_rows
 from kerasood.detectors.base import Detector
 from kerasood.detectors.registry import register
+from kerasood.errors import check_whole
 from kerasood.training import objectives
 
 
@@ -40,7 +41,7 @@ class NNGuide(Detector):
         self.seed = seed
 
     def _fit(self, outputs, labels, head):
-        check_neighbours(self.k)
+        check_whole(1, k=self.k)
         rows = bank_rows(len(outputs["features"]), self.bank_size, self.seed)
         bank = unit_bank(outputs["features"][rows])
         confidences = -objectives.energy(outputs["logits"][rows].astype("float64"))

@@ -4,7 +4,7 @@ from kerasood import array_ops as ops
 from kerasood.detectors.checks import tensor_of
 from kerasood.detectors.registry import register
 from kerasood.detectors.stepped import SteppedDetector
-from kerasood.errors import InvalidInputError
+from kerasood.errors import check_positive
 from kerasood.training import objectives
 
 
@@ -48,6 +48,5 @@ class ODIN(SteppedDetector):
         return -1.0 / ops.sum(ops.exp(scaled - largest), axis=-1)
 
     def _scaled(self, outputs):
-        if not self.temperature > 0:
-            raise InvalidInputError(f"Expected temperature > 0. Received: {self.temperature}")
+        check_positive(temperature=self.temperature)
         return outputs["logits"] / self.temperature

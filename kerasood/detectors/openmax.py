@@ -8,7 +8,7 @@ from kerasood.detectors._math.rows import row_blocks
 from kerasood.detectors._math.statistics import Moments
 from kerasood.detectors.base import Detector
 from kerasood.detectors.registry import register
-from kerasood.errors import InvalidInputError
+from kerasood.errors import InvalidInputError, check_whole
 from kerasood.training import objectives
 
 # Beyond it exp(-exp(x)) is 0 anyway.
@@ -51,11 +51,8 @@ class OpenMax(Detector):
         self.num_revised = num_revised
 
     def _fit(self, outputs, labels, head):
-        if self.tail_size < 2 or self.num_revised < 1:
-            raise InvalidInputError(
-                "Expected tail_size >= 2 and num_revised >= 1. "
-                f"Received: tail_size={self.tail_size}, num_revised={self.num_revised}"
-            )
+        check_whole(2, tail_size=self.tail_size)
+        check_whole(1, num_revised=self.num_revised)
         logits = outputs["logits"]
         correct = _moments_of_correct(logits, labels)
         known = correct.counts >= 2

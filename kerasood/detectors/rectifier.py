@@ -11,6 +11,7 @@ from kerasood.detectors._math.rows import row_blocks
 from kerasood.detectors.base import Detector
 from kerasood.detectors.checks import tensor_of
 from kerasood.detectors.energy import Energy
+from kerasood.errors import InvalidInputError
 
 
 class Rectifier(Detector):
@@ -76,6 +77,10 @@ class Rectifier(Detector):
 
     @property
     def _scorer(self):
+        if not isinstance(self.detector, Detector | None):
+            raise InvalidInputError(
+                f"Expected a Detector, or None for Energy(). Received: {self.detector!r}"
+            )
         return Energy() if self.detector is None else self.detector
 
     @property

@@ -6,12 +6,7 @@ import typing
 import numpy as np
 
 from kerasood import thresholds
-from kerasood.errors import (
-    InvalidInputError,
-    check_positive,
-    check_positive_or_none,
-    check_share,
-)
+from kerasood.errors import InvalidInputError, check_share, check_whole, check_whole_or_none
 from kerasood.evaluation import protocols
 from kerasood.evaluation.calibration import calibration_scores
 from kerasood.evaluation.ood_sets import OWN_SETS
@@ -43,8 +38,8 @@ class Settings:
     def __post_init__(self):
         if not isinstance(self.protocol, protocols.Protocol):
             object.__setattr__(self, "protocol", protocols.find(self.protocol or "full"))
-        check_positive(validation_images=self.validation_images)
-        check_positive_or_none(batch_size=self.batch_size)
+        check_whole(1, validation_images=self.validation_images)
+        check_whole_or_none(1, batch_size=self.batch_size)
         check_share(tpr=self.tpr)
 
 

@@ -3,13 +3,12 @@
 import collections.abc
 import pathlib
 
-import numpy as np
-
 from kerasood.data import registry, roles
 from kerasood.data.adapters import as_source
 from kerasood.data.division import OOD_SPLIT
 from kerasood.data.open import open_available
 from kerasood.errors import InvalidInputError
+from kerasood.names import check_keys
 
 # What a model's other sets are called in results; no OOD set may be.
 OWN_SETS = ("in", "train", "calibration")
@@ -98,14 +97,19 @@ def at_hand_or_missing(names, options):
 
 def _by_name(ood_sets):
     if isinstance(ood_sets, collections.abc.Mapping):
+        check_keys("OOD set", ood_sets)
         return ood_sets
-    if isinstance(ood_sets, np.ndarray):
-        raise InvalidInputError(
-            "Expected names of OOD sets, or {name: images}. "
-            f"Received: an array of shape={ood_sets.shape}"
-        )
-    listed = [ood_sets] if isinstance(ood_sets, str | pathlib.Path) else ood_sets
-    return {str(item): item for item in listed}
+    is_list = isinstance(ood_sets, collections.abc.Iterable) and not isinstance(ood_sets, str)
+    named = {}
+    for item in ood_sets if is_list else [ood_sets]:
+        if not isinstance(item, str | pathlib.Path):
+            shape = f" of shape={ood_sets.shape}" if hasattr(ood_sets, "shape") else ""
+            raise InvalidInputError(
+                "Expected names or paths of OOD sets, or {name: images}. "
+                f"Received: {type(ood_sets).__name__}{shape}"
+            )
+        named[str(item)] = item
+    return named
 
 
 def _opened(name, value, options):

@@ -24,6 +24,7 @@ from kerasood.extractor.build import (
 from kerasood.extractor.precision import in_float32
 from kerasood.extractor.preprocessing import options_for
 from kerasood.logs import log
+from kerasood.names import check_keys
 
 OWN_IMAGES = "your images"
 # Of images that could calibrate or test, at most these shares choose parameters.
@@ -67,10 +68,20 @@ def divide(testing, training=None, kept_out=None, num_choosing=0, seed=1):
 
     Returns:
         Images.
+
+    Raises:
+        ValueError: fewer test images than these jobs.
     """
     if kept_out is not None:
         choosing, calibrating = _parted(kept_out, num_choosing, SHARE_OF_KEPT_OUT)
         return Images(testing, training, choosing, calibrating, testing)
+    least = 4 if num_choosing else 2
+    if testing.num_images < least:
+        raise InvalidInputError(
+            f"Expected at least {least} test images, which without images for calibration also "
+            f"{'choose parameters, ' if num_choosing else ''}calibrate thresholds and check them. "
+            f"Received: {testing.num_images} in {testing.name!r}"
+        )
     choosing, testing = _parted(testing, num_choosing, SHARE_OF_TEST)
     half, others = halves(testing.num_images, seed)
     described = f"of the {testing.num_images:,} test images, checked on the others"
@@ -82,7 +93,7 @@ def divide(testing, training=None, kept_out=None, num_choosing=0, seed=1):
 def _parted(source, num_images, share):
     """Evenly spaced images of a source, or None, and the others."""
     total = source.num_images
-    if not num_images or total < 2:
+    if not num_images or total < 3:
         return None, source
     count = min(num_images, max(2, total // share))
     rows = np.unique(np.linspace(0, total - 1, count).astype(int))
@@ -151,6 +162,9 @@ def subjects_of(
         ValueError: a model, name or array that does not fit.
     """
     models = models if isinstance(models, collections.abc.Mapping) else {"model": models}
+    if not models:
+        raise InvalidInputError("Expected a keras.Model, or {label: keras.Model}. Received: {}")
+    check_keys("model", models)
     extractors = {
         label: extractor_of(label, model, preprocessing) for label, model in models.items()
     }

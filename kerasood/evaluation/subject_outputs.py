@@ -149,7 +149,8 @@ class FittedDetectors:
             subject = self._outputs.subject
             if subject.images.choosing is None:
                 raise InvalidInputError(
-                    "Expected images to choose parameters on (validation_images > 0). "
+                    "Expected images to choose parameters on (validation_images > 0, and at least "
+                    "3 images for calibration where there are any). "
                     f"Received: none for {subject.label}"
                 )
             images, _ = subject.images.choosing.load()

@@ -4,7 +4,7 @@ import dataclasses
 import typing
 
 from kerasood.config import BATCH_SIZE, OwnModel, ReadsData, option
-from kerasood.errors import check_positive, check_positive_or_none, check_share
+from kerasood.errors import check_positive, check_share, check_whole, check_whole_or_none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +57,9 @@ class ExportConfig(OwnModel, ReadsData):
     seed: int = option(1, "Seed of the calibration split and the generated outliers.")
 
     def __post_init__(self):
-        for name in ("validation_images", "max_megapixels"):
-            check_positive(**{name: getattr(self, name)})
-        check_positive_or_none(batch_size=self.batch_size)
+        check_positive(max_megapixels=self.max_megapixels)
+        check_whole(1, validation_images=self.validation_images)
+        check_whole_or_none(1, batch_size=self.batch_size)
         check_share(tpr=self.tpr, confidence=self.confidence)
 
     @property

@@ -13,6 +13,7 @@ from kerasood.data.options import DataOptions
 from kerasood.errors import InvalidInputError
 from kerasood.extractor._keras import all_layers, has_graph, sublayers
 from kerasood.extractor.graph import all_calls
+from kerasood.extractor.graph_head import check_single
 from kerasood.names import choose
 
 # (scale, offset per channel, whether channels are reversed): pixels 0-255 * scale + offset.
@@ -177,14 +178,16 @@ def with_preprocessing(model: keras.Model, preprocessing: typing.Any) -> keras.M
             a KerasHub task with what its own preprocessor does, which is no part of its graph.
 
     Raises:
-        ValueError: the model has one already, or the preprocessor of a task does more than resize
-            and rescale.
+        ValueError: the model has one already or takes several inputs, or the preprocessor of a task
+            does more than resize and rescale.
     """
     shape = _image_shape(model)
     if preprocessing is None:
         if getattr(model, "preprocessor", None) is None:
             return model
         preprocessing, shape = _of_task(model, shape)
+    if has_graph(model):
+        check_single(model)
     if any(isinstance(layer, Preprocessing) for layer in sublayers(model)):
         raise InvalidInputError(
             f"Expected no preprocessing for model={model.name!r}, which has its own inside. "

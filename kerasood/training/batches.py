@@ -5,6 +5,7 @@ import itertools
 import keras
 import numpy as np
 
+from kerasood.data.adapters import refuse_endless
 from kerasood.errors import InvalidInputError
 from kerasood.training.parameters import Described
 from kerasood.training.shuffling import epoch_order, outlier_rows, steps_per_epoch
@@ -123,7 +124,8 @@ class PairedBatches:
 
 
 def each_batch(data):
-    """Yields (images, labels) as arrays, of one pass over Keras data."""
+    """Yields (images, labels) as arrays, of one pass over Keras data, which must have an end."""
+    refuse_endless(data, "training data")
     batches = data
     if isinstance(data, keras.utils.PyDataset):
         batches = (data[step] for step in range(data.num_batches))

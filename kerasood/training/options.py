@@ -8,7 +8,8 @@ from kerasood.errors import (
     check_fraction,
     check_not_negative,
     check_positive,
-    check_positive_or_none,
+    check_whole,
+    check_whole_or_none,
 )
 from kerasood.training.declared import declared_objectives
 from kerasood.training.recipe import Recipe
@@ -122,8 +123,8 @@ class TrainConfig(ReadsData):
         for stage in ("pretrain", "finetune"):
             names = f"{stage}_epochs", f"{stage}_learning_rate"
             check_positive(**{name: getattr(self, name) for name in names})
-        check_positive(batch_size=self.batch_size)
-        check_positive_or_none(max_outliers=self.max_outliers)
+        check_whole(1, batch_size=self.batch_size)
+        check_whole_or_none(1, max_outliers=self.max_outliers)
         names = "final_learning_rate", "weight_decay", "crop", "seed"
         check_not_negative(**{name: getattr(self, name) for name in names})
         check_fraction(momentum=self.momentum)

@@ -160,39 +160,6 @@ def test_grey_images(tmp_path):
     np.testing.assert_array_equal(digits, open_source("digits").load()[0][..., :1])
 
 
-class Batches(keras.utils.PyDataset):
-    def __len__(self):
-        return 3
-
-    def __getitem__(self, index):
-        rows = slice(4 * index, 4 * index + 4)
-        return IMAGES[rows], LABELS[rows]
-
-
-def test_what_keras_takes():
-    for value in ((IMAGES, LABELS), (IMAGES, LABELS[:, None]), Batches(),
-                  (IMAGES, np.eye(3)[LABELS])):
-        source = as_source(value, "mine")
-        assert (source.name, source.num_classes, source.num_images) == ("mine", 3, 12)
-        np.testing.assert_array_equal(source.load()[0], IMAGES)
-        np.testing.assert_array_equal(source.labels, LABELS)
-    assert as_source(IMAGES).labels is None
-    assert as_source(source) is source
-
-
-def test_tf_data():
-    tf = pytest.importorskip("tensorflow")
-    dataset = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS))
-    shuffled = as_source(dataset.shuffle(12, seed=1, reshuffle_each_iteration=True).batch(5))
-    first, labels = shuffled.load()
-    again, _ = shuffled.load()
-    np.testing.assert_array_equal(first, again)
-    rows = [int(np.flatnonzero((IMAGES == image).all(axis=(1, 2, 3)))[0]) for image in first]
-    assert sorted(rows) == list(range(12)) and labels.tolist() == LABELS[rows].tolist()
-    with pytest.raises(ValueError, match="use dataset.batch"):
-        as_source(dataset)
-
-
 def test_image_dataset_from_directory(tmp_path):
     pytest.importorskip("tensorflow")
     classes(tmp_path, ("bee", "wolf"))
@@ -204,12 +171,6 @@ def test_image_dataset_from_directory(tmp_path):
     assert source.class_names == ("bee", "wolf")
     for theirs, ours in zip(source.load(), folder.load(), strict=True):
         np.testing.assert_array_equal(theirs, ours)
-
-
-@pytest.mark.parametrize("scale", [255.0, 127.5])
-def test_scaled_images_are_refused_with_the_way_out(scale):
-    with pytest.raises(ValueError, match="0-255.*before they were scaled.*preprocessing="):
-        as_source((IMAGES / scale).astype("float32") - (scale < 200))
 
 
 @pytest.mark.parametrize("antialias", [True, False])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kerasood.detectors import MSP, Energy, MaxLogit
+from kerasood.detectors import MSP, ODIN, Energy, MaxLogit
 
 # Softmax 1/4 and 3/4, then a quarter each, then a class that wins by far.
 LOGITS = {
@@ -77,7 +77,8 @@ def test_energy_becomes_max_logit_as_the_temperature_falls():
     )
 
 
-@pytest.mark.parametrize("temperature", [0, -1.0, float("nan")])
-def test_a_temperature_that_is_not_positive_is_refused(temperature):
-    with pytest.raises(ValueError, match=f"temperature > 0. Received: {temperature}"):
-        score(Energy(temperature), [[1.0, 2.0]])
+@pytest.mark.parametrize("kind", [Energy, ODIN])
+@pytest.mark.parametrize("temperature", [0, -1.0, float("nan"), float("inf")])
+def test_a_temperature_that_is_not_positive_is_refused(kind, temperature):
+    with pytest.raises(ValueError, match=f"temperature > 0.* Received: temperature={temperature}"):
+        score(kind(temperature), [[1.0, 2.0]])

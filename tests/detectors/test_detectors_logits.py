@@ -233,9 +233,12 @@ def test_mcd_is_between_0_and_2():
     [
         (GEN(0.0), r"gamma in \(0, 1\]. Received: 0.0"),
         (GEN(1.5), r"gamma in \(0, 1\]. Received: 1.5"),
-        (GEN(top_classes=0), "top_classes >= 1. Received: 0"),
-        (OpenMax(tail_size=1), "tail_size >= 2 .* Received: tail_size=1, num_revised=3"),
-        (OpenMax(num_revised=0), "num_revised >= 1. Received: tail_size=20, num_revised=0"),
+        (GEN(top_classes=0), "top_classes >= 1.* Received: top_classes=0"),
+        (GEN(top_classes=2.0), "top_classes >= 1, a whole number. Received: top_classes=2.0"),
+        (OpenMax(tail_size=1), "tail_size >= 2.* Received: tail_size=1"),
+        (OpenMax(tail_size=10.0), "tail_size >= 2, a whole number. Received: tail_size=10.0"),
+        (OpenMax(num_revised=0), "num_revised >= 1.* Received: num_revised=0"),
+        (OpenMax(num_revised=2.0), "num_revised >= 1, a whole.* Received: num_revised=2.0"),
         (GODIN("h"), "scored='numerators' or 'divisor'. Received: 'h'"),
     ],
 )
@@ -245,6 +248,17 @@ def test_parameters_out_of_range_are_refused(detector, message):
         detector.fit(outputs, labels).score(outputs)
     with pytest.raises(ValueError, match="magnitude >= 0. Received: magnitude=-1"):
         _ = GODIN(magnitude=-1).input_step
+
+
+def test_whole_numbers_of_numpy_are_taken():
+    outputs, labels = two_classes()
+    for kind, params in ((GEN, {"top_classes": 2}), (OpenMax, {"tail_size": 3, "num_revised": 1})):
+        ours, theirs = (
+            kind(**{name: make(value) for name, value in params.items()})
+            .fit(outputs, labels).score(outputs)
+            for make in (int, np.int64)
+        )
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_detectors_are_built_by_name():

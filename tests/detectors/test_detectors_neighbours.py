@@ -56,12 +56,17 @@ def test_the_bank_is_a_draw_of_the_training_images_that_the_seed_decides(kind):
 
 @pytest.mark.parametrize("kind", [KNN, NNGuide])
 @pytest.mark.parametrize(
-    ("params", "received"),
-    [({"k": 0}, "0"), ({"k": 2.5}, "2.5"), ({"bank_size": 0}, "0"), ({"bank_size": -1}, "-1")],
+    ("params", "message"),
+    [
+        ({"k": 0}, "k >= 1.* Received: k=0"),
+        ({"k": 2.5}, "k >= 1.* Received: k=2.5"),
+        ({"bank_size": 0}, "bank_size >= 1.* Received: bank_size=0"),
+        ({"bank_size": 10.0}, "bank_size >= 1, a whole number. Received: bank_size=10.0"),
+        ({"bank_size": 5, "seed": -1}, "seed >= 0.* Received: seed=-1"),
+    ],
 )
-def test_neighbours_and_banks_that_cannot_be_are_refused(kind, params, received):
-    (name,) = params
-    with pytest.raises(ValueError, match=f"{name} >= 1.* Received: {received}"):
+def test_neighbours_and_banks_that_cannot_be_are_refused(kind, params, message):
+    with pytest.raises(ValueError, match=message):
         kind(**params).fit(TRAINING)
 
 

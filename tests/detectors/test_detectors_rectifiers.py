@@ -221,6 +221,7 @@ def test_the_rectifier_s_parameter_is_chosen_and_the_inner_ones_stay(inner):
         (DICE(1.0), r"sparsity in \[0, 1\). Received: 1.0"),
         (ASHP(100), r"percentile in \[0, 100\). Received: 100"),
         (SCALE(-5), r"percentile in \[0, 100\). Received: -5"),
+        (ReAct(detector="energy"), "Expected a Detector, or None.* Received: 'energy'"),
     ],
 )
 def test_parameters_out_of_range_are_refused_before_the_work(detector, message):

@@ -12,6 +12,7 @@ from tiny_models import random_images, small_network
 
 import kerasood
 from kerasood import reporting
+from kerasood.detectors import Energy
 from kerasood.evaluation.results import Results
 from kerasood.metrics import all_metrics
 from kerasood.networks.decomposed_head import DeconfHead
@@ -20,6 +21,14 @@ IMAGES, LABELS = random_images((8, 8, 3), 60), np.arange(60) % 4
 IN_DATA = {"train": (IMAGES[::-1] // 2, LABELS), "test": (IMAGES, LABELS)}
 OOD_SETS = {"dark": IMAGES[:30] // 3, "noise": random_images((8, 8, 3), 20)}
 DETECTORS = ["energy", "mahalanobis", "react+msp"]
+
+
+class Batches(keras.utils.PyDataset):
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return IMAGES[20 * index : 20 * index + 20]
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +200,10 @@ def test_networks_that_some_detectors_are_made_for(tmp_path):
         ({"detectors": [kerasood.detectors.KNN()]}, r"or \{name: Detector\}. Received: KNN\(\)"),
         ({"detectors": {"knn": "knn"}}, "Expected a Detector for 'knn'. Received: 'knn'"),
         ({"in_data": 5}, r"images \(N, H, W, 3\).*for 'test'. Received: shape=\(\)"),
-        ({"ood_sets": IMAGES}, r"or \{name: images\}. Received: an array of shape=\(60, 8, 8, 3"),
+        ({"ood_sets": IMAGES}, r"or \{name: images\}. Received: ndarray of shape=\(60, 8, 8, 3"),
+        ({"ood_sets": [IMAGES, IMAGES]}, r"or \{name: images\}. Received: list"),
+        ({"ood_sets": Batches()}, r"or \{name: images\}. Received: Batches"),
+        ({"ood_sets": None}, "names or paths of OOD sets.* Received: NoneType"),
         ({"ood_sets": {"grey": IMAGES[..., :1]}}, r"\(8, 8, 3\).*shape=\(8, 8, 1\) in 'grey'"),
         ({"ood_sets": {"x": IMAGES[:, :4]}}, r"\(8, 8, 3\).*shape=\(4, 8, 3\) in 'x'"),
         ({"model": "resnet"}, "Expected a keras.Model. Received: str for 'model'"),
@@ -199,9 +211,27 @@ def test_networks_that_some_detectors_are_made_for(tmp_path):
         ({"in_data": {"test": IMAGES}}, r"Expected \(images, labels\) for 'test'"),
         ({"in_data": {"test": (IMAGES / 255.0, LABELS)}}, "uint8 images.*dtype=float64"),
         ({"in_data": {"test": (IMAGES, LABELS[:5])}}, "one integer label per image, shape .60"),
+        (
+            {"in_data": {"test": (IMAGES[:3], LABELS[:3])}, "detectors": "gen"},
+            "at least 4 test images, .* also choose parameters, .* Received: 3 in 'test'",
+        ),
+        ({"in_data": {"test": (IMAGES[:1], LABELS[:1])}}, "at least 2 test.* Received: 1 in"),
+        (
+            {"in_data": {**IN_DATA, "calibration": IMAGES[:2]}, "detectors": "gen"},
+            "at least 3 images for calibration",
+        ),
         ({"ood_sets": {}}, "Expected OOD sets that are at hand"),
         ({"ood_sets": {"in": IMAGES}}, "none named in, train"),
         ({"ood_sets": {"train": IMAGES}}, "none named in, train"),
+        ({"ood_sets": {1: IMAGES}}, "Expected a str to name each OOD set. Received: 1"),
+        ({"model": {}}, "Expected a keras.Model, or {label: keras.Model}. Received: {}"),
+        ({"model": {1: None}}, "Expected a str to name each model. Received: 1"),
+        ({"detectors": {1: Energy()}}, "Expected a str to name each detector. Received: 1"),
+        ({"detectors": Energy()}, r"names of detectors, .* or {name: Detector}.*: Energy\(\)"),
+        ({"detectors": None}, "names of detectors, .* Received: None"),
+        ({"expected_accuracy": "0.9"}, r"expected_accuracy in \[0, 1\]. Received: .*='0.9'"),
+        ({"validation_images": 1.5}, "validation_images >= 1, a whole number. Received: .*=1.5"),
+        ({"batch_size": 2.5}, "batch_size >= 1, a whole number. Received: batch_size=2.5"),
         ({"detectors": ["enrgy"]}, "Did you mean 'energy'"),
         ({"batchsize": 3}, "Did you mean 'batch_size'"),
     ],

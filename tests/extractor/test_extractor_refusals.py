@@ -99,3 +99,8 @@ def test_features_that_are_no_vectors_are_refused():
     network = functional(*stem(), layers.Dense(3))
     with pytest.raises(ValueError, match=r"shape \(N, D\). Received: shape=\(None, 6, 6, 6\)"):
         build_extractor(network, feature_layer="stem_conv")
+
+
+def test_two_inputs_are_refused_with_preprocessing_too():
+    with pytest.raises(ValueError, match=f"{ONE}.* 2 inputs and 1 outputs of model='mine'"):
+        build_extractor(two_inputs(), preprocessing="scale_0_1")

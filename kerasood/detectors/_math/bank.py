@@ -5,7 +5,7 @@ from keras import ops
 
 from kerasood.detectors._math.distances import unit_rows
 from kerasood.detectors._math.rows import row_blocks
-from kerasood.errors import InvalidInputError
+from kerasood.errors import check_whole, check_whole_or_none
 
 # Products of rows and points that are in memory at one time: 64 MiB.
 PRODUCTS = 2**24
@@ -24,10 +24,10 @@ def bank_rows(num_images, bank_size, seed):
         slice of all, or (bank_size,) int, sorted, drawn without replacement.
 
     Raises:
-        ValueError: the size is less than 1.
+        ValueError: the size is no int >= 1, or the seed none >= 0.
     """
-    if bank_size is not None and not bank_size >= 1:
-        raise InvalidInputError(f"Expected bank_size >= 1, or None for all. Received: {bank_size}")
+    check_whole_or_none(1, bank_size=bank_size)
+    check_whole(0, seed=seed)
     if bank_size is None or bank_size >= num_images:
         return slice(None)
     return np.sort(np.random.default_rng(seed).choice(num_images, bank_size, replace=False))
@@ -41,12 +41,6 @@ def unit_bank(features):
         bank[start : start + len(block)] = unit_rows(block)
         start += len(block)
     return bank
-
-
-def check_neighbours(k):
-    """Refuses a number of neighbours that is not an int >= 1."""
-    if not (isinstance(k, int | np.integer) and k >= 1):
-        raise InvalidInputError(f"Expected k >= 1, an int. Received: {k}")
 
 
 def largest_products(rows, points, bias, k):

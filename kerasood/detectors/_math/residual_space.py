@@ -5,7 +5,7 @@ import numpy as np
 from kerasood import array_ops as ops
 from kerasood.detectors._math.distances import norms
 from kerasood.detectors._math.statistics import moments
-from kerasood.errors import InvalidInputError
+from kerasood.errors import InvalidInputError, check_whole
 
 # Smaller singular values of a float32 kernel, relative to its largest, are rounding.
 SMALLEST_SINGULAR_VALUE = 1e-6
@@ -25,9 +25,10 @@ def principal_dimension(dim, num_features):
     if dim is None:
         wide = 1000 if num_features >= 2048 else 512
         return wide if num_features >= 768 else num_features // 2
-    if not 0 <= dim < num_features:
+    check_whole(0, dim=dim)
+    if dim >= num_features:
         raise InvalidInputError(
-            f"Expected dim from 0 to {num_features - 1}, less than the features. Received: {dim}"
+            f"Expected dim from 0 to {num_features - 1}, less than the features. Received: {dim=}"
         )
     return dim
 
