@@ -3,15 +3,15 @@
 import keras
 import numpy as np
 import pytest
-from classifiers import built
-from keras import layers
+from classifiers import assert_extracts, built, functional, maps
+from keras import layers, ops
 from tiny_models import random_images
 
-from kerasood.extractor import build_extractor
+from kerasood.extractor import build_extractor, head_of, with_float_input
 from kerasood.extractor._keras import sublayers
 from kerasood.extractor.capturing_extractor import CapturingExtractor
 
-IMAGES = random_images((16, 16, 3), 4)
+IMAGES, FEW = random_images((16, 16, 3), 4), random_images((8, 8, 3), 4)
 STAGES = {"hidden/relu": (None, 4), "hidden/relu_2": (None, 6), "hidden/relu_3": (None, 8)}
 
 
@@ -89,6 +89,28 @@ def test_auto_finds_every_stage_of_a_layer_that_is_called_again(make):
         for name, stage in zip(STAGES, network.stages(IMAGES.astype("float32")), strict=True):
             expected = np.asarray(stage, "float64").mean(axis=(1, 2))
             np.testing.assert_allclose(outputs[name], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_a_nested_model_that_is_called_twice_is_rewired_once(dtype, tmp_path):
+    inside = functional(*maps(), layers.GlobalAveragePooling2D(), dtype=dtype, name="inside")
+    images = keras.Input((8, 8, 3), dtype=dtype)
+    both = layers.Concatenate()([inside(images), inside(ops.flip(images, axis=2))])
+    network = keras.Model(images, layers.Dense(5)(both), name="mine")
+    extractor = build_extractor(network, hidden_layers="auto")
+    outputs = assert_extracts(extractor, network, FEW, head_of(extractor), False)
+    maps_of = keras.Model(inside.inputs[0], inside.get_layer("stem_conv").output)
+    expected = np.mean(maps_of(FEW[:, :, ::-1]), axis=(1, 2))
+    np.testing.assert_allclose(outputs["hidden/inside/stem_conv"], expected, rtol=1e-5, atol=1e-5)
+    on_pixels = with_float_input(extractor)
+    fractions = on_pixels(FEW + np.float32(0.5))["logits"]
+    assert np.all(np.any(fractions != outputs["logits"], axis=-1))
+    for model in (extractor, on_pixels):
+        assert [id(weight) for weight in model.weights] == [id(w) for w in network.weights]
+        model.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        assert len(loaded.weights) == len(network.weights)
+        np.testing.assert_allclose(loaded(FEW)["logits"], outputs["logits"], rtol=1e-5, atol=1e-5)
 
 
 def test_the_calls_that_are_meant_survive_the_round_trip_through_a_file(tmp_path):
