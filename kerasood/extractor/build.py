@@ -81,7 +81,7 @@ def build_extractor(
     given = model
     if isinstance(model, keras.Model):
         _check_answers_alike(model)
-        given = model = with_preprocessing(model, preprocessing)
+        given = model = with_preprocessing(model, preprocessing, image_shape)
         model = in_float32(model)
         if not computes_in_float32(model):
             warnings.warn(LESS_THAN_FLOAT32.format(model.name), stacklevel=2)

@@ -19,7 +19,8 @@ class CapturingExtractor(keras.Model):
         network: keras.Model, images -> logits or probabilities (N, K).
         plan: dict of JSON values, which numbers of `sublayers(network)` do what: "image_shape",
             "dtype" that the network takes, "head", "head_call" (which of the head's calls),
-            "features" (None: the input of the head) and "hidden" {name: number}.
+            "features" (None: the input of the head), "hidden" {name: number} and "hidden_calls"
+            {name: which of that layer's calls}, without which it is the last.
 
     Input: (N, *image_shape), integers or floats. Output: {"features": (N, D), "logits": (N, K),
     "hidden/NAME": (N, C)...} float32.
@@ -54,7 +55,7 @@ class CapturingExtractor(keras.Model):
         if not keras.backend.is_float_dtype(images.dtype):
             images = ops.cast(images, self.plan["dtype"])
         plan = self.plan
-        hidden = {f"hidden/{name}": number for name, number in plan["hidden"].items()}
+        hidden, positions = plan["hidden"], plan.get("hidden_calls", {})
         others = [*hidden.values()] + ([] if plan["features"] is None else [plan["features"]])
         listened = [self._layer(number) for number in (plan["head"], *others)]
         with recorded(listened) as calls:
@@ -65,7 +66,8 @@ class CapturingExtractor(keras.Model):
             found = self._call(calls, plan["features"], -1, output)
             outputs["features"] = ops.cast(found.output, "float32")
         for name, number in hidden.items():
-            outputs[name] = self._vectors(self._call(calls, number, -1, output).output)
+            found = self._call(calls, number, positions.get(name, -1), output)
+            outputs[f"hidden/{name}"] = self._vectors(found.output)
         return outputs
 
     def with_network(self, network):

@@ -97,8 +97,8 @@ def find_layer(model, name):
 def tensors_at(model, all_located, inputs=None):
     """Tensors of one graph that the model computes, wherever they lie.
 
-    Layers are shared. Where one lies in a nested model, that model is replaced by one of the
-    same layers that has more outputs, and what follows it is called again.
+    Layers are shared. Where one lies in a nested model, that model is replaced in all its calls
+    by one of the same layers that has more outputs, and what follows it is called again.
 
     Args:
         model: keras.Model with a graph.
@@ -115,13 +115,13 @@ def tensors_at(model, all_located, inputs=None):
     for located in all_located:
         if located.calls:
             inner = TensorInGraph(located.calls[1:], located.tensor)
-            nested.setdefault(located.calls[0], []).append(inner)
-    inside = {}
+            nested.setdefault(located.calls[0].operation, []).append(inner)
+    inside, replaced = {}, {}
     for node in calls_before(model, [_outermost(located) for located in all_located]):
-        if node not in nested and not any(id(tensor) in changed for tensor in node.input_tensors):
+        wanted = nested.get(node.operation, [])
+        if not wanted and not any(id(tensor) in changed for tensor in node.input_tensors):
             continue
-        wanted = nested.get(node, [])
-        outputs = _call_again(node, changed, wanted)
+        outputs = _call_again(node, changed, wanted, replaced)
         pairs = zip(node.outputs, outputs, strict=False)
         changed.update((id(old), new) for old, new in pairs)
         for located, tensor in zip(wanted, outputs[len(node.outputs) :], strict=True):
@@ -139,19 +139,23 @@ def is_float(tensor):
     return keras.backend.is_float_dtype(tensor.dtype)
 
 
-def _call_again(node, changed, wanted):
-    """Outputs of a node on changed inputs, then those of the wanted tensors inside it."""
+def _call_again(node, changed, wanted, replaced):
+    """Outputs of a node on changed inputs, then those of the wanted tensors inside it.
+
+    A nested model is replaced once, at its first call: a graph has one model of each name.
+    """
     tensors = {id(tensor): changed.get(id(tensor), tensor) for tensor in node.input_tensors}
     args, kwargs = arguments_with(node, tensors)
     operation = node.operation
-    if has_graph(operation):
+    if has_graph(operation) and operation not in replaced:
         inputs = [
             _input_for(tensors[id(given)], own)
             for given, own in zip(node.input_tensors, operation.inputs, strict=False)
         ]
-        if wanted or any(new is not own for new, own in zip(inputs, operation.inputs, strict=True)):
-            operation = _with_outputs(operation, inputs, wanted)
-    return keras.tree.flatten(operation(*args, **kwargs))
+        same = all(new is own for new, own in zip(inputs, operation.inputs, strict=True))
+        found = operation if same and not wanted else _with_outputs(operation, inputs, wanted)
+        replaced[operation] = found
+    return keras.tree.flatten(replaced.get(operation, operation)(*args, **kwargs))
 
 
 def _with_outputs(model, inputs, all_located):

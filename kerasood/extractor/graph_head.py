@@ -201,7 +201,7 @@ def _sigmoid(operation, count):
 
 
 def _keeps_vectors(operation, output, given):
-    """True for vectors in and out of something of one input that may be affine: at least two."""
+    """True for vectors in and out, at least two, of something that may be affine."""
     shapes = output.shape, given.shape
     return (
         all(len(shape) == 2 and None not in shape[1:] for shape in shapes)
@@ -225,11 +225,17 @@ def _with_tail(model, layer, inputs, logits, passed, doubtful):
     """The FoundHead of logits that more than a Dense makes of vectors.
 
     Raises:
-        ValueError: they are not affine in these, nor in their directions.
+        ValueError: they depend on more than these vectors, or are not affine in them, nor in their
+            directions.
     """
     if len(inputs.tensor.shape) != 2 or "pooling" in passed:
         raise InvalidInputError(_refusal(doubtful[0]))
-    function = keras.Model(*tensors_at(model, [inputs, logits]))
+    ends = tensors_at(model, [inputs, logits])
+    try:
+        function = keras.Model(*ends)
+    except ValueError as error:  # not connected
+        message = f"{_refusal(doubtful[0])}, at or before which several branches meet"
+        raise InvalidInputError(message) from error
     for of_directions in (False, True):
         weights = affine_weights(
             lambda vectors: function(vectors, training=False),

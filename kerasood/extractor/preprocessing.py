@@ -169,22 +169,27 @@ def options_for(models: Sequence[keras.Model], options: DataOptions) -> DataOpti
     return options.replace(**changes)
 
 
-def with_preprocessing(model: keras.Model, preprocessing: typing.Any) -> keras.Model:
+def with_preprocessing(
+    model: keras.Model, preprocessing: typing.Any, image_shape: tuple | None = None
+) -> keras.Model:
     """A model on uint8 images that preprocesses them first; the layers of `model` are shared.
 
     Args:
         model: keras.Model on (N, H, W, C).
         preprocessing: as `Preprocessing`'s `pixels`, or a Preprocessing; None returns `model`, or
             a KerasHub task with what its own preprocessor does, which is no part of its graph.
+        image_shape: (H, W, C), for a model without a graph; by default what it was built with.
 
     Raises:
         ValueError: the model has one already or takes several inputs, or the preprocessor of a task
             does more than resize and rescale.
     """
-    shape = _image_shape(model)
+    # Others may call a layer of theirs a preprocessor.
+    is_task = hasattr(getattr(model, "preprocessor", None), "image_converter")
+    if preprocessing is None and not is_task:
+        return model
+    shape = _image_shape(model, image_shape)
     if preprocessing is None:
-        if getattr(model, "preprocessor", None) is None:
-            return model
         preprocessing, shape = _of_task(model, shape)
     if has_graph(model):
         check_single(model)
@@ -225,9 +230,11 @@ def _reaches_weights(model):
     return False
 
 
-def _image_shape(model):
+def _image_shape(model, given=None):
     if getattr(model, "inputs", None):
         return tuple(model.inputs[0].shape[1:])
+    if given is not None:
+        return tuple(given)
     shape = (model.get_build_config() or {}).get("input_shape")
     if not shape:
         raise InvalidInputError(

@@ -57,14 +57,16 @@ def plan_capture(network, image_shape, head_layer, feature_layer, hidden_layers)
     plan = {"image_shape": list(image_shape), "dtype": dtype, "head": number}
     plan |= {"head_call": head_call, "features": None}
     if feature_layer is not None:
-        layer = _called_once(calls, find_by_name(network, layers, feature_layer), feature_layer)
-        shape = _call_of(calls, layer).output.shape
+        found = find_by_name(network, layers, feature_layer)
+        shape = _called_once(calls, found, feature_layer).output.shape
         if len(shape) != 2:
             raise InvalidInputError(
                 f"Expected features of shape (N, D). Received: shape={tuple(shape)}"
             )
-        plan["features"] = _number(layers, layer)
-    return plan | {"hidden": {name: _number(layers, layer) for name, layer in hidden.items()}}
+        plan["features"] = _number(layers, found)
+    plan["hidden"] = {name: _number(layers, call.layer) for name, call in hidden.items()}
+    plan["hidden_calls"] = {name: _position(calls, call) for name, call in hidden.items()}
+    return plan
 
 
 def find_by_name(network, layers, name):
@@ -152,9 +154,7 @@ def _find_head(network, layers, calls, output, only):
     for call in calls:
         if call.layer is only or only is None and is_head(call.layer):
             if _explains(call, expected):
-                own = [other for other in calls if other.layer is call.layer]
-                position = next(i for i, other in enumerate(own) if other is call)
-                found[_number(layers, call.layer)] = position
+                found[_number(layers, call.layer)] = _position(calls, call)
     quantised = [layer.name for layer in layers if getattr(layer, "quantization_mode", None)]
     if len(found) != 1 and quantised:
         raise InvalidInputError(QUANTISED.format(quantised[-1], "fewer bits"))
@@ -199,28 +199,30 @@ def _is_any_of(expected, outputs, layer):
 
 
 def _called_once(calls, layer, name):
-    times = sum(call.layer is layer for call in calls)
-    if times != 1:
+    found = [call for call in calls if call.layer is layer]
+    if len(found) != 1:
         raise InvalidInputError(
-            f"Expected a layer called once. Received: {name!r}, called {times} times"
+            f"Expected a layer called once. Received: {name!r}, called {len(found)} times"
         )
-    return layer
+    return found[0]
 
 
 def _stages(network, calls, image_shape):
-    """{name: layer} of the last layers before each downsampling."""
+    """{name: call} of the last layers before each downsampling."""
     first = channels_first(network)
     outputs = [
-        LayerOutput(call.layer.name, channels_last(call.output.shape, first), call.layer)
+        LayerOutput(call.layer.name, channels_last(call.output.shape, first), call.layer, call)
         for call in calls
         if hasattr(call.output, "shape") and not sublayers(call.layer)
     ]
     chosen = last_of_stages(outputs, height_of((None, *image_shape)) or _ANY_SIZE)
-    return {output.name: output.operation for output in chosen}
+    return {output.name: output.located for output in chosen}
 
 
-def _call_of(calls, layer):
-    return next(call for call in calls if call.layer is layer)
+def _position(calls, call):
+    """Number of a call among those of its layer."""
+    own = [other for other in calls if other.layer is call.layer]
+    return next(number for number, other in enumerate(own) if other is call)
 
 
 def _number(layers, layer):

@@ -8,7 +8,7 @@ _PADDINGS = {"Cropping2D", "ZeroPadding2D"}  # they prepare a convolution of the
 
 
 class LayerOutput(typing.NamedTuple):
-    """One layer's output: its name, shape (N, H, W, C), and the layer or operation."""
+    """One layer's output: name, shape (N, H, W, C), layer or operation, and where it lies."""
 
     name: str
     shape: tuple
@@ -28,7 +28,7 @@ def last_of_stages(outputs, image_size, count=4):
         count: int, stages to keep at most, the last ones.
 
     Returns:
-        list of LayerOutput.
+        list of LayerOutput, whose names are unique: a later call of "relu" becomes "relu_2".
     """
     stages, learned = {}, False
     for output in outputs:
@@ -43,7 +43,7 @@ def last_of_stages(outputs, image_size, count=4):
     for _, stage in sorted(stages.items()):
         merges = [one for one in stage if type(one.operation).__name__ in _MERGES]
         chosen.append((merges or stage)[-1])
-    return chosen[-count:]
+    return _uniquely_named(chosen[-count:])
 
 
 def height_of(shape):
@@ -56,6 +56,17 @@ def channels_last(shape, channels_first):
     if len(shape) == 4 and channels_first:
         return (shape[0], *shape[2:], shape[1])
     return tuple(shape)
+
+
+def _uniquely_named(outputs):
+    named = {}
+    for one in outputs:
+        name, number = one.name, 1
+        while name in named:
+            number += 1
+            name = f"{one.name}_{number}"
+        named[name] = one._replace(name=name)
+    return list(named.values())
 
 
 def _height_and_width(shape):

@@ -3,7 +3,7 @@
 import keras
 import pytest
 from classifiers import Subclassed, functional, maps, stem, vectors_to
-from keras import layers
+from keras import layers, ops
 
 from kerasood.extractor.build import (
     build_extractor,
@@ -19,6 +19,14 @@ def two_outputs():
     vectors = keras.Input((4,))
     heads = [layers.Dense(3)(vectors), layers.Dense(2)(vectors)]
     return keras.Model(vectors, heads, name="mine")
+
+
+def branches(merge):
+    """Logits that several features make together."""
+    images = keras.Input((8, 8, 3))
+    one = functional(*stem(), layers.Dense(3), dtype="float32", name="one")
+    other = functional(*stem(), layers.Dense(3), dtype="float32", name="other")
+    return keras.Model(images, merge(one, other, images), name="mine")
 
 
 class Doubled(layers.Dense):
@@ -80,6 +88,16 @@ REFUSED = {
         ),
         HEAD,
         "of class Conv2D with activation='softmax'",
+    ),
+    "a sum of two heads": (
+        lambda: branches(lambda one, other, x: layers.Add(name="sum")([one(x), other(x)])),
+        HEAD,
+        "'sum' of class Add, at or before which several branches meet",
+    ),
+    "a mean over flips": (
+        lambda: branches(lambda one, _, x: (one(x) + one(ops.flip(x, axis=2))) / 2),
+        HEAD,
+        "of class TrueDivide, at or before which several branches meet",
     ),
     "sequences": (
         lambda: functional(layers.Dense(3), dtype="float32", shape=(5, 4)),

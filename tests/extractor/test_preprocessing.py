@@ -3,7 +3,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
-from classifiers import Subclassed, functional
+from classifiers import Subclassed, built, functional
 from keras import layers
 from tiny_models import random_images
 
@@ -191,6 +191,29 @@ def test_a_task_whose_preprocessor_does_more_is_refused():
         with pytest.raises(ValueError, match="a function of keras.ops in preprocessing=.*no part"):
             build_extractor(network)
     build_extractor(network, preprocessing=lambda images: images / 32)
+
+
+class Prepared(Subclassed):
+    """A model whose `call` uses what it names a preprocessor, and that says it is built."""
+
+    def __init__(self):
+        super().__init__()
+        self.preprocessor = keras.Sequential([layers.Rescaling(1 / 255)])
+        self.built = True
+
+    def call(self, images, training=None):
+        return super().call(255 * self.preprocessor(images), training)
+
+
+@pytest.mark.parametrize("preprocessing", [None, "none"])
+def test_a_preprocessor_that_the_call_uses_is_a_layer_as_any_other(preprocessing):
+    network = built(Prepared())
+    extractor = build_extractor(network, image_shape=(8, 8, 3), preprocessing=preprocessing)
+    expected = network.predict(IMAGES.astype("float32"), verbose=0)
+    found = extractor.predict(IMAGES, verbose=0)["logits"]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match="built by a call on images.*of class Prepared"):
+        build_extractor(network, preprocessing=preprocessing)
 
 
 @pytest.mark.parametrize("scale", [1, 255])
