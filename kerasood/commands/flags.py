@@ -78,9 +78,12 @@ def from_flags(config_class, flag_values=flags.FLAGS):
         for field in dataclasses.fields(config_class)
         if "fields" not in field.metadata
     }
-    preset = PRESETS.get(values.get("dataset"), {})
     given = {name for name in values if flag_values[name].present}
-    values |= {name: value for name, value in preset.items() if name not in given}
+    for name in given:
+        _check_given(name, values[name], flag_values[name].present)
+    preset = PRESETS.get(values.get("dataset"), {})
+    if preset.keys() <= values.keys():  # a training's; others have a --batch_size of their own
+        values |= {name: preset[name] for name in preset.keys() - given}
     hints = typing.get_type_hints(config_class)
     nested = {
         field.name: _given(from_flags(field.metadata["fields"](), flag_values))
@@ -97,6 +100,22 @@ def from_flags(config_class, flag_values=flags.FLAGS):
     if hasattr(config, "check_given"):
         config.check_given(given)
     return config
+
+
+def _check_given(name, value, times):
+    """Refuses what an unset shell variable leaves, and a list of which only the last would count.
+
+    Args:
+        name: of the flag.
+        value: as parsed.
+        times: int, how often it was given.
+    """
+    if value in ("", []) or (isinstance(value, list) and "" in value):
+        raise InvalidInputError(f"Expected a value for --{name}. Received: an empty one")
+    if isinstance(value, list) and times > 1:
+        raise InvalidInputError(
+            f"Expected --{name} once, its values comma-separated. Received: it {times} times"
+        )
 
 
 def _given(options):

@@ -1,5 +1,7 @@
 """The decision that an evaluation leads to: the detector to take, and what fine-tuning did."""
 
+import numpy as np
+
 from kerasood.evaluation.means import spread
 from kerasood.reporting.findings import Findings, Group, count_of_sets, percent
 
@@ -10,22 +12,20 @@ def best_pair(findings: Findings) -> tuple[Group, str] | None:
     """The group and detector to take; None where nothing was measured.
 
     The detector is the one that was chosen without the OOD sets, where there is such a choice;
-    otherwise the one with the lowest mean FPR95 over the sets of the first role.
+    otherwise the one with the lowest mean FPR95 over the sets of the first role, of several such
+    the one with the highest AUROC.
     """
     if not findings.roles or not findings.groups:
         return None
     role = findings.roles[0]
     chosen = findings.results.get("chosen", {}).get("detector")
-
-    def fpr95(pair):
-        return findings.number(*pair, "role", role, "fpr95")["mean"]
-
     pairs = [
         (group, detector)
         for group in findings.groups
         for detector in ([chosen] if chosen else findings.ranked(group, role)[:1])
     ]
-    return min((pair for pair in pairs if fpr95(pair) is not None), key=fpr95, default=None)
+    best = min(pairs, key=lambda pair: findings.rank(*pair, role))
+    return best if np.isfinite(findings.rank(*best, role)[0]) else None
 
 
 def decision(findings: Findings) -> list[str]:
@@ -45,7 +45,7 @@ def decision(findings: Findings) -> list[str]:
 
 
 def comparison_sentences(findings: Findings) -> list[str]:
-    """The effect of each family's fine-tuning, for better or worse, against its own base."""
+    """The effect of each family's fine-tuning against its own base; others side by side."""
     return [line for family in findings.families for line in _family_sentences(findings, family)]
 
 
@@ -64,8 +64,15 @@ def _flags(findings: Findings, group: Group, detector: str) -> str:
             fpr95 = findings.number(group, detector, "set", entry["name"], "fpr95")["mean"]
             share = None if fpr95 is None else 1 - fpr95
         if share is not None:
-            parts.append(f"{100 * share:.0f} % of {entry['title']}")
+            parts.append(f"{_whole_percent(share)} % of {entry['title']}")
     return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
+
+
+def _whole_percent(share: float) -> str:
+    """A share in whole percents; 0 and 100 stand for none and all alone."""
+    if share in (0, 1) or 0.01 <= share <= 0.99:
+        return f"{100 * share:.0f}"
+    return f"{min(max(100 * share, 0.1), 99.9):.1f}"
 
 
 def _chosen_by(findings: Findings, group: Group, detector: str) -> str:
@@ -77,12 +84,14 @@ def _chosen_by(findings: Findings, group: Group, detector: str) -> str:
     if number < 2 and len(findings.groups) < 2:
         return ""
 
-    def shown(name):
-        return [percent(findings.number(group, name, "role", role, metric)["mean"])
+    def shown(*pair):
+        return [percent(findings.number(*pair, "role", role, metric)["mean"])
                 for metric in ("fpr95", "auroc")]
 
     level = [
-        name for name in findings.detectors if name != detector and shown(name) == shown(detector)
+        name if each is group else f"{name} on {each.label}"
+        for each in findings.groups for name in findings.detectors
+        if (each, name) != (group, detector) and shown(each, name) == shown(group, detector)
     ]
     named = ", ".join(level) if len(level) <= _LISTED else f"{len(level)} others"
     beside = f", level with {named}" if level else ""
@@ -94,7 +103,7 @@ def _chosen_by(findings: Findings, group: Group, detector: str) -> str:
 
 
 def _family_sentences(findings: Findings, family: list[Group]) -> list[str]:
-    """The base of a family, then what each other group changes."""
+    """The first of a family, then what each fine-tune changes, or how each other model does."""
     if not findings.roles:
         return []
     role, (first, *others) = findings.roles[0], family
@@ -102,31 +111,33 @@ def _family_sentences(findings: Findings, family: list[Group]) -> list[str]:
     sets = count_of_sets(len(findings.of_role(role)), role)
     if before["fpr95"]["mean"] is None:
         return [f"{first.label} has no result on {sets}."]
-    does = f"accepts {_text(before['fpr95'])} % of OOD images at 95 % ID recall"
+    does, of = "accepts", "OOD images at 95 % ID recall"
     if findings.positive == "out":
-        does = f"flags {_text(before['fpr95'])} % of ID images at 95 % OOD recall"
-    start = (
-        f"{first.title} {does} (mean of {sets}, {findings.primary}; AUROC "
-        f"{_text(before['auroc'])}, accuracy {_text(before['accuracy'])} %)."
-    )
-    return [start, *filter(None, (_change(findings, family, group, role) for group in others))]
+        does, of = "flags", "ID images at 95 % OOD recall"
+    lines = [
+        f"{first.title} {does} {_text(before['fpr95'])} % of {of} (mean of {sets}, "
+        f"{findings.primary}; {_beside(before)})."
+    ]
+    for group in others:
+        after = _mean(findings, group, role)
+        if after["fpr95"]["mean"] is not None:
+            moved = _moved(findings, family, group, role) if group.is_tuned else does
+            lines.append(f"{group.title} {moved} {_text(after['fpr95'])} % ({_beside(after)}).")
+    return lines
 
 
-def _change(findings: Findings, family: list[Group], group: Group, role: str) -> str:
-    before, after = (_mean(findings, each, role) for each in (family[0], group))
-    if after["fpr95"]["mean"] is None:
-        return ""
+def _beside(mean: dict) -> str:
+    return f"AUROC {_text(mean['auroc'])}, accuracy {_text(mean['accuracy'])} %"
+
+
+def _moved(findings: Findings, family: list[Group], group: Group, role: str) -> str:
     pairs = _pairs(findings, family, group, role)
     change = spread([round(100 * new, 2) - round(100 * old, 2) for old, new in pairs])
     size = f"{abs(change['mean']):.2f}"
     size += "" if change["std"] is None else f" ± {change['std']:.2f}"
-    moved = f"{'lowers' if change['mean'] < 0 else 'raises'} this by {size} points to"
     if abs(change["mean"]) < 0.005:
-        moved = "leaves this at"
-    return (
-        f"{group.title} {moved} {_text(after['fpr95'])} % "
-        f"(AUROC {_text(after['auroc'])}, accuracy {_text(after['accuracy'])} %)."
-    )
+        return "leaves this at"
+    return f"{'lowers' if change['mean'] < 0 else 'raises'} this by {size} points to"
 
 
 def _pairs(findings: Findings, family: list[Group], group: Group, role: str) -> list[tuple]:

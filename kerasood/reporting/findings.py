@@ -58,6 +58,11 @@ class Group:
     bases: tuple[str | None, ...]
 
     @property
+    def is_tuned(self) -> bool:
+        """True where its models came from others."""
+        return any(self.bases)
+
+    @property
     def title(self) -> str:
         return f"{self.label}, n = {len(self.models)}" if len(self.models) > 1 else self.label
 
@@ -102,9 +107,9 @@ class Findings:
     def families(self) -> list[list[Group]]:
         """Groups that are compared with each other: a base first, then what came from it.
 
-        Where no model says where it came from, all are compared with the first.
+        Where no model says where it came from, all stand side by side.
         """
-        if all(base is None for group in self.groups for base in group.bases):
+        if not any(group.is_tuned for group in self.groups):
             return [self.groups] if self.groups else []
         home = {key: group for group in self.groups for key in group.models}
         families: dict[str, list[Group]] = {}
@@ -152,16 +157,20 @@ class Findings:
         shares = [entry["flagged"].get(set_name) for entry in entries if entry]
         return float(np.mean(shares)) if shares and None not in shares else None
 
-    def ranked(self, group: Group, role: str) -> list[str]:
-        """The detectors by their mean FPR95 over the sets of a role, the best first."""
-        def key(detector):
-            fpr95, auroc = (
-                self.number(group, detector, "role", role, metric)["mean"]
-                for metric in ("fpr95", "auroc")
-            )
-            return (np.inf, 0) if fpr95 is None else (round(fpr95, 4), -auroc)
+    def rank(self, group: Group, detector: str, role: str) -> tuple[float, float]:
+        """A key to sort by, the best first: mean FPR95 as printed over a role's sets, then AUROC.
 
-        return sorted(self.detectors, key=key)
+        It is infinite where there is no such mean.
+        """
+        fpr95, auroc = (
+            self.number(group, detector, "role", role, metric)["mean"]
+            for metric in ("fpr95", "auroc")
+        )
+        return (np.inf, 0) if fpr95 is None else (round(fpr95, 4), -auroc)
+
+    def ranked(self, group: Group, role: str) -> list[str]:
+        """The detectors, the best first; see `rank`."""
+        return sorted(self.detectors, key=lambda detector: self.rank(group, detector, role))
 
     def notes(self) -> list[tuple[str, str]]:
         """Title and note of every set that has a note: stand-ins, sets too small for a draw."""

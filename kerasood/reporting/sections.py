@@ -79,10 +79,12 @@ def summary(results: dict) -> list:
 
 
 def comparisons(findings: Findings, start: str = "") -> list:
-    """A table per family: every metric with base and fine-tunes beside each other."""
+    """A table per family: every metric with its models beside each other."""
     blocks = []
     for family in findings.families if findings.sets else ():
-        beside = "Before and after" if len(family) > 1 else family[0].label
+        tuned = any(group.is_tuned for group in family[1:])
+        several = "Before and after" if tuned else "Side by side"
+        beside = several if len(family) > 1 else family[0].label
         blocks += [Heading(f"{start}{beside}: {findings.primary}"), _comparison(findings, family)]
     if blocks and any(len(group.models) > 1 for group in findings.groups):
         blocks.append(Text((f"Over training seeds. {SPREAD}",), "quiet"))

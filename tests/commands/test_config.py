@@ -6,6 +6,7 @@ from absl import flags
 from kerasood.commands.common import spelled_for_absl
 from kerasood.commands.flags import define_flags, from_flags
 from kerasood.config import ConvertConfig, EvaluateConfig
+from kerasood.errors import InvalidInputError
 from kerasood.export import ExportConfig
 from kerasood.training import planning
 from kerasood.training.config import TrainConfig, stage_config, train_config
@@ -80,6 +81,32 @@ def test_lists_are_separated_by_commas():
     assert (config.run, config.ood) == (("a", "b/c"), ("svhn", "mine=x/y"))
     assert parsed(EvaluateConfig, "--run=a").run == ("a",)
     assert parsed(EvaluateConfig).run == ()
+
+
+@pytest.mark.parametrize("config_class", CONFIGS)
+def test_an_empty_value_is_refused(config_class):
+    for field in plain_fields(config_class):
+        if field.default in (True, False) or field.metadata["choices"]:
+            continue
+        with pytest.raises((flags.IllegalFlagValueError, InvalidInputError), match=field.name):
+            parsed(config_class, f"--{field.name}=")
+
+
+@pytest.mark.parametrize("argument", ["--run=", "--run=a,", "--ood=,", "--model=", "--data_dir="])
+def test_an_empty_value_is_answered_in_a_line(argument):
+    with pytest.raises(InvalidInputError, match="Expected a value for --.*Received: an empty one"):
+        parsed(EvaluateConfig, argument)
+
+
+def test_a_list_given_twice_is_refused_and_not_cut():
+    with pytest.raises(InvalidInputError, match="Expected --ood once.*Received: it 2 times"):
+        parsed(EvaluateConfig, "--ood=svhn", "--ood=isun")
+    assert parsed(EvaluateConfig, "--seed=2", "--seed=3").seed == 3
+
+
+def test_a_preset_is_of_a_training_alone():
+    assert parsed(EvaluateConfig, "--model=a.keras", "--dataset=digits").dataset == "digits"
+    assert parsed(ExportConfig, "--model=a.keras", "--dataset=digits").batch_size is None
 
 
 def test_a_preset_fills_what_no_flag_gives():

@@ -44,7 +44,8 @@ def example(num_models=2, sets=SETS, protocol="full", num_in=400, num_out=150):
         "dataset": {"name": "cifar10", "title": "CIFAR-10", "split": "test", "num_images": num_in},
         "protocol": protocols.PROTOCOLS[protocol].to_json(),
         "models": [
-            {"key": key, "label": label, "accuracy": accuracy, "description": f"WRN-16-2, {key}"}
+            {"key": key, "label": label, "accuracy": accuracy, "description": f"WRN-16-2, {key}",
+             "base": None if key == "base" else "base"}
             for key, label, accuracy, _ in models
         ],
         "sets": described,
