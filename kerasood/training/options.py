@@ -129,7 +129,7 @@ class TrainConfig(ReadsData):
         check_not_negative(**{name: getattr(self, name) for name in names})
         check_fraction(momentum=self.momentum)
 
-    def check_given(self, names):
+    def check_given(self, names: set) -> None:
         """Refuses flags of the stage that is not trained.
 
         Args:
