@@ -5,6 +5,7 @@ the extractors, and nowhere else.
 """
 
 import collections
+import inspect
 
 import keras
 
@@ -98,6 +99,15 @@ def draws_at_inference(node):
         return False
     if sublayers(layer):
         return False
-    training = {k: value for k, value in node.arguments.kwargs.items() if k == "training"}
-    ones = keras.ops.ones([size or 8 for size in node.input_tensors[0].shape])
-    return bool(keras.ops.any(layer(ones, **training) != layer(ones, **training)))
+    training = node.arguments.kwargs.get("training", False)
+    default = inspect.signature(layer.call).parameters.get("training")
+    if default is not None and default.default is True:
+        # As layers that augment images: calls that say nothing of it look alike, and it is off
+        # in `predict`.
+        training = False
+    # Pixels of either range, each its own value, since a flip moves them. It may also do nothing:
+    # hence five answers.
+    shape = [size or 8 for size in node.input_tensors[0].shape]
+    pixels = keras.ops.exp(keras.random.uniform(shape, -4, 5.5, seed=0))
+    first = layer(pixels, training=training)
+    return any(bool(keras.ops.any(layer(pixels, training=training) != first)) for _ in range(4))

@@ -137,14 +137,37 @@ def own_call():
     return model
 
 
+def augmented(layer):
+    return functional(layer, layers.Flatten(), layers.Dense(4))
+
+
+class OwnFlip(layers.RandomFlip):
+    def call(self, images, training=None):
+        return super().call(images, training=training)
+
+
+class OwnContrast(layers.RandomContrast):
+    def call(self, images, training=None):
+        return super().call(images, training=training)
+
+
+@pytest.mark.parametrize("make", [layers.RandomFlip, lambda: layers.RandomBrightness(0.3)])
+def test_augmentation_that_stops_at_inference_is_taken(make):
+    network = augmented(make())
+    found = build_extractor(network, preprocessing="none").predict(IMAGES, verbose=0)["logits"]
+    np.testing.assert_allclose(found, network.predict(IMAGES, verbose=0), rtol=1e-4, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     "make",
     [
         lambda: ending_in(lambda x: layers.Dropout(0.5)(x, training=True), layers.Dense(4)),
         lambda: ending_in(AlwaysDropout(0.5), layers.Dense(4)),
         own_call,
+        lambda: augmented(lambda x: OwnFlip()(x, training=True)),
+        lambda: augmented(lambda x: OwnContrast(0.3)(x, training=True)),
     ],
-    ids=["training=True", "a subclass", "a call of its own"],
+    ids=["training=True", "a subclass", "a call of its own", "flips", "contrast"],
 )
 def test_dropout_that_stays_on_is_named(make):
     with pytest.raises(ValueError, match="random numbers at inference, of .*training=True"):
