@@ -6,6 +6,7 @@ from kerasood.data.decoding import RESIZINGS
 from kerasood.data.options import DataOptions
 from kerasood.errors import (
     InvalidInputError,
+    check_not_negative,
     check_positive,
     check_positive_or_none,
     check_share,
@@ -105,6 +106,7 @@ class EvaluateConfig(OwnModel, ReadsData):
     def __post_init__(self):
         check_positive(validation_images=self.validation_images)
         check_positive_or_none(batch_size=self.batch_size)
+        check_not_negative(seed=self.seed)
         check_share(tpr=self.tpr)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from kerasood import thresholds
 from kerasood.errors import (
     InvalidInputError,
+    check_not_negative,
     check_positive,
     check_positive_or_none,
     check_share,
@@ -26,7 +27,7 @@ class Settings:
     Args:
         protocol: Protocol, or its name; all images of every set, once, by default.
         tpr: float in (0, 1), target of the thresholds.
-        seed: int, of the draws, the division of images and the generated outliers.
+        seed: int >= 0, of the draws, the division of images and the generated outliers.
         batch_size: int, images in a forward pass; None for 250, and fewer of large ones.
         tune: whether detectors with a grid choose their parameters on generated outliers.
         validation_images: int, in-distribution images they are chosen on, and of every kind of
@@ -45,6 +46,7 @@ class Settings:
             object.__setattr__(self, "protocol", protocols.find(self.protocol or "full"))
         check_positive(validation_images=self.validation_images)
         check_positive_or_none(batch_size=self.batch_size)
+        check_not_negative(seed=self.seed)
         check_share(tpr=self.tpr)
 
 
