@@ -62,7 +62,7 @@ def main(config):
                 if timing.ratio is not None and timing.ratio[1] > config.largest_ratio:
                     missed.append(f"{name} takes {timing.ratio[1]:.2f} times as long to {task}")
     if peer is None:
-        console.print(f"\nno peer to compare with: {HOW_TO_GET_IT}", markup=False)
+        console.print(f"\nno peer to compare with: {HOW_TO_GET_IT}")
     if missed:
         sys.exit(f"slower than pytorch-ood: {'; '.join(missed)}")
 

@@ -73,7 +73,7 @@ def main(config):
         for name in list(paths)[1:]:
             costs[name] = measured(bare, _way(paths[name], config), config.rounds)
             more = (_bytes(paths[name]) - _bytes(paths[LOGITS])) / 1000
-            console.print(table_row(name, more, costs[name]), markup=False)
+            console.print(table_row(name, more, costs[name]))
     low, _, high = costs[LOGITS_AGAIN]
     noise = max(abs(low), abs(high))
     if "energy" in costs and costs["energy"][1] > config.largest_cost + noise:

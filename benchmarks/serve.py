@@ -56,7 +56,7 @@ def main(config):
     console.print(f"WRN-{config.depth}-{config.width}, {config.threads} threads")
     for batch_size, of_batch in seconds.items():
         console.print(f"\nbatch {batch_size}, {config.rounds} rounds")
-        console.print(table(of_batch, batch_size), markup=False)
+        console.print(table(of_batch, batch_size))
 
 
 def write_artefacts(config, folder):

@@ -113,7 +113,7 @@ def measure(names, config):
             if line == "ready":
                 workers[name] = worker
             else:
-                console.print(f"{name} {line}", markup=False)
+                console.print(f"{name} {line}")
         seconds = {name: np.zeros((config.rounds, 2)) for name in workers}
         for number in range(config.rounds):
             for name in sorted(workers, reverse=number % 2 == 1):

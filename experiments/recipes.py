@@ -135,7 +135,7 @@ def main(config):
     rows = compared(networks, run.config.dataset, config)
     text = table(TITLES, rows, right=range(2, len(TITLES)))
     write_text(pathlib.Path(config.out) / "table.md", text + "\n")
-    console.print(text, markup=False)
+    console.print(text)
 
 
 def fine_tuned(name, run, config):

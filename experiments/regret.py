@@ -60,7 +60,7 @@ def main(config):
         if not path.exists():
             write_json(path, measure_network(name, config))
         measured.append(read_json(path))
-    console.print(judged(measured, SHIPPED), markup=False)
+    console.print(judged(measured, SHIPPED))
 
 
 def measure_network(name, config):

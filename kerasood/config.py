@@ -100,6 +100,7 @@ class EvaluateConfig(OwnModel, ReadsData):
     def __post_init__(self):
         check_whole(1, validation_images=self.validation_images)
         check_whole_or_none(1, batch_size=self.batch_size)
+        check_whole(0, seed=self.seed)
         check_share(tpr=self.tpr)
 
 

@@ -11,7 +11,7 @@ from kerasood.data.options import DataOptions
 from kerasood.errors import check_fraction
 from kerasood.evaluation.image_checks import check_shapes
 from kerasood.evaluation.measure import Settings
-from kerasood.evaluation.ood_sets import open_sets, size_note
+from kerasood.evaluation.ood_sets import open_sets, own_sets, size_note
 from kerasood.evaluation.subject import subjects_of
 from kerasood.logs import log
 from kerasood.names import choose
@@ -79,7 +79,7 @@ def benchmark(
             log.warning("%s: %s", name, note)
     return evaluate_subjects(
         subjects, dataset, sources, missing, detectors, settings, progress=progress_of(verbose),
-        expected_accuracy=expected_accuracy,
+        expected_accuracy=expected_accuracy, own_sets=own_sets(ood_sets),
     )
 
 

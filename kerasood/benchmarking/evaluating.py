@@ -23,7 +23,7 @@ from kerasood.names import check_keys
 def evaluate_subjects(
     subjects, dataset, sources, missing, detectors, settings, *,
     detectors_of=None, overlaps=None, groups=(), roles=None, known=None, progress=None,
-    expected_accuracy=None,
+    expected_accuracy=None, own_sets=(),
 ):
     """Measures every subject on every OOD set.
 
@@ -41,6 +41,7 @@ def evaluate_subjects(
         known: {subject key: Measured} of subjects that were measured before; added to.
         progress: see `SubjectOutputs`.
         expected_accuracy: float or None, see `benchmark`.
+        own_sets: names, see `kerasood.evaluation.ood_sets.own_sets`.
 
     Returns:
         Benchmark.
@@ -70,7 +71,9 @@ def evaluate_subjects(
     sets = []
     for name, source in sources.items():
         warnings = overlaps(name) if overlaps else ()
-        entry = set_entry(name, source, dataset, num_in, settings.protocol, warnings)
+        entry = set_entry(
+            name, source, dataset, num_in, settings.protocol, warnings, name in own_sets
+        )
         sets.append({**entry, "role": (roles or {}).get(name, entry["role"])})
     measured = {subject.key: measured[subject.key] for subject in subjects}
     return Benchmark(

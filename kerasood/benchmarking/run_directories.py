@@ -12,7 +12,7 @@ from kerasood.detectors.saving import save_detector
 from kerasood.errors import InvalidInputError
 from kerasood.evaluation.calibration import store_choice, store_thresholds
 from kerasood.evaluation.measure import Settings
-from kerasood.evaluation.ood_sets import open_sets, overlaps_with
+from kerasood.evaluation.ood_sets import open_sets, overlaps_with, own_sets
 from kerasood.evaluation.run_subjects import compared_subjects, options_of_runs, seed_groups
 from kerasood.files import check_writable
 from kerasood.logs import log
@@ -58,7 +58,7 @@ def benchmark_runs(
     found = evaluate_subjects(
         subjects, dataset, sources, missing, detectors, settings,
         overlaps=lambda name: overlaps_with(runs, name), groups=seed_groups(runs, subjects),
-        progress=progress_of(verbose),
+        progress=progress_of(verbose), own_sets=own_sets(ood_sets),
     )
     page = found.report(folder)
     for run in runs:

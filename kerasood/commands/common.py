@@ -16,10 +16,12 @@ from kerasood.commands.flags import define_flags, flag_names, from_flags
 from kerasood.errors import InvalidInputError, KerasoodError
 from kerasood.logs import log
 
-console = Console(highlight=False, soft_wrap=True)
+# What is printed holds names from outside, whose brackets and colons are theirs.
+_PLAIN = {"highlight": False, "soft_wrap": True, "markup": False, "emoji": False}
+console = Console(**_PLAIN)
 if not console.is_terminal:
     console.width = 100
-_errors = Console(highlight=False, soft_wrap=True, stderr=True)
+_errors = Console(**_PLAIN, stderr=True)
 
 
 def run_command(config_class, command, described=None):
@@ -75,7 +77,7 @@ def show_log():
 class _ConsoleHandler(python_logging.Handler):
     def emit(self, record):
         style = "yellow" if record.levelno >= python_logging.WARNING else None
-        console.print(record.getMessage(), style=style, markup=False)
+        console.print(record.getMessage(), style=style)
 
 
 def _import_modules(arguments):
@@ -113,7 +115,7 @@ def errors_as_lines(debug=False):
         # Errors of the operating system come as "[Errno 2] No such file or directory: 'x'".
         message = str(error).removeprefix(f"[Errno {getattr(error, 'errno', None)}] ")
         line = " ".join(message.split())
-        _errors.print(f"error: {line}", style="red", markup=False)
+        _errors.print(f"error: {line}", style="red")
         sys.exit(1)
 
 
@@ -124,7 +126,7 @@ def image_progress():
     Silent where the output is no terminal.
     """
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

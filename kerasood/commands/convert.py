@@ -36,7 +36,6 @@ def convert(config):
         f"{network.count_params():,} parameters; pixels 0-255 minus {_in_brackets(config.mean)} "
         f"over {_in_brackets(config.std)}\nsaved {out}\n"
         f"fine-tune it with: python train.py --stage=finetune --init={out}",
-        markup=False,
     )
     return out
 

@@ -6,6 +6,7 @@ import time
 import numpy as np
 from absl import app, flags
 from rich.table import Table
+from rich.text import Text
 
 from kerasood.commands.common import console
 from kerasood.commands.evaluate import evaluate
@@ -52,18 +53,18 @@ def main(_):
     )
     _step(4, "a few images through the exported files")
     _print_answers(exported)
-    console.rule("[bold]What to do[/]", align="left")
+    console.rule(Text("What to do", "bold"), align="left")
     for line in decision(findings):
-        console.print(line, markup=False, highlight=False)
+        console.print(line)
     _print_promise(findings.threshold(group.models[0], detector))
     _print_method(findings)
     console.print(f"\nreport      {page}\nexported    {exported.folder}\n")
-    console.print(NEXT, highlight=False)
+    console.print(NEXT)
     console.print(f"\neverything took {time.monotonic() - start:.0f} s")
 
 
 def _step(number, command):
-    console.rule(f"[bold]{number}/4[/] {command}", align="left")
+    console.rule(Text.assemble((f"{number}/4", "bold"), f" {command}"), align="left")
 
 
 def _print_answers(exported):

@@ -1,5 +1,7 @@
 """`python -m export`: a run's model, detector and threshold as files for other runtimes."""
 
+from rich.text import Text
+
 from kerasood.commands.common import console
 from kerasood.export import ExportMismatch, describe_signature, export_run, verify_export
 from kerasood.export.checks.conversion import conversion_table
@@ -18,13 +20,13 @@ def export(config):
         return verify(config.verify)
     exported = export_run(config)
     for name, path in exported.paths.items():
-        console.print(f"\n[bold]{name}[/] {path}")
-        console.print(str(exported.reports[name]), markup=False)
-        console.print(describe_signature(path), markup=False)
+        console.print(Text.assemble("\n", (name, "bold"), f" {path}"))
+        console.print(str(exported.reports[name]))
+        console.print(describe_signature(path))
     for note in exported.notes.values():
-        console.print(f"\n{note}", markup=False)
+        console.print(f"\n{note}")
     if exported.conversion:
-        console.print(f"\n{conversion_table(exported.conversion)}", markup=False)
+        console.print(f"\n{conversion_table(exported.conversion)}")
     return exported
 
 
@@ -44,4 +46,4 @@ def print_verified(results):
         differs = isinstance(result, ExportMismatch)
         style = "red" if differs else "yellow" if isinstance(result, str) else None
         said = "differs: " if differs else ""
-        console.print(f"{name}: {said}{result}", style=style, markup=False)
+        console.print(f"{name}: {said}{result}", style=style)

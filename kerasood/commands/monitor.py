@@ -29,7 +29,7 @@ def run(config):
         write_text(config.html, page(found))
     if config.prometheus:
         write_text(config.prometheus, prometheus(found))
-    console.print(str(found), style="red" if found.drifted else None, markup=False)
+    console.print(str(found), style="red" if found.drifted else None)
     return found
 
 

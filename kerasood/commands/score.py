@@ -26,5 +26,5 @@ def score(config):
     summary = score_files(
         model, list(images), out, verbose=int(console.is_terminal), **fields
     )
-    console.print(f"{summary}\nrows: {out}", markup=False)
+    console.print(f"{summary}\nrows: {out}")
     return summary

@@ -21,7 +21,7 @@ class Settings:
     Args:
         protocol: Protocol, or its name; all images of every set, once, by default.
         tpr: float in (0, 1), target of the thresholds.
-        seed: int, of the draws, the division of images and the generated outliers.
+        seed: int >= 0, of the draws, the division of images and the generated outliers.
         batch_size: int, images in a forward pass; None for 250, and fewer of large ones.
         tune: whether detectors with a grid choose their parameters on generated outliers.
         validation_images: int, in-distribution images they are chosen on, and of every kind of
@@ -40,6 +40,7 @@ class Settings:
             object.__setattr__(self, "protocol", protocols.find(self.protocol or "full"))
         check_whole(1, validation_images=self.validation_images)
         check_whole_or_none(1, batch_size=self.batch_size)
+        check_whole(0, seed=self.seed)
         check_share(tpr=self.tpr)
 
 

@@ -7,6 +7,7 @@ from kerasood.data import registry, roles
 from kerasood.data.adapters import as_source
 from kerasood.data.division import OOD_SPLIT
 from kerasood.data.open import open_available
+from kerasood.data.source import ImageSource
 from kerasood.errors import InvalidInputError
 from kerasood.names import check_keys
 
@@ -121,7 +122,21 @@ def _opened(name, value, options):
     return source
 
 
-def set_entry(name, source, dataset, num_in, protocol, overlaps=()):
+def own_sets(ood_sets):
+    """Names of registered sets that were given to other images: a set of str.
+
+    Args:
+        ood_sets: see `open_sets`.
+    """
+    return {
+        name
+        for name, value in _by_name(ood_sets).items()
+        if name in registry.DATASETS
+        and name != (value.name if isinstance(value, ImageSource) else str(value))
+    }
+
+
+def set_entry(name, source, dataset, num_in, protocol, overlaps=(), own=False):
     """The entry of results["sets"]; its note is what a reader of its numbers must know.
 
     Args:
@@ -131,9 +146,13 @@ def set_entry(name, source, dataset, num_in, protocol, overlaps=()):
         num_in: int, number of in-distribution test images.
         protocol: Protocol.
         overlaps: str per model that was trained on images of this set.
+        own: bool, whether a registered name was given to other images, see `own_sets`.
     """
-    spec = registry.DATASETS.get(name)
-    notes = [roles.count_note(name, source.num_images)]
+    spec = None if own else registry.DATASETS.get(name)
+    known_as = f"own {name}" if own else name
+    notes = [roles.count_note(known_as, source.num_images)]
+    if own:
+        notes.append(f"the user's own images, not {registry.DATASETS[name].title}")
     notes += [protocol.note(num_in, source.num_images), size_note(source)]
     if spec is not None and spec.stand_in_for:
         notes.append(f"stand-in for {spec.stand_in_for}, not that set")
@@ -142,7 +161,7 @@ def set_entry(name, source, dataset, num_in, protocol, overlaps=()):
     return {
         "name": name,
         "title": spec.title if spec is not None else name,
-        "role": protocol.role(name, dataset),
+        "role": protocol.role(known_as, dataset),
         "num_images": source.num_images,
         "published_images": spec.published_images if spec is not None else None,
         "note": "; ".join(note for note in (*notes, *overlaps) if note),

@@ -4,7 +4,16 @@ import dataclasses
 import typing
 
 from kerasood.config import BATCH_SIZE, OwnModel, ReadsData, option
-from kerasood.errors import check_positive, check_share, check_whole, check_whole_or_none
+from kerasood.errors import (
+    InvalidInputError,
+    check_positive,
+    check_share,
+    check_whole,
+    check_whole_or_none,
+)
+
+# What is read only where a file is quantised.
+OF_QUANTIZATION = ("ood", "evaluation_images")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +69,17 @@ class ExportConfig(OwnModel, ReadsData):
         check_positive(max_megapixels=self.max_megapixels)
         check_whole(1, validation_images=self.validation_images)
         check_whole_or_none(1, batch_size=self.batch_size)
+        check_whole(0, seed=self.seed, evaluation_images=self.evaluation_images)
         check_share(tpr=self.tpr, confidence=self.confidence)
+        given = {
+            field.name: getattr(self, field.name) for field in dataclasses.fields(self)
+            if getattr(self, field.name) != field.default
+        }
+        if given.pop("verify", None):
+            _refuse(given, "--verify", "a version's files are asked as they are")
+        if self.quantization == "none":
+            _refuse({name: given[name] for name in OF_QUANTIZATION if name in given},
+                    "no --quantization", "only a quantised file is evaluated")
 
     @property
     def max_pixels(self) -> int:
@@ -73,3 +92,16 @@ class ExportConfig(OwnModel, ReadsData):
         from kerasood.thresholds import Promise  # here, since --help comes before SciPy
 
         return Promise(self.tpr, self.confidence, self.guarantee, self.per_class)
+
+
+def _refuse(given, beside, reason):
+    """Refuses flags that would not act: {name: value}."""
+    if given:
+        received = ", ".join(
+            f"--{name}={','.join(value) if isinstance(value, tuple) else value}"
+            for name, value in given.items()
+        )
+        raise InvalidInputError(
+            f"Expected no {', '.join(f'--{name}' for name in given)} with {beside}: {reason}. "
+            f"Received: {received}"
+        )

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from tiny_data import contents, tiny_config, write_npz
 
-from kerasood.commands.common import errors_as_lines
+from kerasood.commands.common import console, errors_as_lines, image_progress, show_log
 from kerasood.commands.train import train
 from kerasood.errors import InvalidInputError
+from kerasood.logs import log
 
 pytestmark = pytest.mark.usefixtures("empty_places")
 ROOT = pathlib.Path(__file__).parents[2]
@@ -145,6 +146,26 @@ def test_an_error_in_several_lines_becomes_one(refused):
         raise InvalidInputError("first\n  second [bold] third")
 
     assert refused(command, None) == "error: first second [bold] third\n"
+
+
+def test_names_are_printed_as_they_are(capsys):
+    name = "o/rep[v2][/x]:car:"
+    console.print(name)
+    console.rule(name)
+    show_log()
+    log.warning(name)
+    with pytest.raises(SystemExit), errors_as_lines():
+        raise InvalidInputError(name)
+    printed = capsys.readouterr()
+    assert (printed.out + printed.err).count(name) == 4
+
+
+def test_the_title_of_a_progress_is_shown_as_it_is(capsys, monkeypatch):
+    monkeypatch.setattr(console, "_force_terminal", True)
+    monkeypatch.setattr(console, "is_interactive", True)
+    with image_progress() as progress:
+        progress("mine[v2][/x]", 2)(1)
+    assert "mine[v2][/x]" in capsys.readouterr().out
 
 
 def start(folder, *command):

@@ -7,7 +7,9 @@ from kerasood.commands.common import spelled_for_absl
 from kerasood.commands.flags import define_flags, from_flags
 from kerasood.config import ConvertConfig, EvaluateConfig
 from kerasood.errors import InvalidInputError
+from kerasood.evaluation.measure import Settings
 from kerasood.export import ExportConfig
+from kerasood.export.config import OF_QUANTIZATION
 from kerasood.training import planning
 from kerasood.training.config import TrainConfig, stage_config, train_config
 from kerasood.training.recipe import PRESETS
@@ -55,7 +57,9 @@ def test_a_flag_has_the_type_of_its_field(config_class):
             given, expected = "a,b", ("a", "b")
         else:
             given = expected = TYPES[kind]
-        found = getattr(parsed(config_class, f"--{field.name}={given}"), field.name)
+        quantised = config_class is ExportConfig and field.name in OF_QUANTIZATION
+        beside = ("--quantization=int8",) if quantised else ()
+        found = getattr(parsed(config_class, f"--{field.name}={given}", *beside), field.name)
         assert found == expected and type(found) is type(expected)
 
 
@@ -155,6 +159,11 @@ def test_presets_name_fields():
         (EvaluateConfig, "batch_size", -5),
         (EvaluateConfig, "tpr", 1.0),
         (EvaluateConfig, "tpr", float("nan")),
+        (EvaluateConfig, "seed", -1),
+        (Settings, "seed", -1),
+        (Settings, "seed", None),
+        (ExportConfig, "seed", -1),
+        (ExportConfig, "evaluation_images", -5),
         (ExportConfig, "batch_size", 0),
         (ExportConfig, "tpr", 0.0),
         (ExportConfig, "confidence", "0.9"),
@@ -165,6 +174,22 @@ def test_presets_name_fields():
 def test_numbers_out_of_range_are_named(config_class, name, value):
     with pytest.raises(ValueError, match=f"Expected {name} .*Received: {name}={value!r}"):
         config_class(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--ood=nonsense"], "no --ood with no --quantization.*Received: --ood=nonsense$"),
+        (["--evaluation_images=9", "--ood=a,b"], "Received: --ood=a,b, --evaluation_images=9$"),
+        (["--verify=x", "--tpr=0.5"], "no --tpr with --verify: .*Received: --tpr=0.5$"),
+        (["--verify=x", "--run=nonsense", "--ood=a"], "Received: --run=nonsense, --ood=a$"),
+    ],
+)
+def test_flags_of_an_export_that_would_not_act_are_refused(arguments, message):
+    with pytest.raises(InvalidInputError, match=f"Expected .*{message}"):
+        parsed(ExportConfig, *arguments)
+    assert parsed(ExportConfig, "--ood=a", "--quantization=int8").ood == ("a",)
+    assert parsed(ExportConfig, "--verify=x", "--ood=all", "--tpr=0.95").verify == "x"
 
 
 def test_a_pretrain_stage_has_no_part_of_a_fine_tune():

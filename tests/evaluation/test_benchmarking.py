@@ -90,6 +90,13 @@ def test_several_models_side_by_side(network):
     assert np.abs(result.scores["a", "energy", "in"] - result.scores["b", "energy", "in"]).max() > 1
 
 
+def test_own_images_under_a_registered_name_stay_own(network):
+    found = kerasood.benchmark(network, IN_DATA, {"cifar100": IMAGES}, ["energy"], tpr=0.8)
+    (entry,) = found.results.sets
+    assert (entry["title"], entry["role"], entry["published_images"]) == ("cifar100", "far", None)
+    assert entry["note"] == "the user's own images, not CIFAR-100"
+
+
 def test_the_models_stay_as_they_are(network):
     weights = [weight.copy() for weight in network.get_weights()]
     config = network.to_json()

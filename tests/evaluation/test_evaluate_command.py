@@ -49,6 +49,17 @@ def test_a_report_that_cannot_be_written_is_noticed_before_the_work(
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_own_images_in_a_folder_of_any_name(tmp_path, base, capsys):
+    write_images(tmp_path / "mine[v2]")
+    out = f"{tmp_path}/rep[/v2]"
+    results, page = evaluate(evaluation(
+        base, ood=(f"svhn={tmp_path}/mine[v2]",), detectors=("energy",), out=out
+    ))
+    (entry,) = results["sets"]
+    assert (entry["title"], entry["note"]) == ("svhn", "the user's own images, not SVHN")
+    assert page.is_file() and f"report: {out}/report.html\n" in capsys.readouterr().out
+
+
 def test_an_unknown_ood_set_or_detector(base, refused):
     assert "Did you mean 'svhn'?" in refused(evaluate, evaluation(base, ood=("svnh",)))
     line = refused(evaluate, evaluation(base, detectors=("enrgy",)))
