@@ -73,7 +73,6 @@ def test_an_empty_folder(tmp_path, refused):
     [
         ({"depth": 13}, "depth=13"),
         ({"dropout": 1.0}, "dropout=1.0"),
-        ({"holdout": 1.0}, "holdout=1.0"),
         ({"crop": -1}, "crop=-1"),
     ],
 )
