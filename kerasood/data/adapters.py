@@ -77,7 +77,8 @@ def refuse_endless(data, name):
     of_tensorflow = hasattr(data, "cardinality") and int(data.cardinality()) == -1
     if of_tensorflow or getattr(data, "num_batches", 0) is None:
         raise InvalidInputError(
-            f"{name}: expected data of one pass, without .repeat(). Received: endless data"
+            f"{name}: expected data of one pass, without .repeat(). "
+            f"Received: an endless {type(data).__name__}"
         )
 
 

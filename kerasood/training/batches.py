@@ -10,8 +10,6 @@ from kerasood.errors import InvalidInputError
 from kerasood.training.parameters import Described
 from kerasood.training.shuffling import epoch_order, outlier_rows, steps_per_epoch
 
-INFINITE = -1  # tf.data.INFINITE_CARDINALITY
-
 
 class Batches(keras.utils.PyDataset):
     """Batches of arrays, shuffled anew in every epoch; an epoch's last batch may be partial.
@@ -145,14 +143,10 @@ def num_batches(data, batch_size=32):
     Raises:
         ValueError: the data never end.
     """
+    refuse_endless(data, "training data")
     is_py = isinstance(data, keras.utils.PyDataset)
     if is_py or hasattr(data, "cardinality"):
         count = data.num_batches if is_py else int(data.cardinality())
-        if count in (None, INFINITE):
-            raise InvalidInputError(
-                "Expected data that end after one pass, with no .repeat(); epochs= says how many "
-                f"passes there are. Received: an endless {type(data).__name__}"
-            )
         return count if count > 0 else None
     if hasattr(data, "shape"):
         return steps_per_epoch(len(data), batch_size)

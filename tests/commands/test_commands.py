@@ -73,7 +73,7 @@ def test_an_empty_folder(tmp_path, refused):
     [
         ({"depth": 13}, "depth=13"),
         ({"dropout": 1.0}, "dropout=1.0"),
-        ({"crop": -1}, "crop=-1"),
+        ({"holdout": 1.0}, "holdout=1.0"),
     ],
 )
 def test_values_out_of_range(tmp_path, refused, values, received):

@@ -89,5 +89,5 @@ class Endless(keras.utils.PyDataset):
 def test_endless_data_are_refused():
     tf = pytest.importorskip("tensorflow")
     for data in (tf.data.Dataset.from_tensors(IMAGES).repeat(), Endless()):
-        with pytest.raises(ValueError, match="data of one pass.* Received: endless"):
+        with pytest.raises(ValueError, match="data of one pass.* Received: an endless"):
             as_source(data)

@@ -164,12 +164,6 @@ def test_data_that_do_not_fit_are_refused(images, labels, message):
         fine_tune(network(), images, labels)
 
 
-def test_endless_data_are_refused():
-    data = tf.data.Dataset.from_tensor_slices((IMAGES, LABELS)).batch(8).repeat()
-    with pytest.raises(ValueError, match="training data: expected data of one pass"):
-        fine_tune(network(), data)
-
-
 @pytest.fixture
 def doubled():
     """An objective of one's own."""

@@ -47,7 +47,7 @@ class Endless(keras.utils.PyDataset):
         ({"batch_size": 0}, "Expected batch_size > 0. Received: batch_size=0"),
         ({"learning_rate": 0}, "Expected learning_rate > 0"),
         ({"seed": -1}, "Expected seed >= 0. Received: seed=-1"),
-        ({"validation_data": dataset().repeat()}, "Expected data that end.*no .repeat()"),
+        ({"validation_data": dataset().repeat()}, "expected data of one pass.*without .repeat()"),
     ],
 )
 def test_numbers_that_cannot_be_meant_are_refused(values, message):
@@ -65,7 +65,7 @@ def test_numbers_that_cannot_be_meant_are_refused(values, message):
         (((batch for batch in [(IMAGES, LABELS)]),), "start anew.*Received: a generator"),
         ((IMAGES[:, :8], LABELS), r"shape \(16, 16, 3\), which.*Received: shape=\(8, 16, 3\)"),
         ((dataset(IMAGES[:, :8]),), r"shape \(16, 16, 3\), which.*Received: shape=\(8, 16, 3\)"),
-        ((dataset().repeat(),), r"no .repeat\(\); epochs= says.*Received: an endless"),
+        ((dataset().repeat(),), r"training data: .* without .repeat\(\). Received: an endless"),
         ((Endless(workers=1),), "Received: an endless Endless"),
         ((dataset().take(0),), r"Expected \(images, labels\) batches. Received: none"),
     ],
