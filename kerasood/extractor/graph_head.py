@@ -233,7 +233,8 @@ def _with_tail(model, layer, inputs, logits, passed, doubtful):
     ends = tensors_at(model, [inputs, logits])
     try:
         function = keras.Model(*ends)
-    except ValueError as error:  # not connected
+        function(keras.ops.zeros((1, inputs.tensor.shape[-1])), training=False)
+    except (ValueError, KeyError) as error:  # not connected; Keras 3.12 sees it in the call
         message = f"{_refusal(doubtful[0])}, at or before which several branches meet"
         raise InvalidInputError(message) from error
     for of_directions in (False, True):
