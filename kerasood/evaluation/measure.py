@@ -99,14 +99,10 @@ def measure(
     fitter = FittedDetectors(outputs, settings.tune, settings.seed)
     fitted, metrics, calibrated, scores = {}, [], [], {}
     for name, detector in detectors.items():
-        try:
-            detector = fitter.fit(detector)
-            scores_in = outputs.scores(detector, subject.images.testing, "in")
-        except InvalidInputError as error:
-            if not lenient:
-                raise
-            log.warning("%s is left out of %s: %s", name, subject.label, error)
+        found = _fitted(name, detector, fitter, outputs, lenient)
+        if found is None:
             continue
+        detector, scores_in = found
         fitted[name] = detector
         scores_out = {
             set_name: outputs.scores(detector, source, set_name)
@@ -114,8 +110,8 @@ def measure(
         }
         where = {"model": subject.key, "detector": name}
         for set_name, values in scores_out.items():
-            found = settings.protocol.evaluate(scores_in, values, set_name, settings.seed)
-            metrics.append({**where, "set": set_name, **found})
+            told = settings.protocol.evaluate(scores_in, values, set_name, settings.seed)
+            metrics.append({**where, "set": set_name, **told})
         calibrated.append({**where, **_calibrated(detector, outputs, scores_out, settings.tpr)})
         scores[subject.key, name, "in"] = scores_in
         scores |= {(subject.key, name, set_name): s for set_name, s in scores_out.items()}
@@ -133,6 +129,18 @@ def measure(
         "choices": choices,
     }
     return Measured(entry, metrics, calibrated, scores, outputs.images, fitted)
+
+
+def _fitted(name, detector, fitter, outputs, lenient):
+    """(detector, fitted; its scores of the test images); None for one that is left out."""
+    try:
+        detector = fitter.fit(detector)
+        return detector, outputs.scores(detector, outputs.subject.images.testing, "in")
+    except InvalidInputError as error:
+        if not lenient:
+            raise
+        log.warning("%s is left out of %s: %s", name, outputs.subject.label, error)
+        return None
 
 
 def choice_in_words(name, choice):

@@ -30,7 +30,9 @@ def in_float32(network):
     """
     if computes_in_float32(network):
         return network
-    copied = None if rebuilt(network) is None else _rebuilt(network, "float32")
+    # In its own types first, where its configuration may not tell all.
+    is_told = not has_own_code(network) or rebuilt(network) is not None
+    copied = _rebuilt(network, "float32") if is_told else None
     if copied is None:
         return network
     for layer in filter(_computes_otherwise, all_layers(copied)):

@@ -6,7 +6,7 @@ import typing
 import keras
 import numpy as np
 
-from kerasood.errors import InvalidInputError, check_not_negative, check_positive
+from kerasood.errors import InvalidInputError, check_positive, check_whole
 from kerasood.extractor._keras import has_graph
 from kerasood.extractor.build import attached_extractor
 from kerasood.extractor.precision import rebuilt
@@ -83,8 +83,9 @@ def fine_tune(
             fit it.
         TrainingDiverged: the loss became NaN or infinite.
     """
-    check_positive(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
-    check_not_negative(seed=seed)
+    check_positive(learning_rate=learning_rate)
+    check_whole(1, epochs=epochs, batch_size=batch_size)
+    check_whole(0, seed=seed)
     if not isinstance(model, keras.Model):
         raise InvalidInputError(f"Expected a keras.Model. Received: {type(model).__name__}")
     kind = objective_named(objective)
@@ -97,12 +98,7 @@ def fine_tune(
     sample = first_images(images) if labels is None else checked_arrays(images, labels)
     outliers = checked_outliers(outliers, sample[0])
     if augmentation == "recipe":
-        if sample[0].ndim != 4:
-            raise InvalidInputError(
-                "Expected images (B, H, W, C) to crop at random; others train with "
-                f"augmentation=None. Received: shape={sample[0].shape}"
-            )
-        recipe = dataclasses.replace(recipe, crop=sample[0].shape[1] // 8)
+        recipe = dataclasses.replace(recipe, crop=_crop_for(sample[0]))
         augmentation = recipe.augmentation(seed)
     model = with_preprocessing(model, preprocessing)
     check_size(model, sample[0])
@@ -116,6 +112,16 @@ def fine_tune(
         callbacks=[StopOnNaN(), *callbacks], verbose=verbose,
     )
     return FineTuned(trainer.network, history)
+
+
+def _crop_for(images):
+    """Pixels by which images are shifted at most."""
+    if images.ndim != 4:
+        raise InvalidInputError(
+            "Expected images (B, H, W, C) to crop at random; others train with "
+            f"augmentation=None. Received: shape={images.shape}"
+        )
+    return images.shape[1] // 8
 
 
 def _new_trainer(kind, settled, model, sample, outliers, augmentation):

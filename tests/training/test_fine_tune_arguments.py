@@ -43,10 +43,11 @@ class Endless(keras.utils.PyDataset):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"epochs": 0}, "Expected epochs > 0. Received: epochs=0"),
-        ({"batch_size": 0}, "Expected batch_size > 0. Received: batch_size=0"),
+        ({"epochs": 0}, "Expected epochs >= 1, a whole number. Received: epochs=0"),
+        ({"epochs": 1.5}, "Expected epochs >= 1, a whole number. Received: epochs=1.5"),
+        ({"batch_size": 0}, "Expected batch_size >= 1, a whole number. Received: batch_size=0"),
         ({"learning_rate": 0}, "Expected learning_rate > 0"),
-        ({"seed": -1}, "Expected seed >= 0. Received: seed=-1"),
+        ({"seed": -1}, "Expected seed >= 0, a whole number. Received: seed=-1"),
         ({"validation_data": dataset().repeat()}, "expected data of one pass.*without .repeat()"),
     ],
 )
